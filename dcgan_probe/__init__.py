@@ -1,0 +1,113 @@
+"""dcgan-probe: open a trained DCGAN, see what its filters learned, prove what they cause, edit it.
+
+    import dcgan_probe as dp
+    from dcgan_probe.probes import forget
+
+    session = dp.Session.open("rooms", seed=3)
+    result = forget.run(session, dp.Boxes.read("windows.json"), label="window")
+    result.save("out/forget")
+
+Modules and the names below are imported when they are first used: ``import dcgan_probe`` costs no
+torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcgan_probe import (
+        attribution,
+        boxes,
+        checkpoints,
+        edits,
+        figures,
+        files,
+        foreign,
+        hooks,
+        latents,
+        networks,
+        results,
+        scan,
+        session,
+        sources,
+    )
+    from dcgan_probe.attribution import GuidedBackprop
+    from dcgan_probe.boxes import Box, Boxes
+    from dcgan_probe.checkpoints import Checkpoint
+    from dcgan_probe.edits import Selection
+    from dcgan_probe.errors import InputError
+    from dcgan_probe.networks import Config, Discriminator, Generator
+    from dcgan_probe.results import Result
+    from dcgan_probe.session import Session
+
+_NAMES = {
+    "Box": "boxes",
+    "Boxes": "boxes",
+    "Checkpoint": "checkpoints",
+    "Config": "networks",
+    "Discriminator": "networks",
+    "Generator": "networks",
+    "GuidedBackprop": "attribution",
+    "InputError": "errors",
+    "Result": "results",
+    "Selection": "edits",
+    "Session": "session",
+}
+_MODULES = (
+    "attribution",
+    "boxes",
+    "checkpoints",
+    "edits",
+    "figures",
+    "files",
+    "foreign",
+    "hooks",
+    "latents",
+    "networks",
+    "results",
+    "scan",
+    "session",
+    "sources",
+)
+
+__all__ = [  # noqa: PLE0604
+    "Box",
+    "Boxes",
+    "Checkpoint",
+    "Config",
+    "Discriminator",
+    "Generator",
+    "GuidedBackprop",
+    "InputError",
+    "Result",
+    "Selection",
+    "Session",
+    "attribution",
+    "boxes",
+    "checkpoints",
+    "edits",
+    "figures",
+    "files",
+    "foreign",
+    "hooks",
+    "latents",
+    "networks",
+    "results",
+    "scan",
+    "session",
+    "sources",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"dcgan_probe.{_NAMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"dcgan_probe.{name}")
+    raise AttributeError(f"module 'dcgan_probe' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

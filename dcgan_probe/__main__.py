@@ -1,0 +1,5 @@
+"""``python -m dcgan_probe``: the same as the command ``dcgan-probe``."""
+
+from dcgan_probe.cli import main
+
+main()

@@ -1,0 +1,134 @@
+"""Guided backpropagation as a captum attribution that covers LeakyReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum.attr._utils.attribution import GradientAttribution
+from torch import Tensor, nn
+
+from dcgan_probe import hooks
+from dcgan_probe.errors import InputError, unknown
+
+RULES = ("leak", "strict")
+
+# Activations that are increasing, so that their gradient keeps the sign that is clamped.
+_HOOKED = (nn.ReLU, nn.LeakyReLU)
+_IN_GRAPH = ("ReluBackward", "LeakyReluBackward")
+
+
+class GuidedBackprop(GradientAttribution):
+    """Gradients in which every ReLU and LeakyReLU lets only positive gradients through.
+
+        >>> guided = GuidedBackprop(discriminator)
+        >>> guided.attribute(images).shape == images.shape
+        True
+
+    rule: what a LeakyReLU passes back for a gradient g, an input x and its slope s for x < 0.
+
+    - "leak": max(g, 0) where x > 0, s max(g, 0) elsewhere: the gradient is clamped, the slope kept.
+    - "strict": max(g, 0) where x > 0, nothing elsewhere, as if the LeakyReLU were a ReLU.
+
+    On a ReLU (s = 0) both are guided backpropagation as published, and equal captum's. captum's
+    own GuidedBackprop hooks ``nn.ReLU`` alone: on a network of LeakyReLUs it is the plain gradient.
+
+    The default is "leak": it differs from the network's gradient only by the clamping that defines
+    the method. "strict" explains another network, one with ReLUs, whose filters this one never had.
+
+    Raises InputError for an unknown rule, for a network in training mode (where batch norm would
+    mix the images of a batch), and where it would fall silent: no ReLU or LeakyReLU module is met
+    on the way, or one is called as a function, out of reach of hooks.
+    Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
+    """
+
+    def __init__(self, model: nn.Module, rule: str = "leak"):
+        if rule not in RULES:
+            raise unknown("rule", rule, RULES, where="guided backpropagation")
+        super().__init__(model)
+        self.model = model
+        self.rule = rule
+
+    def attribute(self, inputs: Tensor, target: Any = None) -> Tensor:  # type: ignore[override]
+        """Guided gradient of the output, at `target` as captum counts it, on the inputs.
+
+        inputs: N x C x H x W float32. Returns the same shape and dtype.
+        """
+
+        def output(x: Tensor) -> Tensor:
+            y = self.model(x)
+            if target is None:
+                return y
+            index = torch.as_tensor(target, device=y.device).expand(len(y))
+            return y[torch.arange(len(y), device=y.device), index]
+
+        return self._guided(output, inputs)
+
+    def attribute_neurons(
+        self, inputs: Tensor, layer: str, filters: Tensor, rows: Tensor, columns: Tensor
+    ) -> Tensor:
+        """Guided gradient of one neuron for each input, all in one forward and one backward.
+
+            >>> guided.attribute_neurons(images, "4x4", filters=[0, 1], rows=[2, 2], columns=[1, 3])
+
+        inputs: N x C x H x W float32. filters, rows, columns: N int64 each, the neuron of every
+        input in what the layer puts out. In eval mode the inputs of a batch do not meet, so the
+        gradient of the sum of the neurons is the gradient of each on its own input. Returns
+        N x C x H x W float32.
+        """
+
+        def output(x: Tensor) -> Tensor:
+            maps = hooks.activations(self.model, layer, x)
+            each = torch.arange(len(x), device=x.device)
+            return maps[each, filters.to(x.device), rows.to(x.device), columns.to(x.device)]
+
+        return self._guided(output, inputs)
+
+    def _guided(self, output: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        if self.model.training:
+            raise InputError("guided backpropagation: found a network in training mode, expected eval()")
+        calls = 0
+
+        def clamp(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            nonlocal calls
+            calls += 1
+            # A copy, so that only the gradient through this activation is clamped, not the one
+            # of a skip connection that leaves from the same tensor; in-place activations write on it.
+            x = args[0].clone()
+            on = x.detach() > 0 if self.rule == "strict" else None
+            # The hook sees the gradient behind the activation: its slope is already in it.
+            x.register_hook(lambda g: g.clamp_min(0) if on is None else g.clamp_min(0) * on)
+            return (x, *args[1:])
+
+        x = inputs.detach().clone().requires_grad_(True)
+        handles = [
+            part.register_forward_pre_hook(clamp)
+            for part in self.model.modules()
+            if isinstance(part, _HOOKED)
+        ]
+        try:
+            with torch.enable_grad():
+                y = output(x)
+                met = _activations_in_graph(y)
+                if calls == 0 or met > calls:
+                    raise InputError(
+                        f"{type(self.model).__name__}: found {calls} ReLU or LeakyReLU modules and "
+                        f"{met} such operations, expected a module for each and at least one"
+                    )
+                return torch.autograd.grad(y.sum(), x)[0]
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _activations_in_graph(output: Tensor) -> int:
+    """How many ReLU and LeakyReLU operations led to a tensor, modules or not."""
+    seen = set()
+    nodes = [output.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes.extend(parent for parent, _ in node.next_functions)
+    return sum(node.name().startswith(_IN_GRAPH) for node in seen)

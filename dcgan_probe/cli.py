@@ -1,0 +1,166 @@
+"""The command ``dcgan-probe``: a lazy, chained click group.
+
+Nothing here imports torch: ``--help`` answers at once, and what is heavy is imported by the
+command that needs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dcgan_probe import plugins
+from dcgan_probe.errors import InputError
+
+if TYPE_CHECKING:
+    from dcgan_probe.session import Session
+
+
+class Mistake(click.ClickException):
+    """An InputError on the command line: one line, exit code 2."""
+
+    exit_code = 2
+
+
+class Group(click.Group):
+    """Our own commands, and the probes of all installed packages."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted({*super().list_commands(context), *plugins.find()})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        own = super().get_command(context, name)
+        point = plugins.find().get(name)
+        if own is not None or point is None:
+            return own
+        try:
+            return plugins.load(point)
+        except InputError as error:
+            raise Mistake(str(error)) from error
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.list_commands(context):
+            known = ", ".join(self.list_commands(context))
+            raise Mistake(f"unknown command {args[0]!r}, expected one of: {known}")
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        # click would import every probe for its short help; the source's docstring will do.
+        points = plugins.find()
+        rows = []
+        for name in self.list_commands(context):
+            own = super().get_command(context, name)
+            text = own.get_short_help_str(70) if own else plugins.summary(points[name])
+            rows.append((name, text))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            raise Mistake(str(error)) from error
+
+
+@click.group(
+    cls=Group, chain=True, no_args_is_help=True, context_settings={"show_default": True}
+)
+@click.option("--model", default="rooms", help="A checkpoint that ships (rooms, svhn) or a path.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all that is drawn.")
+@click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option(
+    "--out", default="out", type=click.Path(path_type=Path), help="Results go into its sub-folders."
+)
+@click.option("--force", is_flag=True, help="Overwrite results that are there.")
+@click.option(
+    "--edit",
+    "edits",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A selection.json to put in force; may be given again.",
+)
+@click.version_option(package_name="dcgan-probe")
+@click.pass_context
+def main(
+    context: click.Context,
+    model: str,
+    seed: int,
+    device: str,
+    out: Path,
+    force: bool,
+    edits: tuple[Path, ...],
+) -> None:
+    """Open a trained DCGAN: see what its filters learned, prove what they cause, edit it.
+
+    Commands are a chain: what `forget` edits stays edited for the commands after it.
+
+        dcgan-probe --model rooms --seed 3 forget --boxes windows.json sample --n 64
+    """
+
+    def open_session() -> Session:
+        from dcgan_probe import checkpoints
+        from dcgan_probe.edits import Selection
+        from dcgan_probe.session import Session
+
+        session = Session(checkpoints.load(model), seed, device, out, force)
+        for path in edits:
+            session.edit(Selection.read(path))
+        return session
+
+    context.obj = plugins.Opener(open_session)
+    context.call_on_close(context.obj.close)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--to", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Images for the discriminator's batch-norm statistics, where the files hold none.",
+)
+@click.pass_context
+def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: Path | None) -> None:
+    """Convert other people's checkpoints to one safetensors file.
+
+    PATHS are state dicts of pytorch/examples' dcgan (netG_epoch_N.pth, netD_epoch_N.pth, either
+    or both) or a folder of the .npy arrays that the paper's authors published.
+    """
+    from dcgan_probe import checkpoints
+
+    if to.exists() and not context.find_root().params["force"]:
+        raise InputError(f"{to}: already exists, expected a new file (or --force)")
+    checkpoint = checkpoints.convert(paths, images)
+    sha = checkpoints.save(checkpoint, to)
+    click.echo(f"{to}: SHA-256 {sha}")
+    click.echo(f"{checkpoint.config}")
+    for name, value in checkpoint.info.items():
+        click.echo(f"{name}: {value}")
+
+
+@main.command()
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder or zip.")
+@click.option("--steps", type=click.IntRange(1), required=True, help="Updates of each network.")
+@click.option("--preset", default="paper", type=click.Choice(["paper", "torch"]))
+@click.option("--size", type=int, help="Image size; of the preset if not given.")
+@click.option("--channels", type=int, help="1 or 3; of the preset if not given.")
+@click.option("--width", type=int, help="Filters of D's first layer and G's last hidden one.")
+@click.option("--batch", default=128, type=click.IntRange(2))
+@click.option("--ema", default=0.0, type=click.FloatRange(0, 1, max_open=True), help="Decay of the "
+              "mean of G's weights that is saved; 0 saves the last weights, as the paper does.")
+@click.option("--save-every", default=500, type=click.IntRange(1), help="Steps.")
+@click.pass_context
+def train(context: click.Context, **options: Any) -> None:
+    """Train a DCGAN with the paper's recipe, or go on with a training.
+
+    Writes into OUT/train: samples, losses, the state to resume from, checkpoint.safetensors. Run
+    the same line again to go on where it stopped; more --steps train on.
+    """
+    from dcgan_probe.training import command
+
+    root = context.find_root().params
+    command.run(root["out"] / "train", root["seed"], root["device"], root["force"], **options)

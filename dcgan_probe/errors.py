@@ -1,0 +1,30 @@
+"""What a user got wrong, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A user's mistake, told in one line: file, place in it, what was found, what was expected.
+
+    The command line prints the line and ends with exit code 2; in a script it is a ``ValueError``.
+
+        >>> raise InputError("boxes.json: boxes[3]: found x1 = NaN, expected a finite number")
+        Traceback (most recent call last):
+        dcgan_probe.errors.InputError: boxes.json: boxes[3]: found x1 = NaN, expected a finite number
+    """
+
+    def __init__(self, message: object):
+        super().__init__(" ".join(str(message).split()))
+
+
+def unknown(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
+    """The error for a name that is not there; it lists those that are.
+
+    >>> print(unknown("layer", "9x9", ["4x4", "8x8"], where="generator"))
+    generator: unknown layer '9x9', expected one of: 4x4, 8x8
+    """
+    prefix = f"{where}: " if where else ""
+    listed = ", ".join(map(str, known)) or "(there are none)"
+    return InputError(f"{prefix}unknown {kind} {str(name)!r}, expected one of: {listed}")

@@ -1,0 +1,100 @@
+"""Files and folders that are written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dcgan_probe.errors import InputError
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
+
+        >>> write_bytes("/tmp/example.bin", b"whole")
+
+    Raises InputError, with the path, where the file cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; give the file the mode that open() would have given it.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text whole or not at all; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write JSON whole or not at all, in a form that is the same for the same value."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def check_free(folder: str | os.PathLike[str], force: bool) -> None:
+    """Refuse a results folder that already holds something, unless `force`."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: found a file, expected a folder or nothing")
+    if not force and folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: already holds results, expected a new folder (or --force)")
+
+
+@contextmanager
+def new_folder(folder: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
+    """A folder to fill, which takes its final name only once everything in it is written.
+
+        >>> with new_folder("/tmp/example", force=True) as work:
+        ...     write_text(work / "result.txt", "whole")
+
+    An exception inside leaves what was at `folder` before as it was. Raises InputError if
+    `folder` holds something and `force` is not set.
+    """
+    folder = Path(folder)
+    check_free(folder, force)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    try:
+        os.chmod(work, 0o755)
+        yield work
+        if folder.exists():
+            # Two renames: at every moment a whole folder is there under one of the two names.
+            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+            os.replace(folder, old)
+            os.replace(work, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,176 @@
+"""Look into any ``nn.Module`` and change what passes through it, by layer name.
+
+    with record(network, "8x8") as seen:           # what 8x8 put out, at each forward
+        network(x)
+    with ablate(network, "8x8", [3, 17]):          # filters 3 and 17 put out zero
+        network(x)
+    maps = activations(network, "8x8", x)          # and nothing after 8x8 is computed
+    images = tail(network, "8x8")(maps)            # nothing before 8x8 is
+
+A layer is named as ``named_modules`` names it. Nothing stays on the module when the ``with`` ends,
+by an exception either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, fx, nn
+
+from dcgan_probe.errors import InputError, unknown
+
+
+def layer(module: nn.Module, name: str) -> nn.Module:
+    """The part of a module that has a name; InputError lists the names if it has none such.
+
+    >>> layer(Generator(PRESETS["paper"]), "8x8.conv").stride
+    (2, 2)
+    """
+    parts = dict(module.named_modules())
+    if not name or name not in parts:
+        top = [known for known in parts if known and "." not in known]
+        raise unknown("layer", name, top, where=type(module).__name__)
+    return parts[name]
+
+
+@contextmanager
+def record(module: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
+    """Keep what layers put out during the forwards inside the ``with``, by name.
+
+        >>> with record(generator, "8x8", "16x16") as seen:
+        ...     images = generator(z)
+        >>> seen["16x16"].shape
+        torch.Size([1, 256, 16, 16])
+
+    Yields a dict that every forward fills anew; gradients flow through it if they are on. The
+    tensors are copies, made when the layer returns: an in-place activation that comes after
+    changes the layer's own output, not what was recorded. Raises InputError for an unknown name
+    and, in the forward, for a layer that puts out something else than one tensor.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str, output: object) -> None:
+        seen[name] = _tensor(name, output).clone()
+
+    with ExitStack() as stack:
+        for name, part in [(name, layer(module, name)) for name in dict.fromkeys(names)]:
+            # `name` is bound now: a closure over the loop's variable would see its last value.
+            handle = part.register_forward_hook(lambda _m, _i, out, name=name: keep(name, out))
+            stack.callback(handle.remove)
+        yield seen
+
+
+class _Stop(Exception):
+    pass
+
+
+def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
+    """What a layer puts out for inputs; what comes after the layer is not computed.
+
+        >>> activations(generator, "8x8", z).shape
+        torch.Size([1, 512, 8, 8])
+
+    Raises InputError for an unknown name, and for a layer that the forward never reaches.
+    """
+    found: list[Tensor] = []
+
+    def stop(_module: nn.Module, _inputs: object, output: object) -> None:
+        found.append(_tensor(name, output))
+        raise _Stop
+
+    handle = layer(module, name).register_forward_hook(stop)
+    try:
+        module(inputs)
+    except _Stop:
+        return found[0]
+    finally:
+        handle.remove()
+    raise InputError(f"{type(module).__name__}: layer {name!r} is not reached by the forward")
+
+
+def ablate(
+    module: nn.Module, name: str, filters: Sequence[int], gain: float = 0.0
+) -> _Ablation:
+    """Multiply feature maps of a layer by a gain, 0 by default, inside the ``with``.
+
+        >>> with ablate(generator, "8x8", filters=[3, 17]):
+        ...     without = generator(z)
+
+    filters: indices along dimension 1 of what the layer puts out, at all places. The layer's own
+    output is not written to. Raises InputError for an unknown layer at once, and in the forward
+    for a filter that the layer does not have. Source: section 6.3.1.
+    """
+    return _Ablation(module, name, filters, gain)
+
+
+class _Ablation:
+    """A hook that is on the module from entering to leaving; can be entered again after."""
+
+    def __init__(self, module: nn.Module, name: str, filters: Sequence[int], gain: float):
+        self.part = layer(module, name)
+        self.name = name
+        self.filters = torch.as_tensor(list(filters), dtype=torch.long)
+        self.gain = gain
+
+    def __enter__(self) -> None:
+        self.handle = self.part.register_forward_hook(self._scale)
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.remove()
+
+    def _scale(self, _module: nn.Module, _inputs: object, output: object) -> Tensor:
+        maps = _tensor(self.name, output)
+        count = maps.shape[1]
+        if self.filters.numel() and not 0 <= self.filters.min() <= self.filters.max() < count:
+            wrong = next(f for f in self.filters.tolist() if not 0 <= f < count)
+            raise InputError(f"layer {self.name!r}: found filter {wrong}, expected 0 to {count - 1}")
+        gains = maps.new_ones(count)
+        gains[self.filters.to(maps.device)] = self.gain
+        return maps * gains.view(1, -1, *[1] * (maps.dim() - 2))
+
+
+def tail(module: nn.Module, name: str) -> nn.Module:
+    """The part of a module after a layer: takes what the layer puts out, returns the output.
+
+        >>> rest = tail(generator, "8x8")
+        >>> images = rest(activations(generator, "8x8", z))      # equals generator(z)
+
+    It shares the module's layers and weights, so hooks on layers after the cut act in it too. The
+    module is traced with torch.fx: any module whose forward does not branch on values can be cut.
+    Raises InputError for an unknown name, a module that cannot be traced, and a cut that a value
+    bypasses, such as a skip connection over it.
+    """
+    layer(module, name)
+    where = f"{type(module).__name__}: cannot run on from layer {name!r}"
+
+    class Tracer(fx.Tracer):
+        def is_leaf_module(self, part: nn.Module, path: str) -> bool:
+            return path == name or super().is_leaf_module(part, path)
+
+    try:
+        graph = Tracer().trace(module)
+    except Exception as error:  # fx raises whatever the traced forward ran into
+        raise InputError(f"{where}: its forward cannot be traced: {error}") from error
+    calls = [node for node in graph.nodes if node.op == "call_module" and node.target == name]
+    if len(calls) != 1:
+        raise InputError(f"{where}: the forward calls it {len(calls)} times, expected once")
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    with graph.inserting_before(inputs[0]):
+        activation = graph.placeholder("activation")
+    calls[0].replace_all_uses_with(activation)
+    graph.eliminate_dead_code()
+    for node in inputs:
+        if node.users:
+            user = next(iter(node.users))
+            raise InputError(f"{where}: the input also reaches {user.target!r} around it")
+        graph.erase_node(node)
+    return fx.GraphModule(module, graph)
+
+
+def _tensor(name: str, output: object) -> Tensor:
+    if not isinstance(output, Tensor):
+        kind = type(output).__name__
+        raise InputError(f"layer {name!r}: puts out a {kind}, expected one tensor")
+    return output

@@ -1,0 +1,258 @@
+"""The generator and discriminator of Radford, Metz and Chintala (2015), from one small config.
+
+Both are plain ``nn.Sequential`` networks of named blocks. A block is called by the resolution of
+what it puts out, and that name is what users type after ``--layer`` and what hooks take:
+
+    generator       4x4  8x8  16x16  32x32  64x64      z -> image
+    discriminator   32x32  16x16  8x8  4x4  score      image -> logit
+
+The parts of a block can be named too: ``8x8.conv``, ``8x8.norm``, ``8x8.act``. ``8x8`` itself is
+what the block passes on, its feature maps after normalisation and activation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dcgan_probe.errors import InputError, unknown
+
+LEAK = 0.2
+MAX_WIDTH = 1024
+MAX_FEATURE_MAPS = 16384
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a DCGAN is built from; everything else follows.
+
+        >>> Config(size=32, g_width=64, d_width=64).layers("generator")
+        ('4x4', '8x8', '16x16', '32x32')
+
+    size: image height and width in pixels, a power of two from 16 to 256.
+    channels: 1 (grey) or 3 (RGB).
+    g_width, d_width: feature maps at half the image size; they double with every halving.
+    kernel: 4 or 5, the size of every strided kernel.
+    z_size, z_distribution: the latent; "uniform" on [-1, 1] or "normal" (standard).
+    norm_per_unit: batch norm of the generator's first layer has a gain and bias for every unit
+        (the authors' code) or one for every feature map (what most others do).
+    norm_eps: added to the variance in batch norm.
+
+    Raises InputError for a value outside of these. Source: section 3; the authors' code for the
+    latent's range, the norm of the first layer and its eps.
+    """
+
+    size: int = 64
+    channels: int = 3
+    g_width: int = 128
+    d_width: int = 128
+    kernel: int = 5
+    z_size: int = 100
+    z_distribution: str = "uniform"
+    norm_per_unit: bool = True
+    norm_eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        def need(name: str, ok: bool, expected: str) -> None:
+            if not ok:
+                found = getattr(self, name)
+                raise InputError(f"network config: {name}: found {found!r}, expected {expected}")
+
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            kind = {"int": int, "str": str, "bool": bool, "float": float}[str(field.type)]
+            need(field.name, type(value) is kind, f"a value of type {kind.__name__}")
+        need("size", self.size in (16, 32, 64, 128, 256), "a power of two from 16 to 256")
+        need("channels", self.channels in (1, 3), "1 or 3")
+        need("g_width", 1 <= self.g_width <= MAX_WIDTH, f"1 to {MAX_WIDTH}")
+        need("d_width", 1 <= self.d_width <= MAX_WIDTH, f"1 to {MAX_WIDTH}")
+        for name in ("g_width", "d_width"):
+            widest = getattr(self, name) * self.size // 8
+            need(name, widest <= MAX_FEATURE_MAPS, f"at most {MAX_FEATURE_MAPS} maps at 4x4")
+        need("kernel", self.kernel in (4, 5), "4 or 5")
+        need("z_size", 1 <= self.z_size <= 4096, "1 to 4096")
+        need("z_distribution", self.z_distribution in ("uniform", "normal"), "uniform or normal")
+        need("norm_eps", 0 < self.norm_eps < 1, "a number between 0 and 1")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The config that `dataclasses.asdict` wrote; InputError names a field that is not one."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown("field", name, known, where="network config")
+        return cls(**values)
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Heights of the generator's layers, 4 to `size`."""
+        return tuple(4 * 2**i for i in range(int(math.log2(self.size // 4)) + 1))
+
+    def layers(self, network: str) -> tuple[str, ...]:
+        """Names of the layers of "generator" or "discriminator", in the order of the data."""
+        names = tuple(f"{r}x{r}" for r in self.resolutions)
+        return names if network == "generator" else (*reversed(names[:-1]), "score")
+
+
+PRESETS = {
+    "paper": Config(),
+    "torch": Config(
+        g_width=64,
+        d_width=64,
+        kernel=4,
+        z_distribution="normal",
+        norm_per_unit=False,
+        norm_eps=1e-5,
+    ),
+}
+
+
+def _padding(kernel: int) -> dict[str, int]:
+    """Padding with which stride 2 halves (or doubles) the size exactly."""
+    return {"stride": 2, "padding": (kernel - 1) // 2}
+
+
+class Generator(nn.Sequential):
+    """z to images, by a linear layer and strided deconvolutions.
+
+        >>> Generator(PRESETS["paper"])(torch.zeros(2, 100)).shape
+        torch.Size([2, 3, 64, 64])
+
+    Takes N x z_size float32, returns N x channels x size x size float32 in [-1, 1] (tanh).
+    Source: section 3, figure 1. No layer has a bias (the authors' code).
+    """
+
+    config: Config
+
+    def __init__(self, config: Config):
+        maps = [config.g_width * config.size // 2 // r for r in config.resolutions[:-1]]
+        blocks: OrderedDict[str, nn.Module] = OrderedDict()
+        units = maps[0] * 16
+        first: list[tuple[str, nn.Module]] = [
+            ("linear", nn.Linear(config.z_size, units, bias=False)),
+            ("maps", nn.Unflatten(1, (maps[0], 4, 4))),
+        ]
+        if config.norm_per_unit:
+            first.insert(1, ("norm", nn.BatchNorm1d(units, eps=config.norm_eps)))
+        else:
+            first.append(("norm", nn.BatchNorm2d(maps[0], eps=config.norm_eps)))
+        blocks["4x4"] = nn.Sequential(OrderedDict([*first, ("act", nn.ReLU())]))
+        for i, resolution in enumerate(config.resolutions[1:], start=1):
+            last = i == len(maps)
+            conv = nn.ConvTranspose2d(
+                maps[i - 1],
+                config.channels if last else maps[i],
+                config.kernel,
+                **_padding(config.kernel),
+                output_padding=config.kernel % 2,
+                bias=False,
+            )
+            parts: list[tuple[str, nn.Module]] = [("conv", conv)]
+            if last:
+                parts += [("act", nn.Tanh())]
+            else:
+                parts += [("norm", nn.BatchNorm2d(maps[i], eps=config.norm_eps))]
+                parts += [("act", nn.ReLU())]
+            blocks[f"{resolution}x{resolution}"] = nn.Sequential(OrderedDict(parts))
+        super().__init__(blocks)
+        self.config = config
+
+
+class Discriminator(nn.Sequential):
+    """Images to the logit of being real, by strided convolutions.
+
+        >>> Discriminator(PRESETS["paper"])(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2])
+
+    Takes N x channels x size x size float32 in [-1, 1], returns N float32 logits; their sigmoid
+    is the paper's output. Source: section 3. LeakyReLU of slope 0.2, no batch norm in the first
+    layer, no bias anywhere (the authors' code).
+    """
+
+    config: Config
+
+    def __init__(self, config: Config):
+        maps = [config.d_width * config.size // 2 // r for r in reversed(config.resolutions[:-1])]
+        blocks: OrderedDict[str, nn.Module] = OrderedDict()
+        for i, name in enumerate(config.layers("discriminator")[:-1]):
+            before = config.channels if i == 0 else maps[i - 1]
+            conv = nn.Conv2d(
+                before, maps[i], config.kernel, **_padding(config.kernel), bias=False
+            )
+            parts: list[tuple[str, nn.Module]] = [("conv", conv)]
+            if i > 0:
+                parts += [("norm", nn.BatchNorm2d(maps[i], eps=config.norm_eps))]
+            parts += [("act", nn.LeakyReLU(LEAK))]
+            blocks[name] = nn.Sequential(OrderedDict(parts))
+        blocks["score"] = nn.Sequential(
+            OrderedDict(
+                flat=nn.Flatten(),
+                linear=nn.Linear(maps[-1] * 16, 1, bias=False),
+                squeeze=nn.Flatten(0),
+            )
+        )
+        super().__init__(blocks)
+        self.config = config
+
+
+def initialise(network: nn.Module, seed: int) -> nn.Module:
+    """Give a network the paper's initial weights, in place, and return it.
+
+        >>> untrained = initialise(Discriminator(PRESETS["torch"]), seed=0)
+
+    Weights are N(0, 0.02); batch-norm gains N(1, 0.02) and biases 0 (gain: the authors' code).
+    The same seed gives the same weights. Source: section 4.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.weight.normal_(1.0, 0.02, generator=generator)
+                module.bias.zero_()
+                module.reset_running_stats()
+            elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                module.weight.normal_(0.0, 0.02, generator=generator)
+    return network
+
+
+def norms(network: nn.Module) -> Iterator[nn.BatchNorm1d | nn.BatchNorm2d]:
+    """The batch-norm layers of a network."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            yield module
+
+
+def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set batch-norm statistics to the mean over batches, and leave the network in eval mode.
+
+        >>> g = initialise(Generator(PRESETS["torch"]), seed=0)
+        >>> estimate_statistics(g, [torch.randn(128, 100) for _ in range(2)])
+
+    batches: inputs of the network; the authors' code used batches of 128. Means and variances of
+    the batches count equally. The authors trained and sampled with the statistics of each batch;
+    a network that is probed needs ones that stay. Raises InputError if there are no batches.
+    """
+    before = {norm: norm.momentum for norm in norms(network)}
+    for norm in before:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's way to say: the plain mean over all batches
+    network.train()
+    seen = 0
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                network(batch)
+                seen += 1
+    finally:
+        network.eval()
+        for norm, momentum in before.items():
+            norm.momentum = momentum
+    if not seen:
+        raise InputError("batch-norm statistics: found no batches, expected at least one")

@@ -1,0 +1,215 @@
+"""What the commands of one command line, or the cells of a notebook, share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from dcgan_probe import checkpoints, files, hooks, latents
+from dcgan_probe.checkpoints import Checkpoint
+from dcgan_probe.edits import Selection
+from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.networks import Discriminator, Generator
+from dcgan_probe.results import Result
+from dcgan_probe.sources import Images, ImageSource, Samples
+
+BATCH = 64
+DEVICES = ("auto", "cpu", "cuda")
+T = TypeVar("T")
+
+
+def choose_device(name: str) -> torch.device:
+    """"auto" is CUDA where there is a GPU; InputError if CUDA is asked for and there is none."""
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: found no CUDA GPU that torch can use, expected one")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+class Session:
+    """A checkpoint on a device, with a seed and the edits in force.
+
+        >>> session = Session.open("rooms", seed=3)
+        >>> session.sample(4).shape
+        torch.Size([4, 3, 64, 64])
+
+    Probes take what they need from here: `generator`, `discriminator`, `sample`, `latents`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        seed: int = 0,
+        device: str = "auto",
+        out: Path | None = None,
+        force: bool = False,
+    ):
+        self.checkpoint = checkpoint
+        self.config = checkpoint.config
+        self.seed = seed
+        self.device = choose_device(device)
+        self.out = out
+        self.force = force
+        self.edits: list[Selection] = []
+        self._edits_for_good = ExitStack()
+        self._folders: list[Path] = []
+        for network in (checkpoint.generator, checkpoint.discriminator):
+            if network is not None:
+                # Probes ask for gradients of images, never of weights.
+                network.to(self.device).eval().requires_grad_(False)
+
+    @classmethod
+    def open(cls, model: str = "rooms", seed: int = 0, device: str = "auto") -> Session:
+        """A session on a shipped checkpoint, by name, or on a file; see `checkpoints.load`.
+
+        >>> Session.open("svhn").config.size
+        32
+        """
+        return cls(checkpoints.load(model), seed, device)
+
+    @property
+    def generator(self) -> Generator:
+        """The generator; InputError if the checkpoint holds none."""
+        if self.checkpoint.generator is None:
+            raise InputError(f"{self.checkpoint.name}: found no generator, expected one")
+        return self.checkpoint.generator
+
+    @property
+    def discriminator(self) -> Discriminator:
+        """The discriminator; InputError if the checkpoint holds none."""
+        if self.checkpoint.discriminator is None:
+            raise InputError(f"{self.checkpoint.name}: found no discriminator, expected one")
+        return self.checkpoint.discriminator
+
+    def latents(self, n: int, seed: int | None = None, start: int = 0) -> Tensor:
+        """n x z_size float32 latents of a seed (the session's if none is given)."""
+        seed = self.seed if seed is None else seed
+        return latents.sample(self.config, n, seed, start)
+
+    def sample(self, n: int, seed: int | None = None) -> Tensor:
+        """Images of the first n latents of a seed, with the edits in force.
+
+        Returns n x channels x size x size float32 in [-1, 1], on the CPU.
+        """
+        return self.generate(self.latents(n, seed))
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Images of latents, with the edits in force; as `sample` returns them."""
+        images = Samples(self.generator, z)
+        starts = range(0, len(z), BATCH)
+        parts = [images.read(range(i, min(i + BATCH, len(z)))).cpu() for i in starts]
+        return torch.cat(parts) if parts else torch.empty(0)
+
+    def images(self, path: str | Path | None, n: int) -> Images:
+        """The images of a folder or zip, at most n of them; without a path, n samples."""
+        if path is None:
+            return Samples(self.generator, self.latents(n))
+        source = ImageSource(path, self.config.size, self.config.channels)
+        source.names = source.names[:n]
+        return source
+
+    @contextmanager
+    def editing(self, *selections: Selection) -> Iterator[None]:
+        """Drop filters of the generator inside the ``with``, in all that the session draws.
+
+        Raises InputError for a selection that is of another checkpoint, or names a layer or a
+        filter that the generator does not have.
+        """
+        with ExitStack() as stack:
+            for selection in selections:
+                stack.enter_context(self._edited(selection))
+            yield
+
+    def edit(self, selection: Selection) -> None:
+        """Drop filters of the generator from here on, until `close`."""
+        self._edits_for_good.enter_context(self._edited(selection))
+
+    def close(self) -> None:
+        """Lift the edits of `edit`."""
+        self._edits_for_good.close()
+
+    @contextmanager
+    def _edited(self, selection: Selection) -> Iterator[None]:
+        own, of = self.checkpoint.sha256, selection.checkpoint
+        if own != of:
+            raise InputError(
+                f"selection of layer {selection.layer}: found filters of checkpoint {of[:8]}, "
+                f"expected those of {self.checkpoint.name} ({own[:8]})"
+            )
+        with hooks.ablate(self.generator, selection.layer, selection.filters):
+            # One forward of one latent, so that a filter out of range is refused here and now.
+            hooks.activations(self.generator, selection.layer, self.latents(1).to(self.device))
+            self.edits.append(selection)
+            try:
+                yield
+            finally:
+                self.edits.remove(selection)
+
+    def made_with(self, **options: Any) -> dict[str, Any]:
+        """What a result must record so that it can be had again; `options` are the probe's own."""
+        return {
+            "dcgan_probe": metadata.version("dcgan-probe"),
+            "torch": torch.__version__,
+            "device": str(self.device),
+            "checkpoint": {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256},
+            "seed": self.seed,
+            "edits": [{"layer": e.layer, "filters": list(e.filters)} for e in self.edits],
+            "options": options,
+        }
+
+    def caption(self) -> str:
+        """The line under every figure: checkpoint, first digits of its hash, seed, edits."""
+        line = f"{self.checkpoint.name} ({self.checkpoint.sha256[:8]}), seed {self.seed}"
+        edits = [f"{len(e.filters)} filters of {e.layer} dropped" for e in self.edits]
+        return ", ".join([line, *edits])
+
+    def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
+        """Show progress over items on stderr, on a terminal or in a log."""
+        return tqdm(items, desc=what, total=total, leave=False, mininterval=0.5)
+
+    def start(self, command: str) -> None:
+        """Reserve the folder that a command will write: refused before any work is done."""
+        if self.out is None:
+            raise InputError("this session has no output folder, expected Session(out=...)")
+        again = sum(folder.name.split("-again")[0] == command for folder in self._folders)
+        folder = self.out / (command if not again else f"{command}-again{again}")
+        files.check_free(folder, self.force)
+        self._folders.append(folder)
+
+    def save(self, result: Result) -> None:
+        """Write the result of the command that was started, and print it."""
+        folder = self._folders[-1]
+        result.save(folder, self.force)
+        print(result)
+        print(f"wrote {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+
+    def report(self, values: dict[str, Any]) -> None:
+        """Save and print plain values: the result of a probe that draws nothing."""
+        self.save(Report(self.made_with(), values))
+
+
+@dataclass(frozen=True)
+class Report(Result):
+    """A result of named values and no pictures."""
+
+    named: dict[str, Any]
+
+    def values(self) -> dict[str, Any]:
+        return self.named
+
+    def draw(self, folder: Path) -> None:
+        pass
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in self.named.items())

@@ -1,0 +1,1 @@
+"""Training a DCGAN as the paper does."""
