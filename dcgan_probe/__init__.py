@@ -72,7 +72,7 @@ _MODULES = (
     "sources",
 )
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "Box",
     "Boxes",
     "Checkpoint",

@@ -50,7 +50,7 @@ class GuidedBackprop(GradientAttribution):
         self.model = model
         self.rule = rule
 
-    def attribute(self, inputs: Tensor, target: Any = None) -> Tensor:  # type: ignore[override]
+    def attribute(self, inputs: Tensor, target: Any = None) -> Tensor:
         """Guided gradient of the output, at `target` as captum counts it, on the inputs.
 
         inputs: N x C x H x W float32. Returns the same shape and dtype.
@@ -87,14 +87,14 @@ class GuidedBackprop(GradientAttribution):
 
     def _guided(self, output: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         if self.model.training:
-            raise InputError("guided backpropagation: found a network in training mode, expected eval()")
+            raise InputError("guided backpropagation: found training mode, expected eval()")
         calls = 0
 
         def clamp(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             nonlocal calls
             calls += 1
-            # A copy, so that only the gradient through this activation is clamped, not the one
-            # of a skip connection that leaves from the same tensor; in-place activations write on it.
+            # A copy, so that only the gradient through this activation is clamped, not that of a
+            # skip connection from the same tensor, and an in-place activation writes on the copy.
             x = args[0].clone()
             on = x.detach() > 0 if self.rule == "strict" else None
             # The hook sees the gradient behind the activation: its slope is already in it.

@@ -9,23 +9,31 @@ where the weights come from, how batch-norm statistics were had, the license.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dcgan_probe import files
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.networks import Config, Discriminator, Generator
 
+if TYPE_CHECKING:
+    from dcgan_probe.sources import Images
+
 FORMAT = "dcgan-probe/checkpoint/1"
-FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+NETWORKS = {"generator": Generator, "discriminator": Discriminator}
+FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 
 @dataclass(frozen=True)
@@ -73,5 +81,260 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> str:
 
 
 def shipped() -> list[str]:
-    """Names of the checkpoints that ship, which `load` takes in place of a path."""
-    return sorted(p.parent.name for p in _fixtures().glob("*/checkpoint.safetensors"))
+    """Names of the checkpoints that ship, which `load` takes in place of a path.
+
+    >>> "svhn" in shipped()
+    True
+    """
+    return sorted(path.parent.name for path in _fixtures().glob("*/checkpoint.safetensors"))
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
+    """Open a checkpoint: one that ships, by name, or a file, or a folder of the authors' arrays.
+
+        >>> checkpoint = load("svhn")
+        >>> checkpoint.generator(torch.zeros(1, 100)).shape
+        torch.Size([1, 3, 32, 32])
+
+    What a path holds is told from its content: our own format, or anything that `convert` takes.
+    A name that ships goes before a path; write ``./svhn`` for a file of that name. Weights of
+    another precision become float32. Nothing in a file is executed, and every name, shape and
+    type is checked against the network before its memory is taken.
+
+    Raises InputError: one line with the file, the place in it, what was found, what was expected.
+    """
+    name = str(name_or_path)
+    if name in shipped():
+        return _read_own(_fixtures() / name / "checkpoint.safetensors", name)
+    path = Path(name_or_path)
+    if not os.path.exists(path):
+        raise unknown("checkpoint", name, [*shipped(), "the path of a file or folder"])
+    if _is_own(path):
+        return _read_own(path, path.stem)
+    return convert([path])
+
+
+def convert(
+    paths: Sequence[str | os.PathLike[str]],
+    images: str | os.PathLike[str] | Images | None = None,
+) -> Checkpoint:
+    """Read other people's checkpoints, the ones that `dcgan_probe.foreign` knows.
+
+        >>> checkpoint = convert(["netG_epoch_24.pth", "netD_epoch_24.pth"])
+        >>> sha = save(checkpoint, "mine.safetensors")
+
+    paths: one or two state dicts of pytorch/examples' dcgan, or one folder of the authors'
+        ``.npy`` arrays.
+    images: for the authors' discriminator, whose files hold no batch-norm statistics: a folder or
+        zip of real images. Without it the generator's own images are taken.
+
+    Raises InputError as `load` does.
+    """
+    # foreign.py builds Checkpoints, so it imports this module and not the other way round.
+    from dcgan_probe import foreign
+
+    given = [Path(path) for path in paths]
+    for path in given:
+        if _is_own(path):
+            raise InputError(f"{path}: found a checkpoint of dcgan-probe, expected another's")
+    if len(given) == 1 and given[0].is_dir():
+        return foreign.read_authors(given[0], images)
+    if images is not None:
+        raise InputError(f"{given[0]}: found images given, expected none: its statistics are known")
+    return foreign.read_pytorch_example(given)
+
+
+def content(path: Path) -> str:
+    """What a file holds, by its first bytes: "safetensors", "zip", "torch", "npy" or "pickle".
+
+    Raises InputError for a file of any other kind, and names those that downloads leave behind.
+    """
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no file"
+        raise InputError(f"{path}: found {kind}, expected a file of weights")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(256)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    for begin, kind in _KINDS.items():
+        if head.startswith(begin):
+            return kind
+    if head[8:9] == b"{":
+        return "safetensors"
+    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        return "pickle"
+    raise InputError(f"{path}: found {_not_weights(head)}, expected a file of weights")
+
+
+_KINDS = {
+    b"PK\x03\x04": "zip",
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": "torch",  # torch.save before 1.6
+    b"\x93NUMPY": "npy",
+}
+
+
+def _not_weights(head: bytes) -> str:
+    if not head:
+        return "an empty file"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not yet replaced by its file (git lfs pull)"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "an HTML page, probably a failed download"
+    return f"unknown content that begins with {head[:8]!r}"
+
+
+def damaged(path: Path, error: Exception, expected: str) -> InputError:
+    """The error for a file that a library could not read; it keeps the library's first line."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"{path}: found a damaged or truncated file ({reason:.160}), expected {expected}"
+    )
+
+
+class Spec(NamedTuple):
+    """What a file says of a tensor, before its memory is taken."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype} of shape {'x'.join(map(str, self.shape)) or '()'}"
+
+
+def specs(tensors: Mapping[str, Tensor]) -> dict[str, Spec]:
+    """Shape and type of each tensor."""
+    return {
+        name: Spec(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in tensors.items()
+    }
+
+
+def check_specs(
+    where: object, found: Mapping[str, Spec], expected: Mapping[str, Spec], why: str = ""
+) -> None:
+    """Refuse tensors that are missing, too many, or of another shape or type.
+
+    Any precision in `FLOATS` passes for another. why: a hint at the end of a message on a shape.
+    """
+    for name, spec in expected.items():
+        if name not in found:
+            raise InputError(f"{where}: tensor {name}: found none, expected {spec}{why}")
+    for name, spec in found.items():
+        if name not in expected:
+            raise InputError(f"{where}: tensor {name}: found {spec}, expected no such tensor")
+        wanted = expected[name]
+        fits = spec.dtype == wanted.dtype or (spec.dtype in FLOATS and wanted.dtype in FLOATS)
+        if spec.shape != wanted.shape or not fits:
+            raise InputError(f"{where}: tensor {name}: found {spec}, expected {wanted}{why}")
+
+
+def take(where: object, name: str, tensor: Tensor) -> Tensor:
+    """A copy of a tensor, weights as float32; InputError if it holds NaN or infinity."""
+    if not tensor.is_floating_point():
+        return tensor.clone()
+    tensor = tensor.detach().to(torch.float32, copy=True).contiguous()
+    if not torch.isfinite(tensor).all():
+        raise InputError(
+            f"{where}: tensor {name}: found NaN or infinity, expected finite float32 numbers"
+        )
+    if name.endswith("running_var") and (tensor < 0).any():
+        raise InputError(f"{where}: tensor {name}: found a variance below 0, expected none")
+    return tensor
+
+
+def empty(config: Config, part: str) -> nn.Module:
+    """The "generator" or "discriminator" of a config, in eval mode, without memory for weights."""
+    with torch.device("meta"):
+        return NETWORKS[part](config).eval()
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """Give an `empty` network its weights, and return it."""
+    network.load_state_dict(dict(tensors), assign=True)
+    return network
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """SHA-256 of a file, or of the SHA-256 of several, one after the other."""
+    each = [files.sha256(path) for path in paths]
+    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+def _fixtures() -> Path:
+    return Path(str(resources.files("dcgan_probe.fixtures")))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, mapped: the library checks its header's claims against its size."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise damaged(path, error, "a whole safetensors file") from error
+
+
+def _is_own(path: Path) -> bool:
+    if path.is_dir() or content(path) != "safetensors":
+        return False
+    with opened(path) as file:
+        return "dcgan_probe" in (file.metadata() or {})
+
+
+def _read_own(path: Path, name: str) -> Checkpoint:
+    with opened(path) as file:
+        config, info = _about(path, file.metadata()["dcgan_probe"])
+        found = _file_specs(file)
+        parts = [part for part in NETWORKS if any(n.startswith(f"{part}.") for n in found)]
+        if not parts:
+            raise InputError(
+                f"{path}: found no tensor of a network, expected generator.* or discriminator.*"
+            )
+        networks = {part: empty(config, part) for part in parts}
+        expected = {
+            f"{part}.{n}": spec
+            for part in parts
+            for n, spec in specs(networks[part].state_dict()).items()
+        }
+        check_specs(path, found, expected)
+        tensors = {n: take(path, n, file.get_tensor(n)) for n in expected}
+    for part, network in networks.items():
+        fill(network, {n: tensors[f"{part}.{n}"] for n in network.state_dict()})
+    generator: Any = networks.get("generator")
+    discriminator: Any = networks.get("discriminator")
+    return Checkpoint(config, generator, discriminator, info, name, files.sha256(path))
+
+
+def _file_specs(file: Any) -> dict[str, Spec]:
+    words = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+    found = {}
+    names = file.keys()
+    for name in names:
+        part = file.get_slice(name)
+        dtype = part.get_dtype()
+        found[name] = Spec(tuple(part.get_shape()), words.get(dtype, dtype.replace("I", "int")))
+    return found
+
+
+def _about(path: Path, text: str) -> tuple[Config, dict[str, Any]]:
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: metadata: found no JSON ({error}), expected it") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else about
+        raise InputError(
+            f"{path}: metadata: found format {found!r:.80}, expected {FORMAT!r}"
+            " (was it written by a newer dcgan-probe?)"
+        )
+    config, info = about.get("config"), about.get("info")
+    if not isinstance(config, dict) or not isinstance(info, dict):
+        raise InputError(f"{path}: metadata: found no config or no info, expected an object each")
+    for known in dataclasses.fields(Config):
+        if known.name not in config:
+            raise InputError(f"{path}: network config: {known.name}: found none, expected a value")
+    try:
+        return Config.from_dict(config), info
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

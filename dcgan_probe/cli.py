@@ -66,9 +66,7 @@ class Group(click.Group):
             raise Mistake(str(error)) from error
 
 
-@click.group(
-    cls=Group, chain=True, no_args_is_help=True, context_settings={"show_default": True}
-)
+@click.group(cls=Group, chain=True, no_args_is_help=True, context_settings={"show_default": True})
 @click.option("--model", default="rooms", help="A checkpoint that ships (rooms, svhn) or a path.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all that is drawn.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))
@@ -150,8 +148,13 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
 @click.option("--channels", type=int, help="1 or 3; of the preset if not given.")
 @click.option("--width", type=int, help="Filters of D's first layer and G's last hidden one.")
 @click.option("--batch", default=128, type=click.IntRange(2))
-@click.option("--ema", default=0.0, type=click.FloatRange(0, 1, max_open=True), help="Decay of the "
-              "mean of G's weights that is saved; 0 saves the last weights, as the paper does.")
+@click.option(
+    "--ema",
+    default=0.0,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Decay of the "
+    "mean of G's weights that is saved; 0 saves the last weights, as the paper does.",
+)
 @click.option("--save-every", default=500, type=click.IntRange(1), help="Steps.")
 @click.pass_context
 def train(context: click.Context, **options: Any) -> None:

@@ -52,7 +52,9 @@ class Selection:
         filters = value["filters"]
         for i, number in enumerate(filters):
             if type(number) is not int or number < 0:
-                raise InputError(f"{path}: filters[{i}]: found {number!r}, expected a filter number")
+                raise InputError(
+                    f"{path}: filters[{i}]: found {number!r}, expected a filter number"
+                )
         return cls(value["layer"], tuple(filters), value["checkpoint"], value["about"])
 
     def write(self, path: str | os.PathLike[str]) -> None:

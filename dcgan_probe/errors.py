@@ -10,9 +10,9 @@ class InputError(ValueError):
 
     The command line prints the line and ends with exit code 2; in a script it is a ``ValueError``.
 
-        >>> raise InputError("boxes.json: boxes[3]: found x1 = NaN, expected a finite number")
+        >>> raise InputError("boxes.json: boxes[3]: found x1 = NaN, expected a number")
         Traceback (most recent call last):
-        dcgan_probe.errors.InputError: boxes.json: boxes[3]: found x1 = NaN, expected a finite number
+        dcgan_probe.errors.InputError: boxes.json: boxes[3]: found x1 = NaN, expected a number
     """
 
     def __init__(self, message: object):

@@ -1,8 +1,19 @@
-"""Pictures: the one look of everything that is drawn."""
+"""Pictures: the one look of everything that is drawn.
+
+White ground, one font, images at whole-number zoom without smoothing, rows and columns labelled,
+and a caption that says what is seen, on which checkpoint, with which seed.
+"""
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,7 +22,16 @@ from torch import Tensor
 
 from dcgan_probe import files
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 GAP = 2
+DPI = 100
+FONT = "DejaVu Sans"  # comes with matplotlib, so figures look the same on every machine
+INK, PALE = "#222222", "#666666"
+# Okabe and Ito's colours: distinct to colour-blind eyes.
+BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+_TITLE, _LABEL, _LINE, _MARGIN = 14, 10, 18, 16
 
 
 def pixels(images: Tensor) -> np.ndarray:
@@ -27,23 +47,131 @@ def pixels(images: Tensor) -> np.ndarray:
     return np.repeat(array, 3, axis=3) if array.shape[3] == 1 else array
 
 
-def tile(images: Tensor, columns: int, zoom: int = 1, gap: int = GAP) -> np.ndarray:
-    """Images side by side in rows, as H x W x 3 uint8, at whole-number zoom without smoothing."""
-    return tile_pixels(pixels(images), columns, zoom, gap)
+def signed(signal: Tensor) -> np.ndarray:
+    """Gradients as N x H x W x 3 uint8: grey is zero, each image scaled to its own largest values.
+
+    signal: N x C x H x W. The scale is the 99.5th percentile of the magnitude, so that a single
+    pixel does not turn the rest grey; a signal of zeros is grey.
+    """
+    magnitude = signal.detach().cpu().float().abs().flatten(1)
+    scale = magnitude.quantile(0.995, dim=1)
+    scale = torch.where(scale > 0, scale, magnitude.amax(dim=1)).clamp_min(1e-30)
+    return pixels(signal.detach().cpu() / scale.view(-1, 1, 1, 1))
 
 
-def tile_pixels(images: np.ndarray, columns: int, zoom: int = 1, gap: int = GAP) -> np.ndarray:
-    """N x H x W x 3 uint8 images side by side in rows; see `tile`."""
+def heat(values: np.ndarray, low: float, high: float, size: tuple[int, int]) -> np.ndarray:
+    """N x h x w values as N x H x W x 3 uint8 in the viridis colours, cells as plain squares."""
+    from matplotlib import colormaps
+
+    scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    coloured = (colormaps["viridis"](scaled)[..., :3] * 255).round().astype(np.uint8)
+    sized = [cv2.resize(c, size, interpolation=cv2.INTER_NEAREST) for c in coloured]
+    return np.stack(sized)
+
+
+def outlined(
+    image: np.ndarray, boxes: Sequence[Sequence[float]], zoom: int, colour: str = ORANGE
+) -> np.ndarray:
+    """An image at whole-number zoom with boxes (x0, y0, x1, y1 in its pixels) drawn around."""
+    large = np.ascontiguousarray(image.repeat(zoom, 0).repeat(zoom, 1))
+    rgb = tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    for box in boxes:
+        x0, y0, x1, y1 = (round(edge * zoom) for edge in box)
+        cv2.rectangle(large, (x0, y0), (x1 - 1, y1 - 1), rgb, max(1, zoom // 2))
+    return large
+
+
+def tile(images: np.ndarray, columns: int, zoom: int = 1, gap: int = GAP) -> np.ndarray:
+    """N x H x W x 3 uint8 images side by side in rows, at whole-number zoom without smoothing.
+
+    >>> tile(np.zeros((6, 8, 8, 3), np.uint8), columns=3, zoom=2).shape
+    (34, 52, 3)
+    """
     n, height, width, _ = images.shape
     rows = -(-n // columns)
     height, width = height * zoom, width * zoom
-    sheet = np.full(
-        (rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8
-    )
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
+    sheet = np.full(shape, 255, np.uint8)
     for i, image in enumerate(images):
         y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
         sheet[y : y + height, x : x + width] = image.repeat(zoom, 0).repeat(zoom, 1)
     return sheet
+
+
+@dataclass(frozen=True)
+class Block:
+    """Images under one heading: rows x columns x H x W x 3 uint8."""
+
+    heading: str
+    images: np.ndarray
+
+
+def draw(
+    path: str | os.PathLike[str],
+    title: str,
+    blocks: Sequence[Block],
+    rows: Sequence[str],
+    caption: str,
+    zoom: int = 2,
+) -> None:
+    """Write a PNG of blocks side by side, with labelled rows, a title above and a caption below.
+
+    >>> draw("a.png", "Title", [Block("left", images), Block("right", images)], ["row"], "Caption.")
+    """
+    sheets = []
+    for block in blocks:
+        count, columns = block.images.shape[:2]
+        if count != len(rows):
+            raise ValueError(f"block {block.heading!r} has {count} rows, expected {len(rows)}")
+        flat = block.images.reshape(-1, *block.images.shape[2:])
+        sheets.append(tile(flat, columns, zoom))
+    row_height = block.images.shape[2] * zoom + GAP
+    left = _MARGIN + max((len(line) for row in rows for line in row.split("\n")), default=0) * 7 + 8
+    width = left + sum(s.shape[1] for s in sheets) + _MARGIN * len(sheets)
+    width = max(width, 480)
+    lines = textwrap.wrap(caption, max(40, (width - 2 * _MARGIN) // 7))
+    title_lines = textwrap.wrap(title, max(30, (width - 2 * _MARGIN) // 9))
+    top = _MARGIN + len(title_lines) * 22 + _LINE + 10
+    height = top + sheets[0].shape[0] + 12 + len(lines) * _LINE + _MARGIN
+    figure = _figure(width, height)
+
+    def write(x: float, y: float, text: str, size: int, colour: str = INK, **more: object) -> None:
+        at = {"fontsize": size * 72 / DPI, "color": colour, "fontfamily": FONT, **more}
+        figure.text(x / width, 1 - y / height, text, **at)  # type: ignore[arg-type]
+
+    for i, line in enumerate(title_lines):
+        write(_MARGIN, _MARGIN + 22 * i, line, _TITLE + 2, va="top", fontweight="bold")
+    x = left
+    for block, sheet in zip(blocks, sheets, strict=True):
+        write(x, top - 6, block.heading, _LABEL + 2, va="bottom")
+        figure.figimage(sheet, x, height - top - sheet.shape[0], origin="upper")
+        x += sheet.shape[1] + _MARGIN
+    for i, row in enumerate(rows):
+        y = top + row_height * (i + 0.5)
+        write(left - 8, y, row, _LABEL + 1, va="center", ha="right", linespacing=1.3)
+    for i, line in enumerate(lines):
+        y = top + sheets[0].shape[0] + 14 + i * _LINE
+        write(_MARGIN, y, line, _LABEL + 1, PALE, va="top")
+    files.write_bytes(path, _png(figure))
+
+
+def losses(log: Path, path: Path) -> None:
+    """Draw the losses that a training logged, faint as they were and smoothed over 1% of them."""
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = np.array([entry["step"] for entry in entries])
+    figure = _figure(800, 420)
+    axes = figure.subplots()
+    window = max(1, len(entries) // 100)
+    for name, colour in (("discriminator", BLUE), ("generator", ORANGE)):
+        values = np.array([entry[name] for entry in entries])
+        smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+        axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.5)
+        axes.plot(steps[window - 1 :], smooth, color=colour, label=name)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats)")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    files.write_bytes(path, _png(figure))
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -51,3 +179,17 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
     assert done, "OpenCV encodes every uint8 RGB array as PNG"
     files.write_bytes(path, data.tobytes())
+
+
+def _figure(width: int, height: int) -> Figure:
+    # Not pyplot: it would keep every figure and choose a backend for the whole program.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    # Without its version in the file, the same picture is the same bytes.
+    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    return stream.getvalue()

@@ -90,9 +90,7 @@ def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
     raise InputError(f"{type(module).__name__}: layer {name!r} is not reached by the forward")
 
 
-def ablate(
-    module: nn.Module, name: str, filters: Sequence[int], gain: float = 0.0
-) -> _Ablation:
+def ablate(module: nn.Module, name: str, filters: Sequence[int], gain: float = 0.0) -> _Ablation:
     """Multiply feature maps of a layer by a gain, 0 by default, inside the ``with``.
 
         >>> with ablate(generator, "8x8", filters=[3, 17]):
@@ -125,7 +123,9 @@ class _Ablation:
         count = maps.shape[1]
         if self.filters.numel() and not 0 <= self.filters.min() <= self.filters.max() < count:
             wrong = next(f for f in self.filters.tolist() if not 0 <= f < count)
-            raise InputError(f"layer {self.name!r}: found filter {wrong}, expected 0 to {count - 1}")
+            raise InputError(
+                f"layer {self.name!r}: found filter {wrong}, expected 0 to {count - 1}"
+            )
         gains = maps.new_ones(count)
         gains[self.filters.to(maps.device)] = self.gain
         return maps * gains.view(1, -1, *[1] * (maps.dim() - 2))
@@ -137,8 +137,8 @@ def tail(module: nn.Module, name: str) -> nn.Module:
         >>> rest = tail(generator, "8x8")
         >>> images = rest(activations(generator, "8x8", z))      # equals generator(z)
 
-    It shares the module's layers and weights, so hooks on layers after the cut act in it too. The
-    module is traced with torch.fx: any module whose forward does not branch on values can be cut.
+    It shares the module's layers and weights, so hooks on layers after the cut act in it too. What
+    holds the layer is traced with torch.fx: its forward must not branch on values.
     Raises InputError for an unknown name, a module that cannot be traced, and a cut that a value
     bypasses, such as a skip connection over it.
     """
@@ -147,12 +147,14 @@ def tail(module: nn.Module, name: str) -> nn.Module:
 
     class Tracer(fx.Tracer):
         def is_leaf_module(self, part: nn.Module, path: str) -> bool:
-            return path == name or super().is_leaf_module(part, path)
+            # Only what holds the layer is looked into. The rest is called whole, with its hooks.
+            return not name.startswith(f"{path}.")
 
     try:
-        graph = Tracer().trace(module)
+        rest = fx.GraphModule(module, Tracer().trace(module))
     except Exception as error:  # fx raises whatever the traced forward ran into
         raise InputError(f"{where}: its forward cannot be traced: {error}") from error
+    graph = rest.graph
     calls = [node for node in graph.nodes if node.op == "call_module" and node.target == name]
     if len(calls) != 1:
         raise InputError(f"{where}: the forward calls it {len(calls)} times, expected once")
@@ -166,7 +168,8 @@ def tail(module: nn.Module, name: str) -> nn.Module:
             user = next(iter(node.users))
             raise InputError(f"{where}: the input also reaches {user.target!r} around it")
         graph.erase_node(node)
-    return fx.GraphModule(module, graph)
+    rest.recompile()
+    return rest
 
 
 def _tensor(name: str, output: object) -> Tensor:

@@ -114,11 +114,6 @@ PRESETS = {
 }
 
 
-def _padding(kernel: int) -> dict[str, int]:
-    """Padding with which stride 2 halves (or doubles) the size exactly."""
-    return {"stride": 2, "padding": (kernel - 1) // 2}
-
-
 class Generator(nn.Sequential):
     """z to images, by a linear layer and strided deconvolutions.
 
@@ -150,7 +145,8 @@ class Generator(nn.Sequential):
                 maps[i - 1],
                 config.channels if last else maps[i],
                 config.kernel,
-                **_padding(config.kernel),
+                stride=2,
+                padding=(config.kernel - 1) // 2,
                 output_padding=config.kernel % 2,
                 bias=False,
             )
@@ -184,7 +180,12 @@ class Discriminator(nn.Sequential):
         for i, name in enumerate(config.layers("discriminator")[:-1]):
             before = config.channels if i == 0 else maps[i - 1]
             conv = nn.Conv2d(
-                before, maps[i], config.kernel, **_padding(config.kernel), bias=False
+                before,
+                maps[i],
+                config.kernel,
+                stride=2,
+                padding=(config.kernel - 1) // 2,
+                bias=False,
             )
             parts: list[tuple[str, nn.Module]] = [("conv", conv)]
             if i > 0:

@@ -92,7 +92,7 @@ def receptive_fields(
     Returns N x 4 int64: x0, y0, x1, y1 in pixels, x1 and y1 exclusive, cut at the image's edge.
 
     Measured rather than derived, so that it holds for any network: the extent of the gradient of
-    all filters at the place, on noise. Noise of several draws, since a ReLU may hide a pixel in one.
+    all filters at the place, on noise, and on several draws of it, since a ReLU may hide a pixel.
     """
     boxes = torch.empty(len(places), 4, dtype=torch.long)
     device = next(network.parameters()).device

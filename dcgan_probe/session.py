@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto" is CUDA where there is a GPU; InputError if CUDA is asked for and there is none."""
+    """ "auto" is CUDA where there is a GPU; InputError if CUDA is asked for and there is none."""
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
     if name == "cuda" and not torch.cuda.is_available():

@@ -66,7 +66,9 @@ class ImageSource:
         except (OSError, RuntimeError, zipfile.BadZipFile, cv2.error) as error:
             raise InputError(f"{where}: cannot be read: {error}") from error
         if image is None:
-            raise InputError(f"{where}: found {len(data)} bytes that are no image OpenCV can decode")
+            raise InputError(
+                f"{where}: found {len(data)} bytes that are no image OpenCV can decode"
+            )
         height, width = image.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
@@ -87,8 +89,8 @@ class ImageSource:
 class Samples:
     """The images that a generator makes of latents, computed when they are read.
 
-        >>> Samples(generator, latents.sample(config, 2000, seed=0)).read([0, 1999]).shape
-        torch.Size([2, 3, 64, 64])
+    >>> Samples(generator, latents.sample(config, 2000, seed=0)).read([0, 1999]).shape
+    torch.Size([2, 3, 64, 64])
     """
 
     def __init__(self, generator: nn.Module, z: Tensor):

@@ -85,7 +85,7 @@ class Trainer:
         initialise(self.discriminator, recipe.seed + 1)
         # channels_last: the same numbers to rounding, a fifth more steps a second on CPUs.
         for network in (self.generator, self.discriminator):
-            network.to(self.device, memory_format=torch.channels_last)
+            network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean_generator = copy.deepcopy(self.generator).requires_grad_(False)
         betas = (recipe.beta1, 0.999)
         self.adam_g = torch.optim.Adam(self.generator.parameters(), recipe.rate, betas)
@@ -170,11 +170,13 @@ class Trainer:
             state = torch.load(path, map_location="cpu", weights_only=True)
             saved = state["settings"]
         except Exception as error:
-            raise InputError(f"{path}: found no training state that can be read: {error}") from error
+            raise InputError(
+                f"{path}: found no training state that can be read: {error}"
+            ) from error
         for name, value in self._settings().items():
             if saved.get(name) != value:
                 raise InputError(
-                    f"{path}: {name}: found {saved.get(name)!r}, expected {value!r} as now asked for"
+                    f"{path}: {name}: found {saved.get(name)!r}, expected {value!r} as asked for"
                 )
         for name, part in self._modules().items():
             part.load_state_dict(state[name])
@@ -253,7 +255,9 @@ def train(
         progress(trainer.steps, losses)
         if trainer.steps % save_every == 0 or trainer.steps == steps:
             name = f"samples_{trainer.steps:06d}.png"
-            figures.write_image(folder / name, figures.tile(trainer.samples(shown), columns=8, zoom=2))
+            figures.write_image(
+                folder / name, figures.tile(figures.pixels(trainer.samples(shown)), 8, zoom=2)
+            )
             files.write_text(log, "\n".join(lines) + "\n")
             sha = checkpoints.save(trainer.checkpoint(info), folder / "checkpoint.safetensors")
             files.write_bytes(state, trainer.state())

@@ -1,0 +1,55 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= out
+TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
+BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
+
+.PHONY: setup torch-cuda torch-cpu demo test test-slow lint types bench clean
+
+setup: $(VENV)/ready-$(BUILD)
+
+$(VENV)/ready-$(BUILD): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "found Python %d.%d, expected 3.11 or later" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(MAKE) --no-print-directory torch-$(BUILD)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	rm -f $(VENV)/ready-*
+	touch $@
+
+torch-cuda:
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
+
+# Without a GPU, torch's CPU build: the other one brings gigabytes of CUDA. pip finds it where it is
+# the default or is to hand; uv knows where it is published.
+torch-cpu:
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '$(TORCH)+cpu' 2>/dev/null \
+	|| ( [ "$$(uname -s)" = Linux ] && $(BIN)/python -m pip install --quiet uv \
+	     && $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu $(TORCH) ) \
+	|| $(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
+
+demo: setup
+	$(BIN)/dcgan-probe --model svhn --out $(OUT)/svhn --force visualize-d
+	$(BIN)/dcgan-probe --model rooms --out $(OUT)/rooms --force visualize-d forget sample
+	@echo "The pictures: $(OUT)/svhn/visualize-d/filters.png $(OUT)/rooms/visualize-d/filters.png" \
+		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/forget/where.png $(OUT)/rooms/sample/sheet.png"
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

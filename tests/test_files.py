@@ -1,0 +1,62 @@
+"""Files and folders are written whole or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from dcgan_probe import files
+from dcgan_probe.errors import InputError
+
+
+def test_a_folder_takes_its_name_only_when_all_is_written(tmp_path):
+    with files.new_folder(tmp_path / "out") as work:
+        files.write_text(work / "a.txt", "a")
+        assert not (tmp_path / "out").exists()
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "a.txt"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old.txt").write_text("old")
+    with pytest.raises(ZeroDivisionError), files.new_folder(out, force=True) as work:
+        files.write_text(work / "new.txt", "new")
+        raise ZeroDivisionError
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "old.txt"]
+
+
+def test_force_replaces_the_whole_folder(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old.txt").write_text("old")
+    with pytest.raises(InputError, match="already holds results"), files.new_folder(out):
+        pass
+    with files.new_folder(out, force=True) as work:
+        files.write_text(work / "new.txt", "new")
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "new.txt"]
+
+
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="out: found a file, expected a folder"):
+        files.check_free(tmp_path / "out", force=True)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(InputError, match=r"a\.txt: cannot be written: No space left on device"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_refuses_what_json_cannot_hold(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,219 @@
+"""Hooks see what a layer put out, change what they are asked to, and leave nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import dcgan_probe as dp
+from dcgan_probe import hooks
+from dcgan_probe.errors import InputError
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(3, 4, 3, padding=1)
+        self.inner = nn.Conv2d(4, 4, 3, padding=1)
+        self.after = nn.Conv2d(4, 2, 3, padding=1)
+
+    def forward(self, x):
+        x = self.before(x)
+        return self.after(torch.relu(x + self.inner(x)))
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.one(x) if x.sum() > 0 else x
+
+
+def hook_count(module: nn.Module) -> int:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(part, kind)) for part in module.modules() for kind in kinds)
+
+
+def in_place() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 2, 3)).eval()
+
+
+def test_record_gives_what_each_layer_put_out(generator, config):
+    z = dp.latents.sample(config, 2, seed=0)
+    x, expected = z, {}
+    for name, block in generator.named_children():
+        x = expected[name] = block(x)
+    with hooks.record(generator, *expected) as seen:
+        out = generator(z)
+    assert list(seen) == list(expected)
+    assert all(torch.equal(seen[name], expected[name]) for name in expected)
+    assert torch.equal(out, x)
+
+
+def test_record_before_an_in_place_relu_gives_the_values_before_it():
+    network, x = in_place(), torch.randn(2, 3, 8, 8)
+    with hooks.record(network, "0") as seen:
+        network(x)
+    assert torch.equal(seen["0"], network[0](x))
+    assert (seen["0"] < 0).any()
+
+
+def test_activations_before_an_in_place_relu_too():
+    network, x = in_place(), torch.randn(2, 3, 8, 8)
+    assert torch.equal(hooks.activations(network, "0", x), network[0](x))
+
+
+def test_gradients_flow_through_what_is_recorded():
+    network = in_place()
+    x = torch.randn(2, 3, 8, 8, requires_grad=True)
+    with hooks.record(network, "0") as seen:
+        network(x)
+    (gradient,) = torch.autograd.grad(seen["0"].sum(), x)
+    (expected,) = torch.autograd.grad(network[0](x).sum(), x)
+    assert torch.equal(gradient, expected)
+
+
+def test_activations_compute_nothing_after_the_layer(generator, config):
+    called = []
+    generator[-1].register_forward_hook(lambda *_: called.append("last"))
+    generator[0].register_forward_hook(lambda *_: called.append("first"))
+    maps = hooks.activations(generator, "8x8", dp.latents.sample(config, 2, seed=0))
+    assert maps.shape == (2, 8, 8, 8)
+    assert called == ["first"]
+
+
+def test_ablate_is_the_tail_of_maps_with_zeros(generator, config):
+    z = dp.latents.sample(config, 3, seed=0)
+    maps = hooks.activations(generator, "8x8", z).clone()
+    maps[:, [1, 5]] = 0
+    expected = generator[3](generator[2](maps))
+    with hooks.ablate(generator, "8x8", [1, 5]):
+        assert torch.equal(generator(z), expected)
+    assert not torch.equal(generator(z), expected)
+
+
+def test_ablate_with_a_gain_scales_and_writes_on_no_output():
+    layer = nn.Sequential(nn.Identity())
+    x = torch.ones(1, 3, 2, 2)
+    with hooks.ablate(layer, "0", [2], gain=0.25):
+        y = layer(x)
+    assert y[0, :, 0, 0].tolist() == [1, 1, 0.25]
+    assert torch.equal(x, torch.ones(1, 3, 2, 2))
+
+
+def test_ablations_compose_and_lift_in_any_order(generator, config):
+    z = dp.latents.sample(config, 2, seed=0)
+    plain = generator(z)
+    with hooks.ablate(generator, "8x8", [1, 2]):
+        both = generator(z)
+    first, second = (hooks.ablate(generator, "8x8", [f]) for f in (1, 2))
+    first.__enter__()
+    second.__enter__()
+    assert torch.equal(generator(z), both)
+    first.__exit__()
+    second.__exit__()
+    assert torch.equal(generator(z), plain)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["record", "ablate", "stop"]), st.integers(0, 3)), max_size=5
+    ),
+    st.booleans(),
+)
+def test_nothing_remains_after_an_exception_or_without_one(steps, fail):
+    network = nn.Sequential(*[nn.Conv2d(2, 2, 1) for _ in range(4)])
+    x = torch.randn(1, 2, 2, 2)
+    before = network(x)
+
+    class Failure(Exception):
+        pass
+
+    def nest(rest):
+        if not rest:
+            network(x)
+            if fail:
+                raise Failure
+            return
+        (kind, at), *rest = rest
+        if kind == "stop":
+            hooks.activations(network, str(at), x)
+            nest(rest)
+            return
+        cm = (
+            hooks.record(network, str(at))
+            if kind == "record"
+            else hooks.ablate(network, str(at), [0])
+        )
+        with cm:
+            assert hook_count(network) > 0
+            nest(rest)
+
+    if fail:
+        with pytest.raises(Failure):
+            nest(steps)
+    else:
+        nest(steps)
+    assert hook_count(network) == 0
+    assert torch.equal(network(x), before)
+
+
+def test_nothing_remains_after_a_name_that_is_not_there(generator):
+    with pytest.raises(InputError, match="unknown layer '9x9', expected one of: 4x4, 8x8"):
+        with hooks.record(generator, "4x4", "9x9"):
+            pass
+    assert hook_count(generator) == 0
+
+
+def test_a_filter_that_is_not_there_is_named_and_leaves_nothing(generator, config):
+    z = dp.latents.sample(config, 1, seed=0)
+    with pytest.raises(InputError, match="layer '8x8': found filter 8, expected 0 to 7"):
+        with hooks.ablate(generator, "8x8", [0, 8]):
+            generator(z)
+    assert hook_count(generator) == 0
+
+
+@pytest.mark.parametrize("name", ["4x4", "8x8", "8x8.conv", "16x16.norm", "32x32"])
+def test_tail_after_head_is_the_whole(generator, config, name):
+    z = dp.latents.sample(config, 3, seed=1)
+    rest = hooks.tail(generator, name)
+    assert torch.equal(rest(hooks.activations(generator, name, z)), generator(z))
+
+
+def test_hooks_on_layers_after_the_cut_act_in_the_tail(generator, config):
+    z = dp.latents.sample(config, 2, seed=1)
+    head, rest = hooks.activations(generator, "4x4", z), hooks.tail(generator, "4x4")
+    with hooks.ablate(generator, "8x8", [0, 3]):
+        assert torch.equal(rest(head), generator(z))
+
+
+def test_tail_of_a_residual_network_can_be_cut_after_the_sum_only():
+    network = Residual().eval()
+    x = torch.randn(2, 3, 8, 8)
+    rest = hooks.tail(network, "before")
+    assert torch.equal(rest(network.before(x)), network(x))
+    with pytest.raises(InputError, match=r"cannot run on from layer 'inner': the input also"):
+        hooks.tail(network, "inner")
+
+
+def test_tail_refuses_a_forward_that_branches_on_values():
+    with pytest.raises(InputError, match="cannot be traced"):
+        hooks.tail(Branching(), "one")
+
+
+def test_a_layer_that_puts_out_several_tensors_is_refused():
+    network = nn.Sequential(nn.LSTM(2, 2))
+    with pytest.raises(InputError, match="layer '0': puts out a tuple, expected one tensor"):
+        hooks.activations(network, "0", torch.zeros(1, 1, 2))
+
+
+def test_a_layer_that_is_never_reached_is_refused():
+    with pytest.raises(InputError, match="layer 'one' is not reached"):
+        hooks.activations(Branching(), "one", torch.zeros(1, 3))
