@@ -89,6 +89,12 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in _fixtures().glob("*/checkpoint.safetensors"))
 
 
+def shipped_file(name: str, file: str) -> Path | None:
+    """A file that ships beside a checkpoint, such as its boxes; None if there is none."""
+    path = _fixtures() / name / file
+    return path if name in shipped() and path.exists() else None
+
+
 def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
     """Open a checkpoint: one that ships, by name, or a file, or a folder of the authors' arrays.
 

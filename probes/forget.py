@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from dcgan_probe.probes._regression import (
+    MAX_ITERATIONS,
+    Fit,
+    cells_of,
+    fit,
+    held_out_accuracy,
+    maps_of,
+)
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
@@ -16,10 +23,8 @@ from dcgan_probe.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from torch import Tensor, nn
 
-MAX_ITERATIONS = 1000
-FOLDS = 5
 SHOWN = 12
 
 
@@ -179,7 +184,7 @@ def run(
 
     The paper's rule: a logistic regression tells activations inside the boxes from as many drawn
     at random outside of them on the same images, and every filter with a weight above zero is
-    dropped. Its held-out accuracy is of `FOLDS` folds by image, in which no image is on both sides.
+    dropped. Its accuracy is held-out: of 5 folds by image, in which no image is on both sides.
 
     Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
     places or in which the boxes hold no cell or all cells.
@@ -191,68 +196,70 @@ def run(
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)
     layer = default_layer(session.config) if layer is None else layer
-    z = _latents(session, boxes)
-    maps = _maps(session, z, layer)
-    inside = boxes.mask(maps.shape[2:])
-    rng = np.random.default_rng(session.seed)
-    cells, targets, groups = _cells(
-        maps, inside, rng, f"{boxes.source or 'boxes'}: layer {layer!r}"
-    )
-    weights, bias, converged = _regression(cells, targets)
-    accuracy = _held_out(cells, targets, groups)
-    filters = tuple(int(f) for f in np.flatnonzero(weights > 0))
+    maps = maps_of(session, _latents(session, boxes), layer)
+    grid = (maps.shape[2], maps.shape[3])
+    where = f"{boxes.source or 'boxes'}: layer {layer!r}"
+    cells = cells_of(maps.numpy(), boxes.mask(grid), session.seed, where)
+    fitted = fit(cells.activations, cells.inside)
+    accuracy = held_out_accuracy(cells)
 
+    filters = np.flatnonzero(fitted.weights > 0).tolist()
     about = {
         "rule": "weight > 0",
         "label": label,
-        "weights": [float(w) for w in weights],
+        "weights": fitted.weights.tolist(),
         "held_out_accuracy": accuracy,
-        "converged": converged,
+        "converged": fitted.converged,
         "boxes": {"source": Path(boxes.source).name, "seed": boxes.seed, "n": len(boxes.boxes)},
         "seed": session.seed,
     }
-    selection = dp.Selection(layer, filters, session.checkpoint.sha256, about)
+    selection = dp.Selection(layer, tuple(filters), session.checkpoint.sha256, about)
+    rng = np.random.default_rng([session.seed, 1])
+    every = len(fitted.weights)
+    random = [rng.choice(every, len(filters), replace=False).tolist() for _ in range(controls)]
 
-    def drop(some: tuple[int, ...]) -> dp.Selection:
-        return dp.Selection(layer, some, session.checkpoint.sha256)
-
-    before = session.generate(z)
-    pixels_inside = boxes.mask(before.shape[2:])
-    with session.editing(selection):
-        after = session.generate(z)
-    change = _change(before, after, pixels_inside)
-    random = []
-    sets = [
-        tuple(rng.choice(len(weights), len(filters), replace=False).tolist())
-        for _ in range(controls)
+    rest = dp.hooks.tail(session.generator, layer)
+    before = _without(session, rest, maps, [])
+    after = _without(session, rest, maps, filters)
+    inside = boxes.mask((before.shape[2], before.shape[3]))
+    changes = [
+        _change(before, _without(session, rest, maps, some), inside)
+        for some in session.progress(random, "random filters")
     ]
-    for some in session.progress(sets, "random filters"):
-        with session.editing(drop(some)):
-            random.append(_change(before, session.generate(z), pixels_inside))
 
     # New samples, as in the paper: none of those that the boxes were drawn on.
     start = boxes.n if session.seed == boxes.seed else 0
-    new = session.latents(SHOWN, start=start)
-    rows = [session.generate(new)]
-    for some in (selection, drop(sets[0]) if sets else selection):
-        with session.editing(some):
-            rows.append(session.generate(new))
-    pictures = _pictures(session, boxes, rows, before, after, maps, (weights, bias), start)
-    resolved = _resolved(boxes, inside.shape[1:])
+    new = maps_of(session, session.latents(SHOWN, start=start), layer)
+    fresh = [_without(session, rest, new, some) for some in ([], filters, random[0])]
+    words = f"samples {start} to {start + SHOWN - 1} of seed {session.seed}"
+
     return Forgotten(
         session.made_with(label=label, layer=layer, controls=controls, boxes=about["boxes"]),
         label,
         selection,
-        weights,
+        fitted.weights,
         tuple(accuracy),
-        converged,
-        int(inside.sum()),
+        fitted.converged,
+        int(cells.inside.sum()),
         len(boxes.boxes),
-        len(boxes.boxes) - resolved,
-        change,
-        tuple(random),
-        pictures,
+        _without_a_cell(boxes, grid),
+        _change(before, after, inside),
+        tuple(changes),
+        _pictures(session, boxes, (before, after), fresh, words, maps, fitted),
     )
+
+
+def _without(session: dp.Session, rest: nn.Module, maps: Tensor, filters: list[int]) -> Tensor:
+    """Images that the rest of a generator makes of feature maps, some filters set to zero."""
+    import torch
+
+    parts = []
+    with torch.no_grad():
+        for batch in maps.split(64):
+            kept = batch.to(session.device, copy=True)
+            kept[:, filters] = 0
+            parts.append(rest(kept).cpu())
+    return torch.cat(parts)
 
 
 def _label(boxes: dp.Boxes, label: str | None) -> str:
@@ -287,119 +294,49 @@ def _latents(session: dp.Session, boxes: dp.Boxes) -> Tensor:
     return torch.from_numpy(np.asarray(z[list(boxes.images)], dtype=np.float32))
 
 
-def _maps(session: dp.Session, z: Tensor, layer: str) -> np.ndarray:
-    """Feature maps of a layer for latents, N x filters x h x w float32."""
-    import numpy as np
-    import torch
-
-    parts = []
-    with torch.no_grad():
-        for batch in z.split(64):
-            maps = dp.hooks.activations(session.generator, layer, batch.to(session.device))
-            if maps.dim() != 4:
-                raise InputError(f"layer {layer!r}: found {maps.dim() - 1}-d values, expected maps")
-            parts.append(maps.cpu().numpy())
-    return np.concatenate(parts)
-
-
-def _cells(
-    maps: np.ndarray, inside: np.ndarray, rng: np.random.Generator, where: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Activations inside boxes and as many outside, of the same images: cells, targets, images."""
-    import numpy as np
-
-    cells, targets, groups = [], [], []
-    for i in np.flatnonzero(inside.any(axis=(1, 2))):
-        here = maps[i].reshape(len(maps[i]), -1).T
-        is_in = inside[i].ravel()
-        outside = np.flatnonzero(~is_in)
-        # A box may fill more than half of an image: then there are fewer places outside than in.
-        drawn = rng.choice(outside, min(int(is_in.sum()), len(outside)), replace=False)
-        both = np.concatenate([np.flatnonzero(is_in), drawn])
-        cells.append(here[both])
-        targets.append(is_in[both])
-        groups.append(np.full(len(both), i))
-    if not cells:
-        raise InputError(f"{where}: found no cell inside a box, expected a finer layer")
-    if np.concatenate(targets).all():
-        raise InputError(f"{where}: found no cell outside the boxes, expected a finer layer")
-    return np.concatenate(cells), np.concatenate(targets), np.concatenate(groups)
-
-
-def _regression(cells: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, float, bool]:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model = LogisticRegression(max_iter=MAX_ITERATIONS).fit(cells, targets)
-    converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
-    return model.coef_[0], float(model.intercept_[0]), converged
-
-
-def _held_out(cells: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> list[float]:
-    import numpy as np
-    from sklearn.model_selection import GroupKFold
-
-    images = len(np.unique(groups))
-    if images < 2:
-        return []
-    accuracy = []
-    for train, test in GroupKFold(min(FOLDS, images)).split(cells, targets, groups):
-        weights, bias, _ = _regression(cells[train], targets[train])
-        accuracy.append(float(((cells[test] @ weights + bias > 0) == targets[test]).mean()))
-    return accuracy
-
-
 def _change(before: Tensor, after: Tensor, inside: np.ndarray) -> Change:
     difference = (after - before).abs().mean(dim=1).numpy()
     return Change(float(difference[inside].mean()), float(difference[~inside].mean()))
 
 
-def _resolved(boxes: dp.Boxes, grid: tuple[int, int]) -> int:
-    """How many boxes hold the centre of a cell."""
-    from dataclasses import replace
-
-    return sum(bool(replace(boxes, boxes=(box,)).mask(grid).any()) for box in boxes.boxes)
+def _without_a_cell(boxes: dp.Boxes, grid: tuple[int, int]) -> int:
+    """How many boxes lie between the centres of a layer's cells."""
+    alone = (replace(boxes, boxes=(box,)) for box in boxes.boxes)
+    return sum(not box.mask(grid).any() for box in alone)
 
 
 def _pictures(
     session: dp.Session,
     boxes: dp.Boxes,
-    rows: list[Tensor],
-    before: Tensor,
-    after: Tensor,
-    maps: np.ndarray,
-    regression: tuple[np.ndarray, float],
-    start: int,
+    boxed: tuple[Tensor, Tensor],
+    fresh: list[Tensor],
+    words: str,
+    maps: Tensor,
+    fitted: Fit,
 ) -> _Pictures:
     import numpy as np
 
-    weights, bias = regression
+    before, after = boxed
     with_boxes = {box.image for box in boxes.boxes}
     first = [i for i, image in enumerate(boxes.images) if image in with_boxes][:SHOWN]
     zoom = max(1, 96 // before.shape[2])
     side = before.shape[2] * zoom
-    boxed = [
-        dp.figures.outlined(
-            image,
-            [(b.x0, b.y0, b.x1, b.y1) for b in boxes.boxes if b.image == boxes.images[i]],
-            zoom,
-        )
-        for i, image in zip(first, dp.figures.pixels(before[first]), strict=True)
-    ]
-    logit = np.einsum("nchw,c->nhw", maps[first], weights) + bias
+    drawn = []
+    for i, image in zip(first, dp.figures.pixels(before[first]), strict=True):
+        on_it = [(b.x0, b.y0, b.x1, b.y1) for b in boxes.boxes if b.image == boxes.images[i]]
+        drawn.append(dp.figures.outlined(image, on_it, zoom))
+    logit = fitted.logit(maps[first].permute(0, 2, 3, 1).numpy())
     difference = (after[first] - before[first]).abs().mean(dim=1).numpy()
-    seen = [dp.figures.pixels(row) for row in rows]
+    as_they_are, without, random = (dp.figures.pixels(images) for images in fresh)
     return _Pictures(
-        seen[0],
-        seen[1],
-        seen[2],
-        np.stack(boxed),
+        as_they_are,
+        without,
+        random,
+        np.stack(drawn),
         dp.figures.heat(1 / (1 + np.exp(-logit)), 0, 1, (side, side)),
         dp.figures.heat(difference, 0, 1, (side, side)),
         session.caption(),
-        f"samples {start} to {start + SHOWN - 1} of seed {session.seed}",
+        words,
     )
 
 

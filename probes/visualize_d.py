@@ -211,7 +211,7 @@ def explain(
     top: dp.scan.TopResponses,
     filters: Sequence[int],
     rule: str = "leak",
-    progress: Callable[[range], Iterable[int]] = iter,  # type: ignore[assignment]
+    progress: Callable[[range], Iterable[int]] = iter,
 ) -> Tensor:
     """Guided gradients of responses, F x k x C x H x W float32, in batches over all of them.
 
@@ -251,7 +251,9 @@ def concentration(guided: Tensor) -> float:
 def _chosen(filters: Sequence[int] | str | None, count: int, layer: str) -> list[int]:
     if filters is None:
         return list(range(min(6, count)))
-    if filters == "all":
+    if isinstance(filters, str):
+        if filters != "all":
+            raise InputError(f"filters: found {filters!r}, expected numbers or 'all'")
         return list(range(count))
     for number in filters:
         if type(number) is not int or not 0 <= number < count:

@@ -82,7 +82,10 @@ def test_edits_for_good_compose_until_the_session_closes(session):
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        (dp.Selection("8x8", (0,), "cd" * 32), r"found filters of checkpoint cdcdcdcd, expected .*abab"),
+        (
+            dp.Selection("8x8", (0,), "cd" * 32),
+            r"found filters of checkpoint cdcdcdcd, expected .*abab",
+        ),
         (dp.Selection("9x9", (0,), "ab" * 32), "unknown layer '9x9', expected one of: 4x4, 8x8"),
         (dp.Selection("8x8", (0, 99), "ab" * 32), "layer '8x8': found filter 99, expected 0 to 7"),
     ],

@@ -11,7 +11,6 @@ from captum.attr import NeuronGuidedBackprop, Saliency
 from torch import nn
 from torch.nn import functional as F
 
-import dcgan_probe as dp
 from dcgan_probe.attribution import GuidedBackprop
 from dcgan_probe.errors import InputError
 

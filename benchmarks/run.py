@@ -1,0 +1,268 @@
+"""Benchmarks, side by side with what a user would pick instead. One command: ``make bench``.
+
+Writes ``benchmarks/results/<device>.md`` and ``.json``: seconds of every repeat, their median and
+spread, ratios, peak memory, and what was not measured. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import captum
+import torch
+from captum.attr import NeuronGuidedBackprop
+from dcgan_probe.probes import _regression, forget, visualize_d
+from torch import nn
+
+import dcgan_probe as dp
+
+HERE = Path(__file__).resolve().parent
+REPEATS = 5
+FILTERS, K = 64, 5
+
+
+def seconds(function: Callable[[], Any], repeats: int = REPEATS) -> list[float]:
+    """Wall time of each of some runs, after one that does not count."""
+    function()
+    found = []
+    for _ in range(repeats):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        function()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def spread(times: list[float]) -> str:
+    return f"{statistics.median(times):.2f} s ({min(times):.2f} to {max(times):.2f})"
+
+
+def ratio(peer: list[float], ours: list[float]) -> str:
+    """Ratio of medians, and the least and most that the repeats allow."""
+    middle = statistics.median(peer) / statistics.median(ours)
+    return f"{middle:.1f} ({min(peer) / max(ours):.1f} to {max(peer) / min(ours):.1f})"
+
+
+def relu_twin(network: nn.Module) -> nn.Module:
+    """The network with ReLU for LeakyReLU: captum's guided backpropagation covers only these."""
+    twin = copy.deepcopy(network)
+    for block in twin.children():
+        for name, part in block.named_children():
+            if isinstance(part, nn.LeakyReLU):
+                setattr(block, name, nn.ReLU())
+    return twin.eval()
+
+
+def guided_against_captum(device: str) -> dict[str, Any]:
+    """64 filters of the last layer, 5 responses each: our batches beside two loops of captum.
+
+    The first loop asks captum for one neuron of one image at a time, as its documentation shows.
+    The second is as kind to captum as its interface allows: one call a filter, with a selector
+    function that picks another place in each of its 5 images.
+    """
+    session = dp.Session.open("svhn", device=device)
+    network = relu_twin(session.discriminator)
+    source = session.images(None, 512)
+    top = dp.scan.top_responses(network, "4x4", dp.sources.batches(source, 64), K)
+    top = dp.scan.TopResponses(
+        *(part[:FILTERS] for part in (top.values, top.images, top.rows, top.columns))
+    )
+    layer = dp.hooks.layer(network, "4x4")
+    images = {i: source.read([i]) for i in set(top.images.flatten().tolist())}
+    found: dict[str, torch.Tensor] = {}
+
+    def ours() -> None:
+        found["ours"] = visualize_d.explain(network, "4x4", source, top, range(FILTERS))
+
+    def one_by_one() -> None:
+        attribution = NeuronGuidedBackprop(network, layer)
+        rows = []
+        for f in range(FILTERS):
+            for j in range(K):
+                neuron = (f, int(top.rows[f, j]), int(top.columns[f, j]))
+                image = images[int(top.images[f, j])].clone()
+                rows.append(attribution.attribute(image, neuron).cpu())
+        found["one by one"] = torch.cat(rows).unflatten(0, (FILTERS, K))
+
+    def by_filter() -> None:
+        attribution = NeuronGuidedBackprop(network, layer)
+        each = torch.arange(K)
+        rows = []
+        for f in range(FILTERS):
+            batch = torch.cat([images[int(i)] for i in top.images[f]])
+
+            def places(maps: torch.Tensor, f: int = f) -> torch.Tensor:
+                return maps[each, f, top.rows[f], top.columns[f]]
+
+            rows.append(attribution.attribute(batch, places).cpu())
+        found["by filter"] = torch.stack(rows)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # captum warns at each of its calls that it sets hooks
+        times = {"ours": seconds(ours), "one by one": seconds(one_by_one)}
+        times["by filter"] = seconds(by_filter)
+    largest = float(found["one by one"].abs().max())
+    worst = {
+        name: float((found[name] - found["ours"]).abs().max()) for name in found if name != "ours"
+    }
+    return {
+        "title": f"Guided backpropagation, {FILTERS} filters x {K} responses of the last layer "
+        "(svhn, ReLU twin)",
+        "seconds": times,
+        "rows": [
+            ["dcgan-probe", spread(times["ours"]), "1", ""],
+            *(
+                [
+                    f"captum NeuronGuidedBackprop, {words}",
+                    spread(times[name]),
+                    ratio(times[name], times["ours"]),
+                    f"{worst[name]:.1e} of {largest:.1e}",
+                ]
+                for name, words in (
+                    ("one by one", "a call a response"),
+                    ("by filter", "a call a filter"),
+                )
+            ),
+        ],
+        "columns": ["", "time", "times ours", "largest difference"],
+    }
+
+
+def all_filters_of_the_paper(device: str) -> dict[str, Any]:
+    """All 1024 filters x 5 images of the paper preset's last layer, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "all-filters", device],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "title": "All 1024 filters x 5 images, last layer of the paper preset (256 images)",
+        "measured": found,
+        "columns": ["", "measured"],
+        "rows": [
+            ["scan of 256 images, top 5 of every filter", f"{found['scan']:.1f} s"],
+            ["guided gradients of 5120 responses", f"{found['explain']:.1f} s"],
+            ["peak memory before", f"{found['before_mib']:.0f} MiB"],
+            ["peak memory after", f"{found['after_mib']:.0f} MiB"],
+            ["of which the result itself", f"{found['result_mib']:.0f} MiB"],
+        ],
+    }
+
+
+def all_filters(device: str) -> dict[str, float]:
+    network = dp.networks.initialise(dp.Discriminator(dp.networks.PRESETS["paper"]), seed=0)
+    images = torch.rand(256, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+    class InMemory:
+        def __len__(self) -> int:
+            return len(images)
+
+        def read(self, indices: Any) -> torch.Tensor:
+            return images[list(indices)].to(device)
+
+    source = InMemory()
+    network.to(device).requires_grad_(False)
+    dp.networks.estimate_statistics(network, [source.read(range(64))])
+    before = peak_mib(device)
+    start = time.perf_counter()
+    top = dp.scan.top_responses(network, "4x4", dp.sources.batches(source, 64), K)
+    scanned = time.perf_counter()
+    guided = visualize_d.explain(network, "4x4", source, top, range(len(top.values)))
+    return {
+        "scan": scanned - start,
+        "explain": time.perf_counter() - scanned,
+        "before_mib": before,
+        "after_mib": peak_mib(device),
+        "result_mib": guided.numel() * 4 / 2**20,
+    }
+
+
+def peak_mib(device: str) -> float:
+    """Peak memory of this process on the machine or, on CUDA, of torch on the GPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 2**20 if platform.system() == "Darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def forget_and_its_parts(device: str) -> dict[str, Any]:
+    """`forget` on the 150 samples and the boxes that ship with the rooms."""
+    session = dp.Session.open("rooms", device=device)
+    boxes = dp.Boxes.read(forget.shipped_boxes(session))
+    layer = forget.default_layer(session.config)
+    z = session.latents(boxes.n, boxes.seed)
+    maps = _regression.maps_of(session, z, layer)
+    cells = _regression.cells_of(maps.numpy(), boxes.mask(tuple(maps.shape[2:])), seed=0)
+    parts = {
+        "in all, with 10 random controls": lambda: forget.run(session, boxes),
+        "feature maps of the samples": lambda: _regression.maps_of(session, z, layer),
+        "logistic regression": lambda: _regression.fit(cells.activations, cells.inside),
+        "held-out accuracy, 5 folds": lambda: _regression.held_out_accuracy(cells),
+        "the samples once, from z": lambda: session.generate(z),
+    }
+    times = {name: seconds(part) for name, part in parts.items()}
+    return {
+        "title": f"forget, {len(boxes.boxes)} boxes on {boxes.n} samples of rooms, layer {layer}, "
+        f"{len(cells.inside)} activations of {maps.shape[1]} filters",
+        "columns": ["", "time"],
+        "seconds": times,
+        "rows": [[name, spread(runs)] for name, runs in times.items()],
+    }
+
+
+def machine(device: str) -> str:
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "CPU"
+    threads = torch.get_num_threads()
+    return (
+        f"{name}, {threads} threads, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, captum {captum.__version__}, {date.today()}"
+    )
+
+
+def main() -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if sys.argv[1:2] == ["all-filters"]:
+        print(json.dumps(all_filters(sys.argv[2])))
+        return
+    tables = []
+    for benchmark in (guided_against_captum, all_filters_of_the_paper, forget_and_its_parts):
+        print(f"{benchmark.__name__} ...", file=sys.stderr)
+        tables.append(benchmark(device))
+    lines = [f"# Benchmarks on {device}", "", machine(device), ""]
+    lines += [
+        "Made by `make bench`. Median of 5 runs after one that does not count, with the least"
+    ]
+    lines += ["and the most in parentheses.", ""]
+    for table in tables:
+        lines += [f"## {table['title']}", "", "| " + " | ".join(table["columns"]) + " |"]
+        lines += ["|" + "---|" * len(table["columns"])]
+        lines += ["| " + " | ".join(row) + " |" for row in table["rows"]]
+        lines += [""]
+    if device == "cpu":
+        lines += ["Not measured: anything on CUDA. This machine has no GPU.", ""]
+    dp.files.write_text(HERE / "results" / f"{device}.md", "\n".join(lines))
+    dp.files.write_json(
+        HERE / "results" / f"{device}.json", {"machine": machine(device), "tables": tables}
+    )
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Pictures hold the pixels they claim to hold, and come out the same each time."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from dcgan_probe import figures
+
+
+def test_pixels_round_and_clamp():
+    images = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0]).view(5, 1, 1, 1)
+    assert figures.pixels(images)[:, 0, 0].tolist() == [[v] * 3 for v in (0, 0, 128, 255, 255)]
+
+
+def test_signed_gradients_are_grey_at_zero_and_scaled_each_to_itself():
+    signal = torch.zeros(2, 1, 2, 2)
+    signal[0, 0, 0] = torch.tensor([4.0, -4.0])
+    grey = figures.signed(signal)
+    assert grey[1].tolist() == [[[128] * 3] * 2] * 2
+    assert (grey[0, 0, 0, 0], grey[0, 0, 1, 0], grey[0, 1, 0, 0]) == (255, 0, 128)
+
+
+def test_tiles_are_whole_number_zooms_without_smoothing():
+    images = np.random.default_rng(0).integers(0, 256, (3, 2, 2, 3), np.uint8)
+    sheet = figures.tile(images, columns=2, zoom=3, gap=1)
+    assert sheet.shape == (13, 13, 3)
+    assert (sheet[0:6:3, 7:13:3] == images[1]).all()
+    assert (sheet[7:, 7:] == 255).all()
+
+
+def test_a_figure_holds_its_images_pixel_for_pixel_and_is_the_same_twice(tmp_path):
+    images = np.random.default_rng(1).integers(0, 200, (2, 3, 8, 8, 3), np.uint8)
+    for name in ("a.png", "b.png"):
+        figures.draw(
+            tmp_path / name,
+            "Title",
+            [figures.Block("heading", images)],
+            ["one", "two"],
+            "Caption.",
+            4,
+        )
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    drawn = cv2.imread(str(tmp_path / "a.png"))[..., ::-1]
+    sheet = figures.tile(images.reshape(6, 8, 8, 3), 3, 4)
+    height, width = sheet.shape[:2]
+    places = [
+        (y, x)
+        for y in range(drawn.shape[0] - height + 1)
+        for x in range(drawn.shape[1] - width + 1)
+        if (drawn[y, x] == sheet[0, 0]).all()
+        and (drawn[y : y + height, x : x + width] == sheet).all()
+    ]
+    assert len(places) == 1
+
+
+def test_boxes_are_drawn_at_their_edges():
+    drawn = figures.outlined(
+        np.zeros((8, 8, 3), np.uint8), [(2, 1, 6, 5)], zoom=2, colour="#FF0000"
+    )
+    ys, xs = np.nonzero(drawn[..., 0])
+    assert (xs.min(), ys.min(), xs.max(), ys.max()) == (4, 2, 11, 9)
+    assert (drawn[4:8, 6:10] == 0).all()
