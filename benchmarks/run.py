@@ -23,10 +23,10 @@ from typing import Any
 import captum
 import torch
 from captum.attr import NeuronGuidedBackprop
-from dcgan_probe.probes import _regression, forget, visualize_d
 from torch import nn
 
 import dcgan_probe as dp
+from dcgan_probe.probes import _regression, forget, visualize_d
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 5

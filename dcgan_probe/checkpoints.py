@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FORMAT = "dcgan-probe/checkpoint/1"
 NETWORKS = {"generator": Generator, "discriminator": Discriminator}
-FLOATS = ("float32", "float16", "bfloat16", "float64")
+FLOATS = {"float32", "float16", "bfloat16", "float64"}
 
 
 @dataclass(frozen=True)
@@ -221,18 +221,20 @@ def check_specs(
 ) -> None:
     """Refuse tensors that are missing, too many, or of another shape or type.
 
-    Any precision in `FLOATS` passes for another. why: a hint at the end of a message on a shape.
+    Any precision in `FLOATS` passes for another. why: ends the message where a shape is wrong.
     """
     for name, spec in expected.items():
         if name not in found:
-            raise InputError(f"{where}: tensor {name}: found none, expected {spec}{why}")
+            raise InputError(f"{where}: tensor {name}: found none, expected {spec}")
     for name, spec in found.items():
+        place = f"{where}: tensor {name}"
         if name not in expected:
-            raise InputError(f"{where}: tensor {name}: found {spec}, expected no such tensor")
+            raise InputError(f"{place}: found {spec}, expected no such tensor")
         wanted = expected[name]
-        fits = spec.dtype == wanted.dtype or (spec.dtype in FLOATS and wanted.dtype in FLOATS)
-        if spec.shape != wanted.shape or not fits:
-            raise InputError(f"{where}: tensor {name}: found {spec}, expected {wanted}{why}")
+        if spec.shape != wanted.shape:
+            raise InputError(f"{place}: found {spec}, expected {wanted}{why}")
+        if spec.dtype != wanted.dtype and not {spec.dtype, wanted.dtype} <= FLOATS:
+            raise InputError(f"{place}: found {spec}, expected {wanted}")
 
 
 def take(where: object, name: str, tensor: Tensor) -> Tensor:

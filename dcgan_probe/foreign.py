@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dcgan_probe import latents, torch_files
 from dcgan_probe.checkpoints import (
+    NETWORKS,
     Checkpoint,
     Spec,
     check_specs,
@@ -77,9 +78,7 @@ def read_pytorch_example(paths: Sequence[str | os.PathLike[str]]) -> Checkpoint:
         if part in states:
             raise InputError(f"{place}: found a second {part}, expected at most one of each")
         states[part] = place, state
-    facts = {
-        part: _pytorch_facts(place, part, specs(state)) for part, (place, state) in states.items()
-    }
+    facts = {part: _pytorch_facts(states[part], part) for part in NETWORKS if part in states}
     config = _config(where, facts, z_distribution="normal", norm_per_unit=False, norm_eps=1e-5)
     networks = {part: _pytorch_network(config, part, *states[part]) for part in states}
     info = {"source": PYTORCH, "statistics": "running statistics of the source"}
@@ -177,7 +176,8 @@ def _fill(config: Config, part: str, tensors: dict[str, Tensor]) -> Any:
 # pytorch/examples
 
 
-def _pytorch_facts(where: str, part: str, found: Mapping[str, Spec]) -> dict[str, int]:
+def _pytorch_facts(state: tuple[str, dict[str, Tensor]], part: str) -> dict[str, int]:
+    where, found = state[0], specs(state[1])
     kernels = [
         int(match[1])
         for name, spec in found.items()
@@ -263,7 +263,10 @@ def _plain(value: Any) -> dict[str, Tensor]:
 def _authors_paths(folder: Path) -> dict[str, list[Path]]:
     """The arrays of each network that is there, in the order of their numbers."""
     pattern = re.compile(r"(?:(\d+)_)?(gen|discrim)_params\.jl_\d\d\.npy")
-    names = sorted(path.name for path in folder.iterdir())
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
     matches = [match for name in names if (match := pattern.fullmatch(name))]
     if not matches:
         raise InputError(

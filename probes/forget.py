@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+import dcgan_probe as dp
+from dcgan_probe.errors import InputError
+from dcgan_probe.plugins import pass_session
 from dcgan_probe.probes._regression import (
     MAX_ITERATIONS,
     Fit,
@@ -15,10 +19,6 @@ from dcgan_probe.probes._regression import (
     held_out_accuracy,
     maps_of,
 )
-
-import dcgan_probe as dp
-from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Images come from folders and zips as the network wants them, or the file that does not is named."""
+"""Images of folders and zips come as the network wants them; one that cannot is named."""
 
 from __future__ import annotations
 

@@ -1,0 +1,322 @@
+"""The command as a user meets it: help, chains, mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import dcgan_probe as dp
+from dcgan_probe import plugins
+from dcgan_probe.cli import main
+
+COMMANDS = ["convert", "forget", "sample", "train", "visualize-d"]
+
+
+@pytest.fixture
+def model(tmp_path, config, generator, discriminator) -> Path:
+    """A checkpoint file, and boxes on its samples beside it."""
+    path = tmp_path / "model.safetensors"
+    sha = dp.checkpoints.save(dp.Checkpoint(config, generator, discriminator), path)
+    boxes = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
+    dp.Boxes(boxes, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(
+        tmp_path / "boxes.json"
+    )
+    return path
+
+
+@pytest.fixture
+def run(model, tmp_path):
+    def invoke(*arguments: object, expect: int = 0) -> str:
+        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
+        result = CliRunner().invoke(main, [str(a) for a in given])
+        assert result.exit_code == expect, result.output
+        return result.output
+
+    return invoke
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)])
+def test_help_imports_nothing_heavy(command):
+    code = (
+        f"import sys; sys.argv = ['dcgan-probe', *{command}, '--help']\n"
+        "from dcgan_probe.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = {'torch', 'captum', 'sklearn', 'matplotlib', 'cv2', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(code or ', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: dcgan-probe" in done.stdout
+
+
+def test_importing_the_package_costs_no_torch():
+    code = (
+        "import sys, dcgan_probe; sys.exit('torch' in sys.modules or dcgan_probe.__doc__ is None)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(dp, name) is not None for name in dp.__all__)
+
+
+def test_help_lists_our_commands_with_their_first_lines():
+    output = CliRunner().invoke(main, ["--help"]).output
+    for command in COMMANDS:
+        assert f"  {command}" in output
+    assert "Make the generator forget" in output
+
+
+def test_python_m_is_the_same_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "dcgan_probe", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert metadata.version("dcgan-probe") in done.stdout
+
+
+def test_sample_names_its_files_by_checkpoint_seed_and_index(run, model, tmp_path):
+    run("--seed", 3, "sample", "--n", 3)
+    sha = dp.files.sha256(model)
+    names = sorted(p.name for p in (tmp_path / "out/sample/images").iterdir())
+    assert names == [f"{sha[:8]}_seed3_{i:04d}.png" for i in range(3)]
+    found = read(tmp_path / "out/sample/result.json")
+    assert found["made_with"]["checkpoint"] == {"name": "model", "sha256": sha}
+    assert found["made_with"]["seed"] == 3
+
+
+def test_what_forget_edits_stays_edited_for_the_commands_after_it(run, tmp_path):
+    run("sample", "--n", 4, "forget", "--boxes", tmp_path / "boxes.json", "sample", "--n", 4)
+    out = tmp_path / "out"
+    plain, edited = out / "sample", out / "sample-again1"
+    assert read(plain / "result.json")["made_with"]["edits"] == []
+    selection = read(out / "forget/selection.json")
+    edits = read(edited / "result.json")["made_with"]["edits"]
+    assert edits == [{"layer": selection["layer"], "filters": selection["filters"]}]
+    names = [p.name for p in (plain / "images").iterdir()]
+    assert len(names) == 4
+    assert any(
+        (plain / "images" / n).read_bytes() != (edited / "images" / n).read_bytes() for n in names
+    )
+
+
+def test_a_selection_can_be_taken_up_by_another_command_line(run, tmp_path):
+    run("forget", "--boxes", tmp_path / "boxes.json", "sample", "--n", 2)
+    (tmp_path / "out/sample").rename(tmp_path / "in_chain")
+    run("--edit", tmp_path / "out/forget/selection.json", "sample", "--n", 2)
+    for path in (tmp_path / "in_chain/images").iterdir():
+        assert (tmp_path / "out/sample/images" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_same_line_twice_writes_the_same_bytes(run, tmp_path):
+    line = ["visualize-d", "--n", 12, "--k", 2, "forget", "--boxes", tmp_path / "boxes.json"]
+    run(*line)
+    (tmp_path / "out").rename(tmp_path / "first")
+    run(*line)
+    first = {p.relative_to(tmp_path / "first"): p for p in (tmp_path / "first").rglob("*.*")}
+    again = {p.relative_to(tmp_path / "out"): p for p in (tmp_path / "out").rglob("*.*")}
+    assert first.keys() == again.keys()
+    assert len(first) == 7
+    for name, path in first.items():
+        assert path.read_bytes() == again[name].read_bytes(), name
+
+
+def test_results_are_not_overwritten_without_force(run, tmp_path):
+    run("sample", "--n", 2)
+    before = (tmp_path / "out/sample/result.json").read_bytes()
+    output = run("sample", "--n", 3, expect=2)
+    assert output.count("\n") == 1
+    assert "out/sample: already holds results, expected a new folder (or --force)" in output
+    assert (tmp_path / "out/sample/result.json").read_bytes() == before
+    run("--force", "sample", "--n", 3)
+    assert len(read(tmp_path / "out/sample/result.json")["images"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["paint"], "unknown command 'paint', expected one of: convert, forget, sample"),
+        (["--model", "no", "sample"], "unknown checkpoint 'no', expected one of: "),
+        (["forget", "--boxes", "none.json"], "none.json"),
+        (["forget", "--boxes", "BOXES", "--object", "door"], "window"),
+        (
+            ["forget", "--boxes", "BOXES", "--layer", "9x9"],
+            "unknown layer '9x9', expected one of: 4x4",
+        ),
+        (["forget"], "no boxes ship with model, expected --boxes FILE"),
+        (["visualize-d", "--layer", "64x64"], "unknown layer '64x64', expected one of: 16x16"),
+        (["visualize-d", "--filters", "0-"], "--filters: found '0-', expected all, or numbers"),
+        (
+            ["visualize-d", "--n", "9", "--filters", "99"],
+            "layer '4x4': found filter 99, expected 0 to",
+        ),
+        (["visualize-d", "--n", "3"], "found 3 images, expected at least 5"),
+        (["visualize-d", "--images", "no.zip"], "no.zip: found nothing, expected a folder or zip"),
+        (["--edit", "none.json", "sample"], "none.json: cannot be read: No such file"),
+        (["convert", "--to", "x.safetensors", "no.pth"], "no.pth"),
+        (["train", "--data", "no.zip", "--steps", "1"], "no.zip: found nothing"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path, arguments, message):
+    given = [str(tmp_path / "boxes.json") if a == "BOXES" else a for a in arguments]
+    output = run(*given, expect=2)
+    assert message in output
+    lines = [line for line in output.splitlines() if "it/s" not in line]
+    assert len(lines) == 1, output
+    assert not (tmp_path / "x.safetensors").exists()
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_cuda_without_a_gpu_is_refused_in_one_line(run, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    output = run("--device", "cuda", "sample", expect=2)
+    assert output == "Error: --device cuda: found no CUDA GPU that torch can use, expected one\n"
+
+
+def test_convert_writes_our_format_and_refuses_to_overwrite(run, tmp_path, generator):
+    import torch
+
+    config = dp.Config(
+        size=32,
+        g_width=4,
+        kernel=4,
+        z_size=8,
+        z_distribution="normal",
+        norm_per_unit=False,
+        norm_eps=1e-5,
+    )
+    ours = dp.networks.initialise(dp.Generator(config), seed=0)
+    weights = dict(ours.state_dict())
+    state = {}
+    first = weights.pop("4x4.linear.weight")
+    state["main.0.weight"] = first.view(16, 4, 4, 8).permute(3, 0, 1, 2)
+    place = {"conv": 0, "norm": 1}
+    for name, tensor in weights.items():
+        block, part, key = name.split(".")
+        at = 3 * [n for n, _ in ours.named_children()].index(block) + place[part]
+        state[f"main.{at}.{key}"] = tensor
+    torch.save(state, tmp_path / "netG.pth")
+    to = tmp_path / "mine.safetensors"
+    run("convert", "--to", to, tmp_path / "netG.pth")
+    z = torch.randn(2, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(dp.checkpoints.load(to).generator(z), ours.eval()(z))
+    before = to.read_bytes()
+    assert "already exists" in run("convert", "--to", to, tmp_path / "netG.pth", expect=2)
+    assert to.read_bytes() == before
+
+
+def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
+    images = tmp_path / "images"
+    images.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        dp.figures.write_image(images / f"{i}.png", rng.integers(0, 256, (16, 16, 3), np.uint8))
+    line = ["train", "--data", images, "--size", 16, "--width", 4, "--batch", 5, "--ema", 0.9]
+    assert "2 steps" in run(*line, "--steps", 2)
+    assert "3 steps" in run(*line, "--steps", 3)
+    out = tmp_path / "out/train"
+    written = {p.name for p in out.iterdir()}
+    samples = {"samples_000002.png", "samples_000003.png"}
+    assert written == samples | {"state.pt", "losses.jsonl", "losses.png", "checkpoint.safetensors"}
+    run("--model", out / "checkpoint.safetensors", "sample", "--n", 2)
+    output = run(*line, "--steps", 4, "--preset", "torch", expect=2)
+    assert "state.pt: kernel: found 5, expected 4 as asked for" in output
+
+
+class Entry:
+    """An entry point as importlib.metadata gives it, of a package that is not installed."""
+
+    class dist:
+        name = "stranger"
+
+    def __init__(self, module: str, attr: str):
+        self.name, self.module, self.attr, self.value = "strange", module, attr, f"{module}:{attr}"
+
+    def load(self):
+        return getattr(__import__(self.module), self.attr)
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """Installs a probe of a stranger's package, given as source."""
+
+    def install(source: str, module: str) -> None:
+        (tmp_path / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        ours = plugins.find()
+        monkeypatch.setattr(plugins, "find", lambda: ours | {"strange": Entry(module, "probe")})
+
+    return install
+
+
+STRANGER = '''
+import click
+import torch
+from dcgan_probe.plugins import pass_session
+
+@click.command()
+@click.option("--n", default=4)
+@pass_session
+def probe(session, n):
+    """Mean brightness of n samples."""
+    session.report({"brightness": session.sample(n).mean().item()})
+'''
+
+
+def test_a_strangers_probe_is_one_of_the_chain(run, stranger, tmp_path):
+    stranger(STRANGER, "a_stranger")
+    assert "Mean brightness of n samples." in run("--help")
+    output = run("forget", "--boxes", tmp_path / "boxes.json", "strange", "--n", 2)
+    assert "brightness: " in output
+    found = read(tmp_path / "out/strange/result.json")
+    assert found["made_with"]["edits"]
+    assert -1 <= found["brightness"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import nothing_of_this_name", "cannot be imported: ModuleNotFoundError: No module named"),
+        (
+            "raise RuntimeError('broken\\nin two lines')",
+            "cannot be imported: RuntimeError: broken in",
+        ),
+        ("probe = 3", "found int, expected a click command"),
+        ("def (", "cannot be imported: SyntaxError"),
+    ],
+)
+def test_a_broken_probe_costs_only_itself(run, stranger, source, message, request):
+    stranger(source, f"broken_{abs(hash(source))}")
+    assert "strange" in run("--help")
+    run("sample", "--n", 1)
+    output = run("--force", "strange", expect=2)
+    assert message in output
+    assert "probe strange (stranger, " in output
+    assert output.count("\n") == 1
+
+
+def test_a_probe_outside_of_the_command_says_so():
+    @click.command()
+    @plugins.pass_session
+    def alone(session):
+        pass
+
+    result = CliRunner().invoke(alone, [])
+    assert result.exit_code == 2
+    assert "runs under the command dcgan-probe" in result.output
