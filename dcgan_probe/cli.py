@@ -146,7 +146,8 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
 @click.option("--preset", default="paper", type=click.Choice(["paper", "torch"]))
 @click.option("--size", type=int, help="Image size; of the preset if not given.")
 @click.option("--channels", type=int, help="1 or 3; of the preset if not given.")
-@click.option("--width", type=int, help="Filters of D's first layer and G's last hidden one.")
+@click.option("--g-width", type=int, help="Feature maps of G's last hidden layer; of the preset.")
+@click.option("--d-width", type=int, help="Feature maps of D's first layer; of the preset.")
 @click.option("--batch", default=128, type=click.IntRange(2))
 @click.option(
     "--ema",

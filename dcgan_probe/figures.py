@@ -34,6 +34,11 @@ BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 _TITLE, _LABEL, _LINE, _MARGIN = 14, 10, 18, 16
 
 
+def zoom_for(size: int) -> int:
+    """The whole number that brings images of a size to about 128 pixels."""
+    return max(1, 128 // size)
+
+
 def pixels(images: Tensor) -> np.ndarray:
     """Images in [-1, 1] as N x H x W x 3 uint8 RGB.
 

@@ -124,7 +124,7 @@ class _Pictures:
         import numpy as np
 
         count = len(selection.filters)
-        zoom = max(1, 96 // self.before.shape[1])
+        zoom = dp.figures.zoom_for(self.before.shape[1])
         dp.figures.draw(
             folder / "forget.png",
             f"Forgetting “{label}”: new samples with and without {count} filters "
@@ -319,7 +319,7 @@ def _pictures(
     before, after = boxed
     with_boxes = {box.image for box in boxes.boxes}
     first = [i for i, image in enumerate(boxes.images) if image in with_boxes][:SHOWN]
-    zoom = max(1, 96 // before.shape[2])
+    zoom = dp.figures.zoom_for(before.shape[2])
     side = before.shape[2] * zoom
     drawn = []
     for i, image in zip(first, dp.figures.pixels(before[first]), strict=True):

@@ -109,13 +109,13 @@ class FilterPictures(Result):
             f"raised them (grey: nothing; rule: {self.rule}; each scaled to itself). A filter that "
             f"learned something shows edges of one thing where a random one shows haze. "
             f"{self.caption}.",
-            zoom=_zoom(self.trained.photographs.shape[2]),
+            zoom=dp.figures.zoom_for(self.trained.photographs.shape[2]),
         )
 
     def _draw_fields(self, path: Path, part: slice) -> None:
         blocks = []
         for heading, of in (("trained", self.trained), ("random weights", self.untrained)):
-            drawn = _over_photographs(of, part, _zoom(of.photographs.shape[2]))
+            drawn = _over_photographs(of, part, dp.figures.zoom_for(of.photographs.shape[2]))
             blocks.append(dp.figures.Block(heading, drawn))
         dp.figures.draw(
             path,
@@ -290,10 +290,6 @@ def _responses(
         photographs.reshape(*shape, *photographs.shape[1:]),
         fields.unflatten(0, shape),
     )
-
-
-def _zoom(size: int) -> int:
-    return max(1, 96 // size)
 
 
 def _over_photographs(of: Responses, part: slice, zoom: int) -> np.ndarray:

@@ -27,14 +27,15 @@ def run(
     preset: str,
     size: int | None,
     channels: int | None,
-    width: int | None,
+    g_width: int | None,
+    d_width: int | None,
     batch: int,
     ema: float,
     save_every: int,
 ) -> None:
     """Train on the images of a folder or zip, or go on from the state that `folder` holds."""
-    asked: dict[str, Any] = {"size": size, "channels": channels, "g_width": width, "d_width": width}
-    given = {name: value for name, value in asked.items() if value is not None}
+    asked = {"size": size, "channels": channels, "g_width": g_width, "d_width": d_width}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     config = dataclasses.replace(PRESETS[preset], **given)
     if folder.exists() and any(folder.iterdir()) and not (folder / STATE).exists() and not force:
         raise InputError(f"{folder}: holds no {STATE} to go on from, expected a new folder")
