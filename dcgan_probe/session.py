@@ -175,8 +175,8 @@ class Session:
         return ", ".join([line, *edits])
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
-        """Show progress over items on stderr, on a terminal or in a log."""
-        return tqdm(items, desc=what, total=total, leave=False, mininterval=0.5)
+        """Show progress over items on stderr, if that is a terminal."""
+        return tqdm(items, desc=what, total=total, leave=False, disable=None)
 
     def start(self, command: str) -> None:
         """Reserve the folder that a command will write: refused before any work is done."""

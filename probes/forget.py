@@ -35,6 +35,9 @@ class Change:
     inside: float
     outside: float
 
+    def __str__(self) -> str:
+        return f"inside boxes {self.inside:.3f}, outside {self.outside:.3f}"
+
 
 @dataclass(frozen=True, eq=False)
 class Forgotten(Result):
@@ -91,18 +94,20 @@ class Forgotten(Result):
         else:
             held_out = "held-out accuracy not measured: too few images have boxes"
         kept = self.selection
-        inside = [change.inside for change in self.random]
-        outside = [change.outside for change in self.random]
+        random = Change(
+            sum(change.inside for change in self.random) / len(self.random),
+            sum(change.outside for change in self.random) / len(self.random),
+        )
+        ratios = [change.inside / change.outside for change in self.random]
         return "\n".join(
             [
                 *lines,
                 f"{self.label}: {len(kept.filters)} of {len(self.weights)} filters of {kept.layer} "
                 f"dropped; {held_out}",
-                f"mean absolute change inside boxes {self.change.inside:.3f}, "
-                f"outside {self.change.outside:.3f}",
-                f"by {len(self.random)} random sets of as many filters: inside "
-                f"{min(inside):.3f} to {max(inside):.3f}, "
-                f"outside {min(outside):.3f} to {max(outside):.3f}",
+                f"mean absolute change: {self.change}, "
+                f"{self.change.inside / self.change.outside:.1f} times as much",
+                f"mean of {len(self.random)} random sets of as many filters: {random}, "
+                f"{min(ratios):.1f} to {max(ratios):.1f} times as much",
             ]
         )
 

@@ -312,8 +312,8 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
         return text
     numbers: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or last.isdecimal() != bool(dash):
             raise InputError(f"--filters: found {part!r}, expected all, or numbers like 0,5,8-11")
         numbers.extend(range(int(first), int(last or first) + 1))
     return numbers

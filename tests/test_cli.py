@@ -227,7 +227,21 @@ def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
     rng = np.random.default_rng(0)
     for i in range(10):
         dp.figures.write_image(images / f"{i}.png", rng.integers(0, 256, (16, 16, 3), np.uint8))
-    line = ["train", "--data", images, "--size", 16, "--g-width", 4, "--d-width", 4, "--batch", 5, "--ema", 0.9]
+    line = [
+        "train",
+        "--data",
+        images,
+        "--size",
+        16,
+        "--g-width",
+        4,
+        "--d-width",
+        4,
+        "--batch",
+        5,
+        "--ema",
+        0.9,
+    ]
     assert "2 steps" in run(*line, "--steps", 2)
     assert "3 steps" in run(*line, "--steps", 3)
     out = tmp_path / "out/train"
