@@ -232,7 +232,9 @@ def explain(
     parts = []
     for start in progress(range(0, len(number), CHUNK)):
         part = slice(start, start + CHUNK)
-        batch = source.read(images[part].tolist()).to(device)
+        # Filters of a layer often respond to the same images: each is read once for a batch.
+        distinct, which = images[part].unique(return_inverse=True)
+        batch = source.read(distinct.tolist()).to(device)[which.to(device)]
         signal = guided.attribute_neurons(batch, layer, number[part], rows[part], columns[part])
         parts.append(signal.cpu())
     return torch.cat(parts).unflatten(0, tuple(top.values.shape))

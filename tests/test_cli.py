@@ -176,8 +176,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path, arguments, message
     given = [str(tmp_path / "boxes.json") if a == "BOXES" else a for a in arguments]
     output = run(*given, expect=2)
     assert message in output
-    lines = [line for line in output.splitlines() if "it/s" not in line]
-    assert len(lines) == 1, output
+    assert output.count("\n") == 1, output
     assert not (tmp_path / "x.safetensors").exists()
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
 
@@ -227,21 +226,8 @@ def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
     rng = np.random.default_rng(0)
     for i in range(10):
         dp.figures.write_image(images / f"{i}.png", rng.integers(0, 256, (16, 16, 3), np.uint8))
-    line = [
-        "train",
-        "--data",
-        images,
-        "--size",
-        16,
-        "--g-width",
-        4,
-        "--d-width",
-        4,
-        "--batch",
-        5,
-        "--ema",
-        0.9,
-    ]
+    line = ["train", "--data", images, "--size", 16, "--batch", 5, "--ema", 0.9]
+    line += ["--g-width", 4, "--d-width", 4]
     assert "2 steps" in run(*line, "--steps", 2)
     assert "3 steps" in run(*line, "--steps", 3)
     out = tmp_path / "out/train"
