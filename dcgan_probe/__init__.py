@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dcgan_probe import (
         attribution,
         boxes,
+        chain,
         checkpoints,
         edits,
         figures,
@@ -58,6 +59,7 @@ _NAMES = {
 _MODULES = (
     "attribution",
     "boxes",
+    "chain",
     "checkpoints",
     "edits",
     "figures",
@@ -86,6 +88,7 @@ __all__ = [
     "Session",
     "attribution",
     "boxes",
+    "chain",
     "checkpoints",
     "edits",
     "figures",

@@ -9,7 +9,7 @@ import torch
 from captum.attr._utils.attribution import GradientAttribution
 from torch import Tensor, nn
 
-from dcgan_probe import hooks
+from dcgan_probe import chain, hooks
 from dcgan_probe.errors import InputError, unknown
 
 RULES = ("leak", "strict")
@@ -66,28 +66,57 @@ class GuidedBackprop(GradientAttribution):
         return self._guided(output, inputs)
 
     def attribute_neurons(
-        self, inputs: Tensor, layer: str, filters: Tensor, rows: Tensor, columns: Tensor
+        self,
+        inputs: Tensor,
+        layer: str,
+        which: Tensor,
+        filters: Tensor,
+        rows: Tensor,
+        columns: Tensor,
     ) -> Tensor:
-        """Guided gradient of one neuron for each input, all in one forward and one backward.
+        """Guided gradients of neurons, each on one of the inputs, in one batch.
 
-            >>> guided.attribute_neurons(images, "4x4", filters=[0, 1], rows=[2, 2], columns=[1, 3])
+            >>> zero, one = torch.tensor([0, 0]), torch.tensor([0, 1])
+            >>> guided.attribute_neurons(images, "4x4", zero, one, rows=one, columns=zero).shape
+            torch.Size([2, 3, 64, 64])
 
-        inputs: N x C x H x W float32. filters, rows, columns: N int64 each, the neuron of every
-        input in what the layer puts out. In eval mode the inputs of a batch do not meet, so the
-        gradient of the sum of the neurons is the gradient of each on its own input. Returns
-        N x C x H x W float32.
+        inputs: M x C x H x W float32. which: N int64, the input of every neuron. filters, rows,
+        columns: N int64 each, the neuron in what the layer puts out. Returns N x C x H x W float32.
+
+        In eval mode the inputs of a batch do not meet, so the gradient of the sum of the neurons
+        is that of each on its own input. Where a plain chain of layers leads to the neurons, those
+        of one input share its forward (see `chain`); the result is the same.
         """
+        self._check_eval()
+        neurons = [index.to(inputs.device) for index in (which, filters, rows, columns)]
+        links = chain.follow(self.model, layer, inputs)
+        if links is not None:
+            return chain.guided(links, self.rule == "strict", *neurons)
+        return self.attribute_neurons_by_autograd(inputs, layer, *neurons)
+
+    def attribute_neurons_by_autograd(
+        self,
+        inputs: Tensor,
+        layer: str,
+        which: Tensor,
+        filters: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+    ) -> Tensor:
+        """`attribute_neurons` for any network: every neuron has a forward pass of its own."""
 
         def output(x: Tensor) -> Tensor:
             maps = hooks.activations(self.model, layer, x)
-            each = torch.arange(len(x), device=x.device)
-            return maps[each, filters.to(x.device), rows.to(x.device), columns.to(x.device)]
+            return maps[torch.arange(len(x), device=x.device), filters, rows, columns]
 
-        return self._guided(output, inputs)
+        return self._guided(output, inputs[which])
 
-    def _guided(self, output: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    def _check_eval(self) -> None:
         if self.model.training:
             raise InputError("guided backpropagation: found training mode, expected eval()")
+
+    def _guided(self, output: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        self._check_eval()
         calls = 0
 
         def clamp(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-CHUNK = 64
+CHUNK = 128
 # Rows of a figure; more filters go into further figures.
 FIGURE_ROWS = 16
 
@@ -229,15 +229,21 @@ def explain(
     device = next(network.parameters()).device
     number = torch.tensor(list(filters)).unsqueeze(1).expand_as(top.values).flatten()
     images, rows, columns = (t.flatten() for t in (top.images, top.rows, top.columns))
-    parts = []
-    for start in progress(range(0, len(number), CHUNK)):
-        part = slice(start, start + CHUNK)
-        # Filters of a layer often respond to the same images: each is read once for a batch.
+    # Filters often respond to the same images: in their order, a batch needs only a few of them.
+    order = images.argsort(stable=True)
+    found: Tensor | None = None
+    for start in progress(range(0, len(order), CHUNK)):
+        part = order[start : start + CHUNK]
         distinct, which = images[part].unique(return_inverse=True)
-        batch = source.read(distinct.tolist()).to(device)[which.to(device)]
-        signal = guided.attribute_neurons(batch, layer, number[part], rows[part], columns[part])
-        parts.append(signal.cpu())
-    return torch.cat(parts).unflatten(0, tuple(top.values.shape))
+        batch = source.read(distinct.tolist()).to(device)
+        signal = guided.attribute_neurons(
+            batch, layer, which, number[part], rows[part], columns[part]
+        )
+        if found is None:
+            found = torch.empty(len(order), *signal.shape[1:])
+        found[part] = signal.cpu()
+    assert found is not None, "top responses hold at least one filter and one image"
+    return found.unflatten(0, tuple(top.values.shape))
 
 
 def concentration(guided: Tensor) -> float:

@@ -11,6 +11,7 @@ from captum.attr import NeuronGuidedBackprop, Saliency
 from torch import nn
 from torch.nn import functional as F
 
+from dcgan_probe import chain, hooks
 from dcgan_probe.attribution import GuidedBackprop
 from dcgan_probe.errors import InputError
 
@@ -60,8 +61,39 @@ def test_neurons_in_one_batch_equal_captum_one_by_one(rule):
         for x, neuron in zip(X, neurons, strict=True)
     ]
     filters, rows, columns = torch.tensor(neurons).T
-    found = GuidedBackprop(network, rule).attribute_neurons(X, "3", filters, rows, columns)
-    torch.testing.assert_close(found, torch.cat(expected), atol=1e-6, rtol=0)
+    guided = GuidedBackprop(network, rule)
+    for way in (guided.attribute_neurons, guided.attribute_neurons_by_autograd):
+        found = way(X, "3", torch.arange(4), filters, rows, columns)
+        torch.testing.assert_close(found, torch.cat(expected), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("rule", ["leak", "strict"])
+@pytest.mark.parametrize("layer", ["16x16", "8x8", "4x4", "4x4.conv", "4x4.norm"])
+def test_a_chain_by_hand_is_autograd(discriminator, rule, layer):
+    x = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    which = torch.tensor([0, 2, 1, 0, 2, 2])
+    filters = torch.tensor([0, 3, 1, 2, 2, 0])
+    rows, columns = torch.tensor([[0, 3, 1, 2, 3, 0], [3, 0, 2, 1, 3, 0]])
+    guided = GuidedBackprop(discriminator, rule)
+    assert chain.follow(discriminator, layer, x) is not None
+    by_hand = guided.attribute_neurons(x, layer, which, filters, rows, columns)
+    expected = guided.attribute_neurons_by_autograd(x, layer, which, filters, rows, columns)
+    assert expected.abs().amax() > 1e-3  # "strict" is zero where a neuron is below zero
+    torch.testing.assert_close(by_hand, expected, atol=1e-6 * expected.abs().max(), rtol=1e-4)
+
+
+def test_what_is_no_chain_is_left_to_autograd(discriminator):
+    x = torch.zeros(2, 3, 32, 32)
+    assert chain.follow(discriminator, "4x4", x) is not None
+    with hooks.ablate(discriminator, "8x8", [0]):
+        assert chain.follow(discriminator, "4x4", x) is None
+    with hooks.ablate(discriminator, "8x8.conv", [0]):
+        assert chain.follow(discriminator, "4x4", x) is None
+    assert chain.follow(discriminator, "score", x) is None
+    smooth = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Tanh(), nn.Conv2d(2, 2, 3), nn.ReLU()).eval()
+    assert chain.follow(smooth, "3", x) is None
+    assert chain.follow(nn.Sequential(nn.Conv2d(3, 2, 3)).eval(), "0", x) is None
+    assert not any(part._forward_hooks for part in discriminator.modules())
 
 
 def test_captum_is_the_plain_gradient_on_leaky_relu_and_ours_is_not(discriminator):
@@ -149,7 +181,7 @@ def test_it_leaves_no_hook_and_no_gradient_behind(discriminator):
         GuidedBackprop(discriminator).attribute(x)
     with pytest.raises(InputError):
         GuidedBackprop(discriminator).attribute_neurons(
-            x, "9x9", *torch.zeros(3, 1, dtype=torch.long)
+            x, "9x9", *torch.zeros(4, 1, dtype=torch.long)
         )
     assert not any(part._forward_pre_hooks for part in discriminator.modules())
     assert not x.requires_grad
@@ -160,8 +192,9 @@ def test_images_of_a_batch_do_not_meet(discriminator):
     x = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     filters, rows, columns = torch.tensor([[0, 3, 1, 7, 2], [0, 1, 2, 3, 0], [3, 2, 1, 0, 0]])
     guided = GuidedBackprop(discriminator)
-    together = guided.attribute_neurons(x, "4x4", filters, rows, columns)
+    together = guided.attribute_neurons(x, "4x4", torch.arange(5), filters, rows, columns)
     for i in range(5):
         one = slice(i, i + 1)
-        alone = guided.attribute_neurons(x[one], "4x4", filters[one], rows[one], columns[one])
+        neuron = (torch.tensor([0]), filters[one], rows[one], columns[one])
+        alone = guided.attribute_neurons(x[one], "4x4", *neuron)
         torch.testing.assert_close(together[one], alone, atol=1e-6, rtol=1e-5)
