@@ -14,8 +14,6 @@ from dcgan_probe.errors import InputError, unknown
 
 RULES = ("leak", "strict")
 
-# Activations that are increasing, so that their gradient keeps the sign that is clamped.
-_HOOKED = (nn.ReLU, nn.LeakyReLU)
 _IN_GRAPH = ("ReluBackward", "LeakyReluBackward")
 
 
@@ -134,7 +132,7 @@ class GuidedBackprop(GradientAttribution):
         handles = [
             part.register_forward_pre_hook(clamp)
             for part in self.model.modules()
-            if isinstance(part, _HOOKED)
+            if isinstance(part, chain.ACTIVATIONS)
         ]
         try:
             with torch.enable_grad():

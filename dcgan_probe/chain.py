@@ -15,7 +15,8 @@ from torch.nn.grad import conv2d_input
 
 from dcgan_probe import hooks
 
-_ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
+# Activations that are increasing, so that their gradient keeps the sign that is clamped.
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,19 @@ def follow(network: nn.Module, layer: str, images: Tensor) -> list[Link] | None:
     LeakyReLUs, each taking what the one before put out, with one of each kind at least.
     """
     links: list[Link] = []
-    expected = images
+    expected, version = images, images._version
     plain = True
 
     def step(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal expected, plain
+        nonlocal expected, version, plain
         # A hook of somebody else's may change what passes; the last layer has one that stops.
         ours = 2 if module is last else 1
         alone = len(module._forward_hooks) == ours and not module._forward_pre_hooks
-        plain = plain and alone and _known(module) and inputs[0] is expected
+        # The same tensor with another version was written to: by a function no hook can see.
+        same = inputs[0] is expected and inputs[0]._version == version
+        plain = plain and alone and _known(module) and same
         links.append(Link(module, inputs[0]))
-        expected = output
+        expected, version = output, output._version
 
     last = hooks.layer(network, layer)
     leaves = [part for part in network.modules() if not list(part.children())]
@@ -54,8 +57,8 @@ def follow(network: nn.Module, layer: str, images: Tensor) -> list[Link] | None:
     finally:
         for handle in handles:
             handle.remove()
-    whole = plain and reached is expected
-    for kind in (nn.Conv2d, _ACTIVATIONS):
+    whole = plain and reached is expected and reached._version == version
+    for kind in (nn.Conv2d, ACTIVATIONS):
         whole = whole and any(isinstance(link.module, kind) for link in links)
     return links if whole else None
 
@@ -100,7 +103,7 @@ def _known(module: nn.Module) -> bool:
         return plain and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     if isinstance(module, nn.BatchNorm2d):
         return not module.training and module.running_var is not None and module.affine
-    return isinstance(module, _ACTIVATIONS)
+    return isinstance(module, ACTIVATIONS)
 
 
 def _gain(norm: nn.BatchNorm2d) -> Tensor:

@@ -167,6 +167,22 @@ def test_it_refuses_an_activation_called_as_a_function():
         GuidedBackprop(Functional().eval()).attribute(torch.zeros(1, 3))
 
 
+def test_it_refuses_an_activation_that_writes_in_place_between_layers():
+    class Writing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.act = nn.Conv2d(3, 4, 3), nn.ReLU()
+            self.second, self.last = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 3)
+
+        def forward(self, x):
+            return self.last(F.relu_(self.second(self.act(self.first(x)))))
+
+    torch.manual_seed(0)
+    neuron = torch.zeros(4, 1, dtype=torch.long)
+    with pytest.raises(InputError, match="found 1 ReLU or LeakyReLU modules and 2 such operations"):
+        GuidedBackprop(Writing().eval()).attribute_neurons(torch.randn(1, 3, 9, 9), "last", *neuron)
+
+
 def test_it_refuses_training_mode_and_an_unknown_rule(discriminator):
     with pytest.raises(InputError, match="found training mode, expected eval"):
         GuidedBackprop(discriminator.train()).attribute(torch.zeros(1, 3, 32, 32))
