@@ -115,9 +115,7 @@ def guided_against_captum(
     """
     network = relu_twin(discriminator)
     top = dp.scan.top_responses(network, "4x4", dp.sources.batches(source, 64), k)
-    top = dp.scan.TopResponses(
-        *(part[:FILTERS] for part in (top.values, top.images, top.rows, top.columns))
-    )
+    top = top.only(range(FILTERS))
     layer = dp.hooks.layer(network, "4x4")
     found: dict[str, torch.Tensor] = {}
 
@@ -257,9 +255,7 @@ def rules_of_guided_backpropagation(device: str) -> dict[str, Any]:
         network, source = session.discriminator, session.images(None, 512)
         layer = session.config.layers("discriminator")[-2]
         top = dp.scan.top_responses(network, layer, dp.sources.batches(source, 64), K)
-        top = dp.scan.TopResponses(
-            *(part[:32] for part in (top.values, top.images, top.rows, top.columns))
-        )
+        top = top.only(range(32))
         images = source.read(top.images.flatten().tolist())
         which = torch.arange(32).repeat_interleave(K)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,10 @@ class TopResponses:
     images: Tensor
     rows: Tensor
     columns: Tensor
+
+    def only(self, filters: Sequence[int]) -> TopResponses:
+        """The responses of some filters, in the order given."""
+        return TopResponses(*(getattr(self, field)[list(filters)] for field in _FIELDS))
 
 
 def top_responses(

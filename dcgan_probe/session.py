@@ -19,7 +19,7 @@ from dcgan_probe.edits import Selection
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.networks import Discriminator, Generator
 from dcgan_probe.results import Result
-from dcgan_probe.sources import Images, ImageSource, Samples
+from dcgan_probe.sources import Images, ImageSource, Samples, batches
 
 BATCH = 64
 DEVICES = ("auto", "cpu", "cuda")
@@ -106,9 +106,7 @@ class Session:
 
     def generate(self, z: Tensor) -> Tensor:
         """Images of latents, with the edits in force; as `sample` returns them."""
-        images = Samples(self.generator, z)
-        starts = range(0, len(z), BATCH)
-        parts = [images.read(range(i, min(i + BATCH, len(z)))).cpu() for i in starts]
+        parts = [batch.cpu() for batch in batches(Samples(self.generator, z), BATCH)]
         return torch.cat(parts) if parts else torch.empty(0)
 
     def images(self, path: str | Path | None, n: int) -> Images:

@@ -48,7 +48,7 @@ def maps_of(session: dp.Session, z: Tensor, layer: str) -> Tensor:
 
     parts = []
     with torch.no_grad():
-        for batch in z.split(64):
+        for batch in z.split(dp.session.BATCH):
             maps = dp.hooks.activations(session.generator, layer, batch.to(session.device))
             if maps.dim() != 4:
                 raise InputError(f"layer {layer!r}: found {maps.dim() - 1}-d values, expected maps")

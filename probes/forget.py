@@ -260,7 +260,7 @@ def _without(session: dp.Session, rest: nn.Module, maps: Tensor, filters: list[i
 
     parts = []
     with torch.no_grad():
-        for batch in maps.split(64):
+        for batch in maps.split(dp.session.BATCH):
             kept = batch.to(session.device, copy=True)
             kept[:, filters] = 0
             parts.append(rest(kept).cpu())

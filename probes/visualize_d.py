@@ -181,9 +181,7 @@ def run(
         on_device = (batch.to(session.device) for batch in batches)
         top = dp.scan.top_responses(network, layer, on_device, k)
         chosen = _chosen(filters, len(top.values), layer)
-        top = dp.scan.TopResponses(
-            *(part[chosen] for part in (top.values, top.images, top.rows, top.columns))
-        )
+        top = top.only(chosen)
 
         def progress(starts: range, what: str = f"explaining, {name}") -> Any:
             return session.progress(starts, what)
