@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CHUNK = 128
+# Of the random network's batch norm. Its pictures depend on them, so they are not CHUNK, which is
+# a matter of speed.
+STATISTICS_BATCH, STATISTICS_BATCHES = 128, 8
 # Rows of a figure; more filters go into further figures.
 FIGURE_ROWS = 16
 
@@ -169,9 +173,8 @@ def run(
     # Same architecture, the paper's initial weights, statistics of the very images it is shown.
     untrained = dp.networks.initialise(dp.Discriminator(session.config), session.seed)
     untrained.to(session.device).requires_grad_(False)
-    head = range(min(len(source), 8 * CHUNK))
-    some = (source.read(head[i : i + CHUNK]) for i in range(0, len(head), CHUNK))
-    dp.networks.estimate_statistics(untrained, (batch.to(session.device) for batch in some))
+    first = islice(dp.sources.batches(source, STATISTICS_BATCH), STATISTICS_BATCHES)
+    dp.networks.estimate_statistics(untrained, (batch.to(session.device) for batch in first))
 
     found = {}
     for name, network in (("trained", trained), ("random", untrained)):
