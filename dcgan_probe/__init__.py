@@ -14,12 +14,14 @@ torch.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dcgan_probe import (
         attribution,
         boxes,
+        cache,
         chain,
         checkpoints,
         edits,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         foreign,
         hooks,
         latents,
+        metrics,
         networks,
         results,
         scan,
@@ -42,6 +45,11 @@ if TYPE_CHECKING:
     from dcgan_probe.networks import Config, Discriminator, Generator
     from dcgan_probe.results import Result
     from dcgan_probe.session import Session
+
+# OpenCV reads these once, when it is loaded: larger pictures are refused before memory is taken, and
+# what does not decode is reported by us.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 _NAMES = {
     "Box": "boxes",
@@ -59,6 +67,7 @@ _NAMES = {
 _MODULES = (
     "attribution",
     "boxes",
+    "cache",
     "chain",
     "checkpoints",
     "edits",
@@ -67,6 +76,7 @@ _MODULES = (
     "foreign",
     "hooks",
     "latents",
+    "metrics",
     "networks",
     "results",
     "scan",
@@ -88,6 +98,7 @@ __all__ = [
     "Session",
     "attribution",
     "boxes",
+    "cache",
     "chain",
     "checkpoints",
     "edits",
@@ -96,6 +107,7 @@ __all__ = [
     "foreign",
     "hooks",
     "latents",
+    "metrics",
     "networks",
     "results",
     "scan",

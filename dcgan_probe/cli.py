@@ -6,6 +6,7 @@ command that needs it.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,14 +142,22 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
 
 
 @main.command()
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder or zip.")
-@click.option("--steps", type=click.IntRange(1), required=True, help="Updates of each network.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder, zip, tar, LMDB, .npz or .mat.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Updates of each network; or --epochs.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the images; or --steps.")
 @click.option("--preset", default="paper", type=click.Choice(["paper", "torch"]))
 @click.option("--size", type=int, help="Image size; of the preset if not given.")
 @click.option("--channels", type=int, help="1 or 3; of the preset if not given.")
 @click.option("--g-width", type=int, help="Feature maps of G's last hidden layer; of the preset.")
 @click.option("--d-width", type=int, help="Feature maps of D's first layer; of the preset.")
-@click.option("--batch", default=128, type=click.IntRange(2))
+@click.option("--recipe", "name", default="paper", type=click.Choice(["paper", "shared"]))
+@click.option("--batch", default=128, type=click.IntRange(2), help="Images, over all processes.")
+@click.option("--rate", default=2e-4, type=float, help="Adam's, for both networks.")
 @click.option(
     "--ema",
     default=0.0,
@@ -156,15 +165,56 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
     help="Decay of the "
     "mean of G's weights that is saved; 0 saves the last weights, as the paper does.",
 )
+@click.option("--flip", is_flag=True, help="Mirror every second image, at random.")
+@click.option(
+    "--precision",
+    default="auto",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Of the arithmetic; auto is bfloat16 on CUDA.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Run through torch.compile.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    help="Train on the images of this list only, as dedup writes it.",
+)
+@click.option(
+    "--max-bad",
+    default=0.01,
+    type=click.FloatRange(0, 1),
+    help="Share of images that may fail to decode.",
+)
+@click.option(
+    "--cache",
+    "cache_folder",
+    type=click.Path(path_type=Path),
+    help="Folder of decoded images; $DCGAN_PROBE_CACHE or the user's if not given.",
+)
 @click.option("--save-every", default=500, type=click.IntRange(1), help="Steps.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too.")
 @click.pass_context
 def train(context: click.Context, **options: Any) -> None:
     """Train a DCGAN with the paper's recipe, or go on with a training.
 
-    Writes into OUT/train: samples, losses, the state to resume from, checkpoint.safetensors. Run
-    the same line again to go on where it stopped; more --steps train on.
+    Writes into OUT/train: samples, losses, the state to resume from, checkpoint.safetensors and
+    best.safetensors. Run the same line again to go on where it stopped; more --steps train on.
+    Under torchrun, all its processes train together:
+
+        torchrun --nproc-per-node 2 -m dcgan_probe train --data photographs.zip --epochs 5
     """
     from dcgan_probe.training import command
 
     root = context.find_root().params
-    command.run(root["out"] / "train", root["seed"], root["device"], root["force"], **options)
+    network = {name: options.pop(name) for name in ("size", "channels", "g_width", "d_width")}
+    recipe = {name: options.pop(name) for name in ("name", "batch", "rate", "ema", "flip")}
+    stopped = command.run(
+        root["out"] / "train",
+        root["seed"],
+        root["device"],
+        root["force"],
+        network=network,
+        recipe=recipe,
+        **options,
+    )
+    if stopped:
+        context.exit(128 + getattr(signal, stopped, signal.SIGTERM))

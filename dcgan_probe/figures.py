@@ -7,13 +7,12 @@ and a caption that says what is seen, on which checkpoint, with which seed.
 from __future__ import annotations
 
 import io
-import json
 import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -160,23 +159,56 @@ def draw(
     files.write_bytes(path, _png(figure))
 
 
-def losses(log: Path, path: Path) -> None:
-    """Draw the losses that a training logged, faint as they were and smoothed over 1% of them."""
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
-    steps = np.array([entry["step"] for entry in entries])
-    figure = _figure(800, 420)
-    axes = figure.subplots()
-    window = max(1, len(entries) // 100)
+def training(lines: Sequence[dict[str, Any]], path: Path, caption: str) -> None:
+    """Draw what a training measured: losses and, where it is there, the distance to real images.
+
+    lines: objects with ``step`` and any of ``discriminator``, ``generator`` (nats), ``swd_mean``
+    and ``warning``; a dotted line is drawn where something was warned of.
+    """
+    measured = [line for line in lines if "swd_mean" in line]
+    figure = _figure(800, 420 if not measured else 640)
+    panels = figure.subplots(2 if measured else 1, sharex=True, squeeze=False)[:, 0]
     for name, colour in (("discriminator", BLUE), ("generator", ORANGE)):
-        values = np.array([entry[name] for entry in entries])
+        have = [line for line in lines if name in line]
+        if not have:
+            continue
+        steps, values = (np.array([line[key] for line in have]) for key in ("step", name))
+        window = max(1, len(have) // 100)
         smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-        axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.5)
-        axes.plot(steps[window - 1 :], smooth, color=colour, label=name)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats)")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+        panels[0].plot(steps, values, color=colour, alpha=0.2, linewidth=0.5)
+        panels[0].plot(steps[window - 1 :], smooth, color=colour, label=name)
+    panels[0].set_ylabel("loss (nats)")
+    if any("generator" in line for line in lines):
+        panels[0].legend(frameon=False)
+    if measured:
+        best = min(measured, key=lambda line: line["swd_mean"])
+        for scale in sorted({k for line in measured for k in line if k.startswith("swd_")}):
+            steps, values = (np.array([m[key] for m in measured]) for key in ("step", scale))
+            whole = scale == "swd_mean"
+            style = {"color": INK if whole else PALE, "linewidth": 1.8 if whole else 0.7}
+            panels[1].plot(steps, values, marker="." if whole else "", **style)
+            label = "mean" if whole else f"{scale.removeprefix('swd_')} pixels"
+            panels[1].annotate(label, (steps[-1], values[-1]), color=style["color"])
+        panels[1].plot(best["step"], best["swd_mean"], "o", color=GREEN, label="best")
+        panels[1].set_ylabel("sliced Wasserstein distance")
+        panels[1].set_ylim(bottom=0)
+        panels[1].legend(frameon=False)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        for line in lines:
+            if "warning" in line:
+                axes.axvline(line["step"], color=ORANGE, linestyle=":", linewidth=1)
+    panels[-1].set_xlabel(f"step\n{caption}")
+    figure.subplots_adjust(left=0.09, right=0.91, bottom=0.13, top=0.96, hspace=0.12)
     files.write_bytes(path, _png(figure))
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray | None:
+    """A PNG as H x W x 3 uint8 RGB; None if there is none."""
+    if not Path(path).exists():
+        return None
+    image = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    return None if image is None else image[..., ::-1]
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:

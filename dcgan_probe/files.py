@@ -14,6 +14,9 @@ from typing import Any
 
 from dcgan_probe.errors import InputError
 
+# How the name of a file ends that is not whole yet.
+_PART = ".part"
+
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits."""
@@ -21,32 +24,51 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
+@contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A file to fill, which takes its final name only once it is whole and on the disk.
 
-        >>> write_bytes("/tmp/example.bin", b"whole")
+        >>> with new_file("/tmp/example.bin") as work:
+        ...     size = work.write_bytes(b"whole")
 
-    Raises InputError, with the path, where the file cannot be written.
+    A reader, or a crash, sees the old content or the new, never a part. An exception inside leaves
+    what was at `path` before as it was. Raises InputError, with the path, where the file cannot be
+    written.
     """
     path = Path(path)
-    temporary = None
+    work = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
+        descriptor, name = tempfile.mkstemp(_PART, f".{path.name}.", path.parent)
+        work = Path(name)
+        with os.fdopen(descriptor, "rb") as file:
+            yield work
             os.fsync(file.fileno())
         # mkstemp makes files private; give the file the mode that open() would have given it.
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
+        os.chmod(work, 0o666 & ~mask)
+        os.replace(work, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        if work is not None:
+            work.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote into a folder have left there."""
+    for part in folder.glob(f".*{_PART}"):
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all; see `new_file`.
+
+    >>> write_bytes("/tmp/example.bin", b"whole")
+    """
+    with new_file(path) as work:
+        work.write_bytes(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

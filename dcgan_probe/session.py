@@ -110,12 +110,10 @@ class Session:
         return torch.cat(parts) if parts else torch.empty(0)
 
     def images(self, path: str | Path | None, n: int) -> Images:
-        """The images of a folder or zip, at most n of them; without a path, n samples."""
+        """The images of a folder, zip or other source, at most n of them; without a path, n samples."""
         if path is None:
             return Samples(self.generator, self.latents(n))
-        source = ImageSource(path, self.config.size, self.config.channels)
-        source.names = source.names[:n]
-        return source
+        return ImageSource(path, self.config.size, self.config.channels, limit=n)
 
     @contextmanager
     def editing(self, *selections: Selection) -> Iterator[None]:

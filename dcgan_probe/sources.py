@@ -1,89 +1,119 @@
-"""Images from a folder or a zip, brought to the size and range a network takes."""
+"""Images of a path or of a generator, brought to the size and range a network takes."""
 
 from __future__ import annotations
 
 import os
+import stat
+import struct
 import zipfile
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcgan_probe import array_files, containers, decoding, lmdb_files
+from dcgan_probe.containers import Container, Unreadable, shown
 from dcgan_probe.errors import InputError
-
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-MAX_PIXELS = 100_000_000
-# OpenCV reads this once, on its first decode: larger pictures are refused before memory is taken.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 
 
 class ImageSource:
-    """The images of a folder (with its sub-folders) or a zip, in the order of their names.
+    """The images of a folder (with its sub-folders), a zip, tar, LMDB, `.npz` or `.mat`.
 
         >>> source = ImageSource("photographs.zip", size=64, channels=3)
         >>> source.read([0, 5]).shape
         torch.Size([2, 3, 64, 64])
 
-    Each image is cropped to its centre square and reduced by area averaging. Raises InputError
-    for a path that is neither a folder nor a zip, or holds no images.
+    They are in the order of their names; `limit` takes the first so many. Each is cropped to its
+    centre square and resized, see `decoding.pixels`. Raises InputError as `open_container` does.
     """
 
-    def __init__(self, path: str | os.PathLike[str], size: int, channels: int):
+    def __init__(
+        self, path: str | os.PathLike[str], size: int, channels: int, limit: int | None = None
+    ):
         self.path = Path(path)
         self.size = size
         self.channels = channels
-        if self.path.is_dir():
-            found = (str(p.relative_to(self.path)) for p in self.path.rglob("*") if p.is_file())
-        elif self.path.is_file() and zipfile.is_zipfile(self.path):
-            found = (i.filename for i in self._zip.infolist() if not i.is_dir())
-        else:
-            kind = "a file of another kind" if self.path.exists() else "nothing"
-            raise InputError(f"{self.path}: found {kind}, expected a folder or zip of images")
-        self.names = sorted(n for n in found if n.lower().endswith(ENDINGS))
-        if not self.names:
-            raise InputError(f"{self.path}: found no images, expected {' '.join(ENDINGS)}")
+        self.container = open_container(self.path)
+        self.names = self.container.names[:limit]
 
     def __len__(self) -> int:
         return len(self.names)
 
-    @cached_property
-    def _zip(self) -> zipfile.ZipFile:
-        return zipfile.ZipFile(self.path)
-
     def pixels(self, index: int) -> np.ndarray:
         """One image as channels x size x size uint8; InputError names one that does not decode."""
-        name = self.names[index]
-        where = f"{self.path}: {name}"
-        try:
-            data = (self.path / name).read_bytes() if self.path.is_dir() else self._zip.read(name)
-            flag = cv2.IMREAD_COLOR if self.channels == 3 else cv2.IMREAD_GRAYSCALE
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
-        except (OSError, RuntimeError, zipfile.BadZipFile, cv2.error) as error:
-            raise InputError(f"{where}: cannot be read: {error}") from error
-        if image is None:
-            raise InputError(
-                f"{where}: found {len(data)} bytes that are no image OpenCV can decode"
-            )
-        height, width = image.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        image = image[top : top + side, left : left + side]
-        if side != self.size:
-            shrink = side > self.size
-            way = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-            image = cv2.resize(image, (self.size, self.size), interpolation=way)
-        if self.channels == 1:
-            return image[None]
-        return np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
+        (image,) = self._pixels([index])
+        return image
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """Images as N x channels x size x size float32 in [-1, 1]."""
-        return to_range(torch.from_numpy(np.stack([self.pixels(i) for i in indices])))
+        return to_range(torch.from_numpy(np.stack(list(self._pixels(indices)))))
+
+    def _pixels(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        for index, entry in zip(indices, self.container.entries(indices), strict=True):
+            try:
+                if isinstance(entry, Unreadable):
+                    raise entry
+                yield decoding.pixels(entry, self.size, self.channels)
+            except Unreadable as reason:
+                raise InputError(f"{self.path}: {shown(self.names[index])}: {reason}") from reason
+
+
+def open_container(path: Path) -> Container:
+    """Open what holds images, told by its content: a folder, zip, tar, LMDB, `.npz` or `.mat`.
+
+        >>> open_container(Path("train_32x32.mat")).names[5]
+        'X[00000005]'
+
+    Nothing is unpacked under its own name and nothing is executed. Raises InputError, one line,
+    for what is none of these, is damaged or encrypted, or holds no images.
+    """
+    container = _folder(path) if path.is_dir() else _file(path)
+    if not container.names:
+        raise InputError(f"{path}: found no images, expected {' '.join(containers.ENDINGS)}")
+    return container
+
+
+def _folder(path: Path) -> Container:
+    return lmdb_files.Lmdb(path) if lmdb_files.holds(path) else containers.Folder(path)
+
+
+def _file(path: Path) -> Container:
+    expected = "a folder or zip of images (or a tar, LMDB, .npz or .mat)"
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: found no regular file, expected {expected}")
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except FileNotFoundError:
+        raise InputError(f"{path}: found nothing, expected {expected}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        archive = _zip(path)
+        arrays = [member.filename.endswith(".npy") for member in archive.infolist()]
+        of_arrays = bool(arrays) and all(arrays)
+        return (array_files.Npz if of_arrays else containers.Zip)(path, archive)
+    if head.startswith((b"MATLAB 7.3", b"\x89HDF")):
+        raise InputError(f"{path}: found HDF5 (MATLAB 7.3), expected MATLAB 5, as save -v7 writes")
+    if head.startswith(b"MATLAB 5.0"):
+        return array_files.Mat(path)
+    if lmdb_files.is_data(head):
+        return lmdb_files.Lmdb(path)
+    if head[257:262] == b"ustar" or head.startswith(tuple(containers.COMPRESSED)):
+        return containers.Tar(path)
+    raise InputError(f"{path}: found a file of another kind, expected {expected}")
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
+        raise InputError(
+            f"{path}: found a damaged or cut off zip, expected a whole one: {error}"
+        ) from error
 
 
 class Samples:

@@ -17,7 +17,7 @@ import dcgan_probe as dp
 from dcgan_probe import plugins
 from dcgan_probe.cli import main
 
-COMMANDS = ["convert", "forget", "sample", "train", "visualize-d"]
+COMMANDS = ["convert", "dedup", "evaluate", "forget", "sample", "train", "visualize-d"]
 
 
 @pytest.fixture

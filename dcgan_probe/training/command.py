@@ -1,4 +1,4 @@
-"""What ``dcgan-probe train`` does: read the images, train, draw the losses."""
+"""What ``dcgan-probe train`` does: read the images, train, say how it went."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dcgan_probe import figures
+from dcgan_probe import cache
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks import PRESETS
-from dcgan_probe.session import choose_device
 from dcgan_probe.sources import ImageSource
-from dcgan_probe.training.loop import STATE, Recipe, Trainer, train
+from dcgan_probe.training import cpu, ranks
+from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, train
+from dcgan_probe.training.recipe import Recipe
+from dcgan_probe.training.trainer import Trainer
 
 
 def run(
@@ -23,43 +25,102 @@ def run(
     device: str,
     force: bool,
     data: Path,
-    steps: int,
+    steps: int | None,
+    epochs: int | None,
     preset: str,
-    size: int | None,
-    channels: int | None,
-    g_width: int | None,
-    d_width: int | None,
-    batch: int,
-    ema: float,
+    network: dict[str, int | None],
+    recipe: dict[str, Any],
+    precision: str,
+    keep: Path | None,
+    cache_folder: Path | None,
+    max_bad: float,
     save_every: int,
-) -> None:
-    """Train on the images of a folder or zip, or go on from the state that `folder` holds."""
-    asked = {"size": size, "channels": channels, "g_width": g_width, "d_width": d_width}
-    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    compiled: bool,
+    tensorboard: bool,
+) -> str | None:
+    """Train on a set of images, or go on from the state that `folder` holds.
+
+    Returns the name of the signal that ended it early, if one did.
+    """
+    if (steps is None) == (epochs is None):
+        raise InputError("train: found both or none of --steps and --epochs, expected one")
+    given: dict[str, Any] = {name: value for name, value in network.items() if value is not None}
     config = dataclasses.replace(PRESETS[preset], **given)
     if folder.exists() and any(folder.iterdir()) and not (folder / STATE).exists() and not force:
         raise InputError(f"{folder}: holds no {STATE} to go on from, expected a new folder")
-    source = ImageSource(data, config.size, config.channels)
-    numbers = tqdm(range(len(source)), desc="reading images", leave=False, mininterval=0.5)
-    images = torch.stack([torch.from_numpy(source.pixels(i)) for i in numbers])
-    recipe = Recipe(batch=batch, ema=ema, seed=seed)
-    trainer = Trainer(config, recipe, images, str(choose_device(device)))
-    if force:
-        (folder / STATE).unlink(missing_ok=True)
-    with tqdm(total=steps, desc="training", mininterval=0.5) as bar:
+    cpu.keep_memory()
+    with ranks.joined(device) as own:
+        if precision == "auto":
+            precision = "bfloat16" if own.device.type == "cuda" else "float32"
+        full = Recipe(precision=precision, seed=seed, **recipe)
+        images = _images(
+            ImageSource(data, config.size, config.channels), keep, cache_folder, max_bad, own.first
+        )
+        # Mapped again by torch, which has no read-only tensors: privately, so the file stays.
+        file = str(images.pixels.filename)
+        flat = torch.from_file(file, False, images.pixels.size, dtype=torch.uint8)
+        pixels = flat.view(images.pixels.shape)
+        trainer = Trainer(config, full, pixels, own, images.key, compiled)
+        if force and own.first:
+            (folder / STATE).unlink(missing_ok=True)
+        own.wait()
+        if steps is None:
+            assert epochs is not None
+            steps = -(-epochs * trainer.minibatches.per_epoch // full.minibatches)
+        about = {"data": f"{len(images.names)} images of {data.name}", "data_key": images.key}
+        with tqdm(
+            total=steps * full.batch,
+            desc="training",
+            unit=" images",
+            unit_scale=True,
+            mininterval=0.5,
+            disable=not own.first,
+        ) as bar:
 
-        def progress(step: int, losses: dict[str, float]) -> None:
-            bar.n = step
-            bar.set_postfix({name: f"{value:.2f}" for name, value in losses.items()}, refresh=False)
+            def progress(step: int, losses: dict[str, float] | None) -> None:
+                if losses is None:  # where it starts: images seen before are no part of the rate
+                    bar.initial = bar.n = step * full.batch
+                    return
+                shown = {name[0].upper(): f"{value:.2f}" for name, value in losses.items()}
+                bar.set_postfix(shown, refresh=False)
+                bar.update(step * full.batch - bar.n)
+
+            outcome = train(
+                trainer, folder, steps, save_every, about, tensorboard, progress, bar.write
+            )
+        if own.first:
+            print(f"{folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps")
+            if outcome.best is not None:
+                step, distance = outcome.best
+                print(f"{folder / BEST}: step {step}, sliced Wasserstein distance {distance:.2f}")
+            if outcome.stopped:
+                print(f"stopped by {outcome.stopped}: run the same line to go on")
+        return outcome.stopped
+
+
+def _images(
+    source: ImageSource, keep: Path | None, folder: Path | None, max_bad: float, show: bool
+) -> cache.CachedImages:
+    with tqdm(unit=" images", unit_scale=True, leave=False, disable=not show) as bar:
+
+        def progress(what: str, done: int, total: int | None) -> None:
+            bar.desc, bar.total, bar.n = what, total, done
             bar.update(0)
 
-        info = {"data": f"{len(images)} images of {data.name}"}
-        try:
-            sha = train(trainer, folder, steps, save_every, info, progress)
-        except KeyboardInterrupt:
-            raise InputError(
-                f"interrupted at step {trainer.steps}: run the same line to go on from the last "
-                f"state saved in {folder}"
-            ) from None
-    figures.losses(folder / "losses.jsonl", folder / "losses.png")
-    print(f"{folder / 'checkpoint.safetensors'}: SHA-256 {sha}, {trainer.steps} steps")
+        names = None if keep is None else read_keep(keep)
+        found = cache.cached(source, folder=folder, keep=names, max_bad=max_bad, progress=progress)
+    if found.skipped and show:
+        first, reason = found.skipped[0]
+        print(f"{source.path}: skipped {len(found.skipped)} images, first {first}: {reason}")
+    return found
+
+
+def read_keep(path: Path) -> list[str]:
+    """The names in a list of images to keep, one a line, as ``dcgan-probe dedup`` writes it."""
+    try:
+        names = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if not names:
+        raise InputError(f"{path}: found no names, expected one of an image on each line")
+    return names

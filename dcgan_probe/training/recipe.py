@@ -1,0 +1,70 @@
+"""What a training is asked to do, apart from the networks and the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dcgan_probe.errors import InputError, unknown
+
+RECIPES = {
+    "paper": "G and D in turn, each with latents of its own (the authors' code)",
+    "shared": "one generator pass serves both updates (pytorch/examples), about a tenth faster",
+}
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; the defaults are the paper's.
+
+        >>> Recipe(batch=64, ema=0.999).rate
+        0.0002
+
+    name: "paper" or "shared", see `RECIPES`; how the two networks take turns.
+    batch: images in a minibatch, over all processes together.
+    rate, beta1: of Adam, for both networks.
+    ema: decay of the running mean of the generator that is saved in place of the last generator;
+        0 saves the last one, as the paper does.
+    flip: mirror each image with probability one half; the paper augments nothing.
+    precision: "float32", or "bfloat16" for the arithmetic of both networks (weights, Adam and
+        losses stay float32).
+    seed: of the initial weights, the order of the images, the flips and every z.
+
+    Raises InputError for a value outside of these. Source: section 4; the authors' code for the
+    order of updates and the separate batches.
+    """
+
+    name: str = "paper"
+    batch: int = 128
+    rate: float = 2e-4
+    beta1: float = 0.5
+    ema: float = 0.0
+    flip: bool = False
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in RECIPES:
+            raise unknown("recipe", self.name, RECIPES)
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        for name, ok, expected in (
+            ("batch", self.batch >= 2, "at least 2"),
+            ("rate", self.rate > 0, "above 0"),
+            ("beta1", 0 <= self.beta1 < 1, "at least 0 and below 1"),
+            ("ema", 0 <= self.ema < 1, "at least 0 and below 1"),
+            ("seed", self.seed >= 0, "at least 0"),
+        ):
+            if not ok:
+                raise InputError(
+                    f"recipe: {name}: found {getattr(self, name)!r}, expected {expected}"
+                )
+
+    @property
+    def minibatches(self) -> int:
+        """Minibatches of images that one step uses up.
+
+        The authors' code takes a minibatch for every turn, also for the generator's, which does
+        not look at it. So an epoch of theirs shows the discriminator half of the images.
+        """
+        return 2 if self.name == "paper" else 1

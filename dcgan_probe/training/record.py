@@ -1,0 +1,99 @@
+"""What a training leaves to look at: measurements, losses, samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from dcgan_probe import figures, files
+from dcgan_probe.errors import InputError
+
+METRICS, SAMPLES = "metrics.jsonl", "samples"
+# The epochs after which the paper shows its bedrooms (figures 2 and 3).
+EPOCHS = (1, 5)
+COLUMNS = 8
+
+
+class Record:
+    """The measurements and pictures in the folder of a training.
+
+        >>> record = Record(Path("run"), steps=0)
+        >>> record.note(step=10, discriminator=1.2, generator=0.8)
+        >>> record.save()
+
+    steps: how far the state goes that training starts from; what was noted after it is dropped,
+    since it will happen again. caption: of the pictures.
+    """
+
+    def __init__(self, folder: Path, steps: int, caption: str = "", tensorboard: bool = False):
+        self.folder = folder
+        self.caption = caption
+        self.lines: list[dict[str, Any]] = []
+        log = folder / METRICS
+        if steps and log.exists():
+            lines = [json.loads(line) for line in log.read_text().splitlines()]
+            self.lines = [line for line in lines if line["step"] <= steps]
+        self._board = _board(folder / "tensorboard", steps) if tensorboard else None
+
+    def note(self, step: int, **values: Any) -> None:
+        """Keep what was measured at a step, for the next `save`."""
+        self.lines.append({"step": step, **values})
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(name, value, step)
+                elif isinstance(value, str):
+                    self._board.add_text(name, value, step)
+
+    def samples(self, name: str, images: Tensor, step: int) -> None:
+        """Draw samples N x C x S x S in [-1, 1] as ``samples/<name>.png``, one pixel a pixel.
+
+        With those of the last of `EPOCHS`, all of these are drawn side by side as ``epochs.png``.
+        """
+        sheet = figures.tile(figures.pixels(images), COLUMNS, gap=0)
+        figures.write_image(self.folder / SAMPLES / f"{name}.png", sheet)
+        if self._board is not None:
+            self._board.add_image("samples", sheet, step, dataformats="HWC")
+        if name == f"epoch_{EPOCHS[-1]}":
+            self._draw_epochs()
+
+    def save(self) -> None:
+        """Write all measurements."""
+        text = "".join(json.dumps(line) + "\n" for line in self.lines)
+        files.write_text(self.folder / METRICS, text)
+        if self._board is not None:
+            self._board.flush()
+
+    def draw(self) -> None:
+        """Draw ``losses.png``: the losses and distances noted so far."""
+        figures.training(self.lines, self.folder / "losses.png", self.caption)
+
+    def _draw_epochs(self) -> None:
+        sheets = [figures.read_image(self.folder / SAMPLES / f"epoch_{e}.png") for e in EPOCHS]
+        found = [sheet for sheet in sheets if sheet is not None]
+        if len(found) == len(EPOCHS):
+            figures.draw(
+                self.folder / "epochs.png",
+                "Samples of the same latents after one and after five epochs",
+                [
+                    figures.Block(f"epoch {epoch}", sheet[None, None])
+                    for epoch, sheet in zip(EPOCHS, found, strict=True)
+                ],
+                [""],
+                f"The paper's figures 2 and 3, for this training. {self.caption}.",
+                zoom=1,
+            )
+
+
+def _board(folder: Path, steps: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            "--tensorboard: found no package tensorboard, expected it: "
+            "pip install 'dcgan-probe[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)

@@ -1,0 +1,283 @@
+"""Both networks and their optimisers, and what one step does to them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dcgan_probe import checkpoints, latents
+from dcgan_probe.errors import InputError
+from dcgan_probe.networks import (
+    Config,
+    Discriminator,
+    Generator,
+    estimate_statistics,
+    initialise,
+)
+from dcgan_probe.training import cpu
+from dcgan_probe.training.minibatches import Minibatches
+from dcgan_probe.training.ranks import Ranks
+from dcgan_probe.training.recipe import Recipe
+
+STATISTICS_BATCHES = 50
+STATISTICS_BATCH = 128
+# Second words of the seeds, one for each use, so that no two uses share their draws; the order of
+# the images and their flips have 1 and 3.
+_STATISTICS, _LATENTS = 0, 2
+
+
+class Trainer:
+    """Both networks, their optimisers and the count of steps done.
+
+        >>> trainer = Trainer(PRESETS["torch"], Recipe(batch=64), images)
+        >>> losses = trainer.step()  # discriminator, generator; nats
+
+    images: N x channels x size x size uint8, in memory or mapped. data: what identifies them, kept
+    in the state. compiled: run the networks through torch.compile.
+
+    What happens at a step depends on the state and the number of the step alone: every draw has
+    its own generator, seeded by the recipe's seed and that number. So there is no random state to
+    save, and a resumed run does on the CPU what an unbroken one would have done.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        recipe: Recipe,
+        images: Tensor,
+        ranks: Ranks | None = None,
+        data: str = "",
+        compiled: bool = False,
+    ):
+        wanted = (config.channels, config.size, config.size)
+        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != wanted:
+            found = f"{images.dtype} {tuple(images.shape[1:])}"
+            raise InputError(f"training images: found {found}, expected torch.uint8 {wanted}")
+        self.config = config
+        self.recipe = recipe
+        self.ranks = ranks or Ranks()
+        self.data = data
+        if recipe.batch % self.ranks.world or recipe.batch < 2 * self.ranks.world:
+            raise InputError(
+                f"recipe: batch: found {recipe.batch}, expected a multiple of the "
+                f"{self.ranks.world} processes, with 2 images or more for each"
+            )
+        self.device = self.ranks.device
+        self.minibatches = Minibatches(images, recipe.batch, recipe.seed, self.device)
+        self.steps = 0
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        initialise(self.generator, recipe.seed)
+        initialise(self.discriminator, recipe.seed + 1)
+        # channels_last: the same numbers to rounding, and faster (benchmarks/results/training_*).
+        for network in (self.generator, self.discriminator):
+            network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if self.device.type == "cpu" and recipe.precision == "float32":
+                cpu.by_columns(network)
+        self.mean_generator = copy.deepcopy(self.generator).requires_grad_(False)
+        betas = (recipe.beta1, 0.999)
+        self.adam_g = torch.optim.Adam(self.generator.parameters(), recipe.rate, betas, fused=True)
+        self.adam_d = torch.optim.Adam(
+            self.discriminator.parameters(), recipe.rate, betas, fused=True
+        )
+        # What a step calls: the same weights, by way of the gradients' mean over processes where
+        # weights are to be updated. The discriminator that judges for the generator is the plain
+        # one: its gradients are for nobody.
+        self._call_g: nn.Module = self.ranks.wrap(self.generator)
+        self._call_d: nn.Module = self.ranks.wrap(self.discriminator)
+        self._judge: nn.Module = self.discriminator
+        self._draw: nn.Module = self.generator
+        if compiled:
+            # On CUDA, "reduce-overhead" replays each network as one CUDA graph. torch's own warm-up
+            # run is a real step, so running statistics see every batch once.
+            mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+            for name in ("_call_g", "_call_d", "_judge", "_draw"):
+                setattr(self, name, torch.compile(getattr(self, name), mode=mode))
+
+    def step(self) -> Tensor:
+        """One update of each network; returns the losses of D and G, 2 float32 on the device.
+
+        Real and generated images pass the discriminator as separate batches, so that batch norm
+        never mixes them.
+        """
+        self.generator.train()
+        self.discriminator.train()
+        losses = self._paper() if self.recipe.name == "paper" else self._shared()
+        self.steps += 1
+        if self.recipe.ema:
+            self._update_mean()
+        return losses
+
+    def _paper(self) -> Tensor:
+        # The generator's turn comes first, and each turn has latents of its own.
+        z_g, z_d = self._z(2)
+        loss_g = self._update_g(self._generate(self._call_g, z_g))
+        with torch.no_grad():
+            fake = self._generate(self._draw, z_d)
+        loss_d = self._update_d(fake)
+        return torch.stack([loss_d, loss_g])
+
+    def _shared(self) -> Tensor:
+        (z,) = self._z(1)
+        fake = self._generate(self._call_g, z)
+        loss_d = self._update_d(fake.detach())
+        loss_g = self._update_g(fake)
+        return torch.stack([loss_d, loss_g])
+
+    def _update_d(self, fake: Tensor) -> Tensor:
+        loss = F.softplus(-self._score(self._call_d, self._real())).mean()
+        loss = loss + F.softplus(self._score(self._call_d, fake)).mean()
+        self.adam_d.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adam_d.step()
+        return loss.detach()
+
+    def _update_g(self, fake: Tensor) -> Tensor:
+        self.discriminator.requires_grad_(False)  # its weights get no gradient they do not use
+        loss = F.softplus(-self._score(self._judge, fake)).mean()
+        self.adam_g.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adam_g.step()
+        self.discriminator.requires_grad_(True)
+        return loss.detach()
+
+    def _generate(self, network: nn.Module, z: Tensor) -> Tensor:
+        with self._arithmetic():
+            return network(z)
+
+    def _score(self, network: nn.Module, images: Tensor) -> Tensor:
+        with self._arithmetic():
+            return network(images).float()
+
+    def _arithmetic(self) -> torch.autocast:
+        half = self.recipe.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+
+    def checkpoint(self, info: dict | None = None) -> checkpoints.Checkpoint:
+        """The networks as they are to be probed: in eval mode, with estimated statistics.
+
+        Statistics are means over 50 batches of 128, of latents for the generator and of training
+        images for the discriminator, drawn with the recipe's seed.
+        """
+        source = self.mean_generator if self.recipe.ema else self.generator
+        generator = copy.deepcopy(source).requires_grad_(True)
+        discriminator = copy.deepcopy(self.discriminator)
+        z = latents.sample(self.config, STATISTICS_BATCHES * STATISTICS_BATCH, self.recipe.seed)
+        estimate_statistics(generator, z.to(self.device).split(STATISTICS_BATCH))
+        rng = np.random.default_rng([self.recipe.seed, _STATISTICS])
+        n = len(self.minibatches.images)
+        chosen = rng.integers(n, size=(STATISTICS_BATCHES, STATISTICS_BATCH))
+        estimate_statistics(discriminator, (self.minibatches.read(rows) for rows in chosen))
+        about = {
+            "steps": self.steps,
+            "recipe": dataclasses.asdict(self.recipe),
+            "images": n,
+            "processes": self.ranks.world,
+            "statistics": f"means over {STATISTICS_BATCHES} batches of {STATISTICS_BATCH}: "
+            "latents (generator), training images (discriminator)",
+        }
+        return checkpoints.Checkpoint(
+            self.config, generator, discriminator, {**about, **(info or {})}
+        )
+
+    def samples(self, z: Tensor) -> Tensor:
+        """Images of latents as training stands: the averaged weights, the statistics of this batch.
+
+        Returns N x channels x size x size float32 in [-1, 1], on the CPU.
+        """
+        generator = copy.deepcopy(self.mean_generator if self.recipe.ema else self.generator)
+        with torch.no_grad():
+            return generator.train()(z.to(self.device)).cpu()
+
+    def state(self, extra: dict[str, Any]) -> bytes:
+        """Everything that determines the steps to come, and the settings that led here.
+
+        extra: what the loop around the steps wants to find again.
+        """
+        stream = io.BytesIO()
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        whole = {"settings": self.settings(), "steps": self.steps, **parts, "extra": extra}
+        torch.save(whole, stream)
+        return stream.getvalue()
+
+    def load_state(self, path: Path) -> dict[str, Any]:
+        """Take up where a saved state left off, and return its `extra`.
+
+        Raises InputError if it cannot be read or was made with other settings.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            saved = state["settings"]
+        except Exception as error:
+            raise InputError(
+                f"{path}: found no training state that can be read: {error}"
+            ) from error
+        for name, value in self.settings().items():
+            if saved.get(name) != value:
+                raise InputError(
+                    f"{path}: {name}: found {saved.get(name)!r}, expected {value!r} as asked for"
+                )
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.steps = state["steps"]
+        return state["extra"]
+
+    def settings(self) -> dict[str, object]:
+        """What a run must have in common with another to go on with its state."""
+        recipe = {f"recipe.{k}": v for k, v in dataclasses.asdict(self.recipe).items()}
+        network = {f"network.{k}": v for k, v in dataclasses.asdict(self.config).items()}
+        more = {"images": len(self.minibatches.images), "data": self.data}
+        return {**network, **recipe, **more, "processes": self.ranks.world}
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The weights of both networks."""
+        yield from self.generator.parameters()
+        yield from self.discriminator.parameters()
+
+    def average_statistics(self) -> None:
+        """Make the running statistics of batch norm the same in all processes."""
+        for network in (self.generator, self.discriminator, self.mean_generator):
+            self.ranks.average([b for b in network.buffers() if b.is_floating_point()])
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "mean_generator": self.mean_generator,
+            "adam_g": self.adam_g,
+            "adam_d": self.adam_d,
+        }
+
+    def _real(self) -> Tensor:
+        """This process's part of the step's minibatch of images."""
+        number = self.steps * self.recipe.minibatches + self.recipe.minibatches - 1
+        mine = self.ranks.share(self.recipe.batch)
+        flips = self.minibatches.flips(number)[mine] if self.recipe.flip else None
+        return self.minibatches.read(self.minibatches.rows(number)[mine], flips)
+
+    def _z(self, parts: int) -> list[Tensor]:
+        """This process's part of the step's latents, a batch for each of `parts` uses."""
+        seed = int(np.random.SeedSequence([self.recipe.seed, _LATENTS]).generate_state(1)[0])
+        n = parts * self.recipe.batch
+        z = latents.sample(self.config, n, seed, start=self.steps * n).to(self.device)
+        return [part[self.ranks.share(self.recipe.batch)] for part in z.split(self.recipe.batch)]
+
+    def _update_mean(self) -> None:
+        # Early on the decay is smaller, so that the random first weights are soon forgotten.
+        decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
+        mean, now = self.mean_generator.state_dict(), self.generator.state_dict()
+        with torch.no_grad():
+            for name, value in mean.items():
+                if value.is_floating_point():
+                    value.lerp_(now[name], 1 - decay)
+                else:
+                    value.copy_(now[name])

@@ -1,0 +1,210 @@
+"""Every kind of picture comes as Pillow reads it; what is none is refused, with the reason."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import textwrap
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from dcgan_probe.containers import Unreadable
+from dcgan_probe.decoding import pixels
+
+SIDE = 24
+
+
+def picture(height: int = SIDE, width: int = SIDE) -> Image.Image:
+    """Smooth, so that what a lossy format loses stays small; no two of its sides are alike."""
+    rows, columns = np.mgrid[:height, :width]
+    red, green = 255 * rows / height, 255 * columns / width
+    return Image.fromarray(np.stack([red, green, 255 - (red + green) / 2], 2).astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def by_pillow(data: bytes) -> Image.Image:
+    return ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+
+
+def assert_close(got: np.ndarray, expected: Image.Image | np.ndarray, most: int) -> None:
+    expected = np.asarray(expected)
+    expected = expected[None] if expected.ndim == 2 else expected.transpose(2, 0, 1)
+    assert got.dtype == np.uint8
+    assert got.shape == expected.shape
+    assert np.abs(got.astype(int) - expected).max() <= most
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "most"),
+    [
+        ("PNG", {}, 0),
+        ("BMP", {}, 0),
+        ("TIFF", {}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("WEBP", {"quality": 90}, 1),
+        ("JPEG", {"quality": 95}, 1),
+        ("JPEG", {"quality": 95, "progressive": True}, 1),
+    ],
+)
+def test_colours_are_those_that_pillow_reads(kind, options, most):
+    data = encoded(picture(), kind, **options)
+    assert_close(pixels(data, SIDE, 3), by_pillow(data).convert("RGB"), most)
+    assert_close(pixels(data, SIDE, 1), by_pillow(data).convert("L"), most + 1)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+def test_bits_greys_and_palettes(mode, kind):
+    data = encoded(picture().convert(mode), kind)
+    assert by_pillow(data).mode == mode
+    assert_close(pixels(data, SIDE, 3), by_pillow(data).convert("RGB"), 0)
+    assert_close(pixels(data, SIDE, 1), by_pillow(data).convert("L"), 1)
+
+
+def test_cmyk_with_the_inversion_of_adobe_and_without_its_marker():
+    data = encoded(picture().convert("CMYK"), "JPEG", quality=95)
+    start = data.index(b"\xff\xee")
+    bare = data[:start] + data[start + 2 + struct.unpack(">H", data[start + 2 : start + 4])[0] :]
+    assert b"Adobe" in data
+    assert b"Adobe" not in bare
+    for variant in (data, bare):
+        assert by_pillow(variant).mode == "CMYK"
+        assert_close(pixels(variant, SIDE, 3), by_pillow(variant).convert("RGB"), 1)
+        assert_close(pixels(variant, SIDE, 1), by_pillow(variant).convert("L"), 2)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_what_is_transparent_lies_on_white(mode, kind):
+    image = picture()
+    image.putalpha(Image.fromarray(np.linspace(0, 255, SIDE**2).reshape(SIDE, SIDE).astype("u1")))
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    if mode == "P":
+        image = picture().convert("P")
+        options["transparency"] = image.getpixel((3, 4))
+        image.info.update(options)
+    data = encoded(image.convert(mode), kind, **options)
+    transparent = by_pillow(data).convert("RGBA")
+    assert transparent.getextrema()[3][0] < 255
+    white = Image.new("RGBA", transparent.size, "white")
+    on_white = Image.alpha_composite(white, transparent).convert("RGB")
+    assert_close(pixels(data, SIDE, 3), on_white, 1)
+    assert_close(pixels(data, SIDE, 1), on_white.convert("L"), 1)
+
+
+def test_sixteen_bits_become_eight_by_rounding():
+    deep = np.linspace(0, 65535, SIDE**2).reshape(SIDE, SIDE).astype(np.uint16)
+    grey = cv2.imencode(".png", deep)[1].tobytes()
+    assert np.array_equal(np.asarray(by_pillow(grey)), deep)
+    assert_close(pixels(grey, SIDE, 1), np.rint(deep / 257).astype(np.uint8), 0)
+    colours = np.stack([deep, deep.T, deep[::-1]], 2)
+    colour = cv2.imencode(".png", colours[..., ::-1])[1].tobytes()
+    assert_close(pixels(colour, SIDE, 3), np.rint(colours / 257).astype(np.uint8), 0)
+    assert_close(pixels(colour, SIDE, 3), by_pillow(colour).convert("RGB"), 1)  # it cuts off
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_is_turned_as_its_exif_says(orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    data = encoded(picture(), "JPEG", quality=95, exif=exif)
+    assert_close(pixels(data, SIDE, 3), by_pillow(data).convert("RGB"), 1)
+    assert_close(pixels(data, SIDE, 1), by_pillow(data).convert("L"), 2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 96), (96, 130), (131, 96)])
+def test_the_centre_square_is_reduced_by_area(height, width):
+    image = picture(height, width)
+    left, top = (width - 96) // 2, (height - 96) // 2
+    square = image.crop((left, top, left + 96, top + 96))
+    expected = square.resize((SIDE, SIDE), Image.Resampling.BOX)
+    assert_close(pixels(encoded(image), SIDE, 3), expected, 1)
+
+
+def test_a_small_square_is_enlarged_linearly():
+    expected = picture(8, 8).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    assert_close(pixels(encoded(picture(8, 8)), SIDE, 3), expected, 1)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (4,)])
+def test_arrays_are_images_too(shape):
+    array = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE + 3, *shape), np.uint8)
+    image = cv2.imencode(".png", array if shape != (3,) else array[..., ::-1])[1].tobytes()
+    if shape == (4,):
+        image = encoded(Image.fromarray(array))
+    for channels in (1, 3):
+        got = pixels(array, 16, channels)
+        assert got.shape == (channels, 16, 16)
+        assert np.array_equal(got, pixels(image, 16, channels))
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"\x89PNG\r\n\x1a\n broken", bytes(1000)])
+def test_what_is_no_image_is_refused(data):
+    with pytest.raises(Unreadable, match=rf"found {len(data)} bytes that are no image"):
+        pixels(data, 16, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("share", [0.95, 0.5, 0.1])
+def test_an_image_that_is_cut_off_is_refused(kind, share):
+    data = encoded(picture(100, 100), kind)
+    with pytest.raises(Unreadable, match="no image OpenCV can decode"):
+        pixels(data[: int(len(data) * share)], 16, 3)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int32", "int16"])
+@pytest.mark.parametrize("shape", [(), (3,), (4,)])
+def test_samples_without_a_known_range_are_refused(kind, shape):
+    done, data = cv2.imencode(".tiff", np.ones((SIDE, SIDE, *shape), kind))
+    assert done
+    with pytest.raises(Unreadable, match=f"found {kind} samples, expected 8 or 16 bits"):
+        pixels(data.tobytes(), 16, 3)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header claims any size."""
+
+    def part(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = part(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(b"")) + part(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [50_000, 20_000])
+def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, side):
+    """In a process that has not loaded OpenCV: it reads the limit only then.
+
+    Its own limit, of 2^30 pixels, would let the smaller one pass.
+    """
+    (tmp_path / "bomb.png").write_bytes(bomb(side, side))
+    code = """
+        import resource, sys
+        from dcgan_probe.decoding import pixels
+        from dcgan_probe.containers import Unreadable
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            pixels(open(sys.argv[1], "rb").read(), 64, 3)
+        except Unreadable as error:
+            print(error)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    line = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "bomb.png")]
+    told, grown = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split(
+        "\n"
+    )[:2]
+    assert told == "claims more pixels than the 100 million allowed"
+    assert int(grown) < 50_000  # kilobytes

@@ -1,0 +1,155 @@
+"""evaluate says of samples what the metrics say of them, and the floor beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import dcgan_probe as dp
+from dcgan_probe import metrics
+from dcgan_probe.errors import InputError
+from dcgan_probe.plugins import Opener
+from dcgan_probe.probes import evaluate
+from dcgan_probe.sources import to_range
+
+
+def write(folder: Path, pixels: np.ndarray) -> Path:
+    folder.mkdir()
+    for i, image in enumerate(pixels):
+        dp.figures.write_image(folder / f"{i:03d}.png", image)
+    return folder
+
+
+def save(network: nn.Module, path: Path) -> Path:
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(network, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=(batch,))
+    torch.export.save(program, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def few_pairs(monkeypatch) -> None:
+    monkeypatch.setattr(evaluate, "PAIRS", 20)
+
+
+@pytest.fixture
+def held_out(tmp_path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), np.uint8)
+    return write(tmp_path / "held", np.stack([cv2.GaussianBlur(i, (0, 0), 2) for i in noise]))
+
+
+@pytest.fixture(scope="module")
+def extractor(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AvgPool2d(15), nn.Flatten())
+    return save(network.eval(), tmp_path_factory.mktemp("extractor") / "small.pt2")
+
+
+def test_the_numbers_are_those_of_the_metrics_on_each_split(session, held_out, extractor):
+    found = evaluate.run(session, held_out, n=20, features=extractor)
+    assert (found.count, found.images) == (10, "20 images of held")
+    files = sorted(held_out.iterdir())[:20]
+    pixels = np.stack([cv2.imread(str(p))[..., ::-1].transpose(2, 0, 1) for p in files])
+    held = to_range(torch.from_numpy(pixels))
+    network = torch.export.load(extractor).module()
+    rng = np.random.default_rng(0)
+    for split in range(4):
+        order, seed = rng.permutation(20), int(rng.integers(2**32))
+        one, other = held[order[:10]], held[order[10:]]
+        drawn = dp.figures.pixels(session.generate(session.latents(10, start=10 * split)))
+        samples = to_range(torch.from_numpy(drawn).permute(0, 3, 1, 2))
+        for which, images in (("samples", samples), ("held_out", other)):
+            wanted = metrics.sliced_wasserstein(images, one, seed, projections=128)
+            for scale, value in wanted.items():
+                got = getattr(found.wasserstein[scale], which).values[split]
+                assert got == pytest.approx(value, rel=1e-5)
+            alike = getattr(found.similarity, which).values[split]
+            assert alike == pytest.approx(metrics.diversity(images, 20, seed), rel=1e-5)
+            between = metrics.frechet_distance(network(images), network(one)).distance
+            got = getattr(found.frechet.distance, which).values[split]
+            assert got == pytest.approx(between, rel=1e-3, abs=1e-9)
+
+
+def test_images_of_the_same_generator_are_no_further_than_the_floor(session, tmp_path):
+    others = dp.figures.pixels(session.sample(120, seed=99))
+    found = evaluate.run(session, write(tmp_path / "same", others))
+    for of in found.wasserstein.values():
+        assert of.samples.mean == pytest.approx(of.held_out.mean, rel=0.25)
+
+
+def test_edits_in_force_are_in_the_samples(session, held_out):
+    plain = evaluate.run(session, held_out)
+    with session.editing(dp.Selection("8x8", (0, 1, 2), "ab" * 32)):
+        edited = evaluate.run(session, held_out)
+    for of, same in (("samples", False), ("held_out", True)):
+        assert (
+            getattr(plain.wasserstein["mean"], of) == getattr(edited.wasserstein["mean"], of)
+        ) == same
+    assert "filters of 8x8 dropped" in edited.caption
+
+
+def test_two_runs_write_the_same_bytes(session, held_out, extractor, tmp_path):
+    for name in ("a", "b"):
+        evaluate.run(session, held_out, features=extractor).save(tmp_path / name)
+    for name in ("evaluate.png", "result.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    saved = json.loads((tmp_path / "a/result.json").read_text())
+    assert saved["images_on_each_side"] == 12
+    assert saved["frechet"]["sha256"] == dp.files.sha256(extractor)
+    assert saved["made_with"]["options"]["features"]["name"] == "small.pt2"
+    assert len(saved["sliced_wasserstein_x1000"]["32"]["held_out"]) == 4
+
+
+def test_the_picture_shows_the_samples_and_the_images(session, held_out, tmp_path):
+    found = evaluate.run(session, held_out)
+    found.save(tmp_path / "out")
+    drawn = cv2.imread(str(tmp_path / "out/evaluate.png"))[..., ::-1]
+    for image in (found.samples[0], found.held_out[0]):
+        large = np.ascontiguousarray(image.repeat(4, 0).repeat(4, 1))
+        match = cv2.matchTemplate(np.ascontiguousarray(drawn), large, cv2.TM_SQDIFF_NORMED)
+        assert match.min() < 1e-6
+
+
+def test_too_few_images_for_the_features_are_told_first(session, held_out, tmp_path):
+    wide = save(nn.Sequential(nn.AvgPool2d(8), nn.Flatten()).eval(), tmp_path / "wide.pt2")
+    found = evaluate.run(session, held_out, features=wide)
+    first = str(found).splitlines()[0]
+    assert first.startswith("DO NOT BELIEVE THE FRÉCHET DISTANCE: 12 images for 48 features")
+
+
+def test_the_command_prints_and_writes(session, held_out, extractor, tmp_path):
+    session.out = tmp_path / "out"
+    arguments = ["--images", held_out, "--n", 8, "--features", extractor]
+    done = CliRunner().invoke(
+        evaluate.evaluate,
+        [str(a) for a in arguments],
+        obj=Opener(lambda: session),
+        catch_exceptions=False,
+    )
+    assert "4 samples against 4 held-out images" in done.output
+    assert f"features of small.pt2 ({dp.files.sha256(extractor)[:8]})" in done.output
+    assert (tmp_path / "out/evaluate/evaluate.png").exists()
+
+
+def test_too_few_images_are_refused(session, held_out):
+    with pytest.raises(InputError, match=r"held: found 3 images to use, expected at least 4"):
+        evaluate.run(session, held_out, n=3)
+
+
+def test_features_that_change_from_call_to_call_are_refused(session, held_out, tmp_path):
+    network = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Dropout()).train()
+    path = save(network, tmp_path / "drops.pt2")
+    with pytest.raises(InputError, match=r"drops\.pt2: found other features when .* in eval mode"):
+        evaluate.run(session, held_out, features=path)
+
+
+def test_an_extractor_that_is_none_is_refused(session, held_out):
+    with pytest.raises(InputError, match=r"000\.png: found a file of another kind, expected a fil"):
+        evaluate.run(session, held_out, features=held_out / "000.png")

@@ -1,0 +1,247 @@
+"""Metrics hold against scipy, pytorch-msssim and what the papers' equations say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import linalg, ndimage, signal, stats
+from torch.nn.functional import avg_pool2d, interpolate
+
+from dcgan_probe import metrics
+from dcgan_probe.errors import InputError
+
+
+def images(n: int, size: int = 32, channels: int = 3, seed: int = 0) -> torch.Tensor:
+    """Noise on soft blobs: something at every scale, in [-1, 1]."""
+    rng = np.random.default_rng(seed)
+    blobs = ndimage.gaussian_filter(rng.normal(size=(n, channels, size, size)), (0, 0, 3, 3))
+    noisy = 0.4 * blobs / blobs.std() + 0.1 * rng.normal(size=blobs.shape)
+    return torch.from_numpy(noisy.clip(-1, 1).astype(np.float32))
+
+
+def pyramid(picture: np.ndarray) -> list[np.ndarray]:
+    """Burt and Adelson's pyramid of one channel, with scipy's convolution."""
+    kernel = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
+    levels = [picture]
+    while len(levels[-1]) >= 32:
+        fine = levels.pop()
+        coarse = ndimage.convolve(fine, kernel, mode="mirror")[::2, ::2]
+        spread = np.zeros_like(fine)
+        spread[::2, ::2] = coarse
+        levels += [fine - ndimage.convolve(spread, 4 * kernel, mode="mirror"), coarse]
+    return levels
+
+
+@pytest.mark.parametrize("size", [16, 48, 64])
+def test_the_pyramid_is_that_of_scipy(size):
+    found = metrics.laplacian_pyramid(images(2, size))
+    expected = pyramid(images(2, size)[1, 2].double().numpy())
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours[1, 2], theirs, atol=1e-6)
+
+
+def test_projections_are_as_far_apart_as_scipy_says():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(50, 6)), rng.exponential(size=(50, 6))
+    directions = rng.normal(size=(100, 6))
+    expected = [stats.wasserstein_distance(a @ d, b @ d) for d in directions]
+    np.testing.assert_allclose(metrics.projected_distances(a, b, directions), expected)
+
+
+def test_a_shift_is_as_far_as_each_direction_sees_of_it():
+    rng = np.random.default_rng(0)
+    points, directions, shift = rng.normal(size=(40, 5)), rng.normal(size=(7, 5)), np.arange(5)
+    found = metrics.projected_distances(points, points[::-1] + shift, directions)
+    np.testing.assert_allclose(found, np.abs(directions @ shift))
+
+
+def test_the_distance_is_the_published_one_written_out():
+    """The same draws, then every patch, channel and projection by itself."""
+    a, b = images(6, seed=1), images(6, seed=2) ** 3
+    found = metrics.sliced_wasserstein(a, b, seed=3, patches=10, projections=20)
+    rng = np.random.default_rng(3)
+    levels = [[[pyramid(c.numpy()) for c in image] for image in of] for of in (a, b)]
+    for level, side in enumerate((32, 16)):
+        places = rng.integers(0, side - 6, (60, 2))
+        described = []
+        for of in levels:
+            patches = np.array(
+                [
+                    [of[i // 10][c][level][y : y + 7, x : x + 7] for c in range(3)]
+                    for i, (y, x) in enumerate(places)
+                ]
+            )
+            for c in range(3):
+                patches[:, c] = (patches[:, c] - patches[:, c].mean()) / patches[:, c].std()
+            described.append(patches.reshape(60, -1))
+        directions = rng.standard_normal((20, 147), dtype=np.float32)
+        unit = [d / np.sqrt((d**2).sum()) for d in directions]
+        far = [stats.wasserstein_distance(*(of @ d for of in described)) for d in unit]
+        assert found[str(side)] == pytest.approx(1000 * np.mean(far), rel=1e-4)
+    assert found["mean"] == pytest.approx((found["32"] + found["16"]) / 2)
+
+
+def test_a_set_is_at_no_distance_from_itself_and_both_ways_are_equal():
+    a, b = images(8), images(8, seed=1)
+    assert set(metrics.sliced_wasserstein(a, a, seed=5).values()) == {0.0}
+    assert metrics.sliced_wasserstein(a, b) == metrics.sliced_wasserstein(b, a)
+    assert metrics.sliced_wasserstein(a, b, seed=1) != metrics.sliced_wasserstein(a, b)
+
+
+def test_the_order_of_images_is_only_another_draw():
+    a, b = images(32), images(32, seed=1) ** 3
+    plain = metrics.sliced_wasserstein(a, b)["mean"]
+    draws = [metrics.sliced_wasserstein(a, b, seed)["mean"] for seed in range(1, 9)]
+    shuffled = metrics.sliced_wasserstein(a.flip(0), b)["mean"]
+    assert abs(shuffled - plain) < 6 * np.std(draws)
+    assert np.std(draws) < 0.1 * plain
+
+
+def test_brightness_and_contrast_of_a_whole_set_are_not_seen():
+    a = images(8)
+    assert metrics.sliced_wasserstein(a, 0.5 * a + 0.3)["mean"] < 0.01
+
+
+def test_lost_detail_shows_at_the_finest_scale():
+    a = images(16, size=64)
+    soft = interpolate(avg_pool2d(a, 2), scale_factor=2.0, mode="bilinear")
+    found = metrics.sliced_wasserstein(a, soft)
+    assert found["64"] > found["32"] > found["16"]
+
+
+def test_a_larger_set_is_used_to_its_last_image():
+    few, others = images(4), images(4, seed=1) ** 3
+    many = torch.cat([few, others])
+    assert metrics.sliced_wasserstein(few, many)["mean"] > 0
+    half, whole = (metrics.sliced_wasserstein(others, of)["mean"] for of in (few, many))
+    assert 0 < whole < half
+
+
+def test_a_collapsed_generator_has_a_distance_too():
+    grey = torch.full((4, 3, 32, 32), 0.3)
+    assert np.isfinite(metrics.sliced_wasserstein(grey, images(4))["mean"])
+    assert metrics.sliced_wasserstein(grey, grey + 0.1)["mean"] < 10
+
+
+@pytest.mark.parametrize(
+    ("size", "scales"),
+    [(16, ["16"]), (48, ["48", "24"]), (256, ["256", "128", "64", "32", "16"])],
+)
+def test_every_halving_down_to_16_is_a_scale_and_grey_images_are_images(size, scales):
+    a, b = images(2, size, channels=1), images(2, size, channels=1, seed=1)
+    found = metrics.sliced_wasserstein(a, b, patches=8, projections=8)
+    assert list(found) == [*scales, "mean"]
+
+
+@pytest.mark.parametrize("size", [192, 256])
+def test_ms_ssim_is_that_of_pytorch_msssim_where_that_takes_the_image(size):
+    pytorch_msssim = pytest.importorskip("pytorch_msssim")
+    a = images(3, size, channels=1)
+    b = (0.8 * a + 0.2 * images(3, size, channels=1, seed=1)).clamp(-1, 1)
+    expected = pytorch_msssim.ms_ssim(a, b, data_range=2, size_average=False)
+    torch.testing.assert_close(metrics.ms_ssim(a, b), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_ms_ssim_of_small_images_shrinks_the_window_as_published_code_does():
+    """Scale by scale with scipy: the window is 11 wide at 32 and 16, then the whole image."""
+    a, b = images(1, seed=1)[0], (images(1, seed=1)[0] * 0.7 + 0.1)
+    x, y = a.double().numpy(), b.double().numpy()
+    expected = 1.0
+    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        width = min(11, x.shape[1])
+        line = signal.windows.gaussian(width, 1.5 * width / 11)
+        window = np.outer(line, line) / line.sum() ** 2
+
+        def blur(of: np.ndarray, window: np.ndarray = window) -> np.ndarray:
+            return np.stack([signal.convolve2d(c, window, mode="valid") for c in of])
+
+        covariance = blur(x * y) - blur(x) * blur(y)
+        variances = blur(x * x) - blur(x) ** 2 + blur(y * y) - blur(y) ** 2
+        value = (2 * covariance + 0.0036) / (variances + 0.0036)
+        if scale == 4:
+            mean_x, mean_y = blur(x), blur(y)
+            value *= (2 * mean_x * mean_y + 0.0004) / (mean_x**2 + mean_y**2 + 0.0004)
+        expected *= max(value.mean(), 0) ** weight
+        x, y = (of.reshape(3, len(of[0]) // 2, 2, -1, 2).mean(axis=(2, 4)) for of in (x, y))
+    assert metrics.ms_ssim(a[None], b[None]).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_ms_ssim_falls_from_one_as_noise_grows(size):
+    a, noise = images(2, size) * 0.8, images(2, size, seed=1)
+    found = [metrics.ms_ssim(a, a + k * 0.2 * noise) for k in (0, 0.3, 1)]
+    torch.testing.assert_close(found[0], torch.ones(2))
+    assert (found[0] > found[1]).all()
+    assert (found[1] > found[2]).all()
+
+
+def test_diversity_never_pairs_an_image_with_itself():
+    two = images(2)
+    expected = metrics.ms_ssim(two[:1], two[1:]).item()
+    assert metrics.diversity(two, pairs=50) == pytest.approx(expected, rel=1e-5)
+
+
+def test_diversity_is_the_mean_over_pairs():
+    few = images(6)
+    every = [metrics.ms_ssim(few[i : i + 1], few[j : j + 1]) for i in range(6) for j in range(i)]
+    drawn = metrics.diversity(few, pairs=2000)
+    assert drawn == pytest.approx(np.mean(every), abs=4 * np.std(every) / np.sqrt(2000))
+    assert metrics.diversity(few, pairs=10) == metrics.diversity(few, pairs=10)
+    assert metrics.diversity(few, pairs=10, seed=1) != metrics.diversity(few, pairs=10)
+
+
+def test_images_that_are_alike_are_less_diverse():
+    many = images(8)
+    assert metrics.diversity(0.9 * many[:1] + 0.1 * many) > metrics.diversity(many)
+
+
+def test_frechet_distance_is_the_formula_with_scipys_square_root():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(200, 12)) @ rng.normal(size=(12, 12))
+    b = rng.normal(size=(150, 12)) @ rng.normal(size=(12, 12)) + 0.5
+    cov_a, cov_b = np.cov(a.T), np.cov(b.T)
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(
+        cov_a + cov_b - 2 * linalg.sqrtm(cov_a @ cov_b).real
+    )
+    found = metrics.frechet_distance(torch.from_numpy(a), torch.from_numpy(b))
+    assert found.distance == pytest.approx(expected)
+    assert found.warning == ""
+
+
+@pytest.mark.parametrize("n", [8, 12, 13, 40])
+def test_frechet_distance_without_full_rank_is_exact_and_says_so(n):
+    """Of x and 2x + s it is the trace of the covariance and |mean + s|^2, whatever the rank."""
+    x = np.random.default_rng(0).normal(size=(n, 12))
+    expected = np.trace(np.cov(x.T)) + ((x.mean(0) + 3) ** 2).sum()
+    found = metrics.frechet_distance(torch.from_numpy(x), torch.from_numpy(2 * x + 3))
+    assert found.distance == pytest.approx(expected)
+    assert (f"{n} images for 12 features" in found.warning) == (n <= 12)
+
+
+def test_frechet_distance_of_one_feature():
+    x = torch.tensor([[0.0], [1.0], [2.0]])
+    assert metrics.frechet_distance(x, 3 * x).distance == pytest.approx(4 + 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.sliced_wasserstein(torch.zeros(2, 3, 32, 16), images(2)), "32 x 16"),
+        (lambda: metrics.sliced_wasserstein(images(2), torch.zeros(0, 3, 32, 32)), "images b"),
+        (lambda: metrics.sliced_wasserstein(images(2), images(2, 16)), "32 x 32 and 3 x 16"),
+        (lambda: metrics.sliced_wasserstein(images(2), 100 * images(2)), r"beyond \[-1, 1\]"),
+        (lambda: metrics.ms_ssim(images(2), images(2) * torch.nan), "images b: found values"),
+        (lambda: metrics.ms_ssim(images(2), images(3)), "found 2 x 3 x 32 x 32 and 3 x 3 x 32"),
+        (lambda: metrics.ms_ssim(torch.zeros(2, 3, 8, 8), images(2)), "S a multiple of 16"),
+        (lambda: metrics.diversity(images(1)), "found 1, expected at least 2"),
+        (lambda: metrics.frechet_distance(torch.zeros(4), torch.zeros(4, 2)), "features a"),
+        (lambda: metrics.frechet_distance(torch.zeros(1, 2), torch.zeros(4, 2)), "found 1 x 2"),
+        (lambda: metrics.frechet_distance(torch.zeros(4, 2), torch.zeros(4, 3)), "found 2 and 3"),
+        (lambda: metrics.frechet_distance(torch.zeros(4, 2), torch.full((4, 2), torch.nan)), "NaN"),
+    ],
+)
+def test_what_is_no_set_of_images_or_features_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

@@ -1,0 +1,247 @@
+"""A step does to the weights what the recipe says, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import dcgan_probe as dp
+from dcgan_probe.errors import InputError
+from dcgan_probe.training.minibatches import Minibatches
+from dcgan_probe.training.recipe import Recipe
+from dcgan_probe.training.trainer import Trainer
+
+CONFIG = dp.Config(size=16, g_width=2, d_width=2, z_size=4)
+IMAGES = torch.randint(
+    0, 256, (40, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
+RECIPE = Recipe(batch=8, ema=0.9, seed=3)
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.{key}": value.clone()
+        for name in ("generator", "discriminator", "mean_generator")
+        for key, value in getattr(trainer, name).state_dict().items()
+    }
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a | b)
+
+
+def real_images(number: int) -> torch.Tensor:
+    """Minibatch `number`, without the trainer's own way to bring it into range."""
+    rows = Minibatches(IMAGES, 8, 3, torch.device("cpu")).rows(number)
+    return IMAGES[torch.from_numpy(rows)].float() / 127.5 - 1
+
+
+def written_out(trainer: Trainer, name: str) -> tuple[float, float]:
+    """One step as the papers and their code have it, with torch's own loss and plain Adam."""
+    g, d = trainer.generator.train(), trainer.discriminator.train()
+    adam_g = torch.optim.Adam(g.parameters(), 2e-4, (0.5, 0.999))
+    adam_d = torch.optim.Adam(d.parameters(), 2e-4, (0.5, 0.999))
+    entropy = F.binary_cross_entropy_with_logits
+    one, zero = torch.ones(8), torch.zeros(8)
+
+    def turn_of_g(fake: torch.Tensor) -> float:
+        loss = entropy(d(fake), one)
+        adam_g.zero_grad()
+        loss.backward()
+        adam_g.step()
+        return loss.item()
+
+    def turn_of_d(real: torch.Tensor, fake: torch.Tensor) -> float:
+        adam_d.zero_grad()
+        loss = entropy(d(real), one) + entropy(d(fake.detach()), zero)
+        loss.backward()
+        adam_d.step()
+        return loss.item()
+
+    if name == "paper":
+        # The code of the authors: the generator with the first minibatch, which it does not look
+        # at, then the discriminator with the second.
+        z_g, z_d = trainer._z(2)
+        loss_g = turn_of_g(g(z_g))
+        return turn_of_d(real_images(1), g(z_d)), loss_g
+    (z,) = trainer._z(1)
+    fake = g(z)
+    loss_d = turn_of_d(real_images(0), fake)
+    return loss_d, turn_of_g(fake)
+
+
+@pytest.mark.parametrize("name", ["paper", "shared"])
+def test_a_step_is_the_recipe_written_out(name):
+    recipe = dataclasses.replace(RECIPE, name=name)
+    trainer, other = Trainer(CONFIG, recipe, IMAGES), Trainer(CONFIG, recipe, IMAGES)
+    expected = written_out(other, name)
+    assert trainer.step().tolist() == pytest.approx(expected, rel=1e-5)
+    for part in ("generator", "discriminator"):
+        pairs = zip(
+            getattr(trainer, part).state_dict().items(),
+            getattr(other, part).state_dict().values(),
+            strict=True,
+        )
+        for (key, mine), theirs in pairs:
+            torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-4, msg=key)
+
+
+def test_the_generators_turn_leaves_no_gradient_in_the_discriminator():
+    trainer = Trainer(CONFIG, RECIPE, IMAGES)
+    trainer.generator.train()
+    trainer.discriminator.train()
+    before = [p.clone() for p in trainer.discriminator.parameters()]
+    trainer._update_g(trainer.generator(trainer._z(1)[0]))
+    assert all(p.grad is None for p in trainer.discriminator.parameters())
+    pairs = zip(before, trainer.discriminator.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert all(p.requires_grad for p in trainer.discriminator.parameters())
+
+
+def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
+    minibatches = Minibatches(IMAGES, 5, 0, torch.device("cpu"))
+    orders = [[r for i in range(8) for r in minibatches.rows(8 * e + i)] for e in range(2)]
+    assert [sorted(rows) for rows in orders] == [list(range(40))] * 2
+    assert orders[0] != orders[1]
+    assert minibatches.rows(3).tolist() == orders[0][15:20]
+
+
+def test_flips_mirror_about_half_of_the_images_and_no_others():
+    minibatches = Minibatches(IMAGES, 20, 0, torch.device("cpu"))
+    rows, flips = minibatches.rows(0), minibatches.flips(0)
+    got, plain = minibatches.read(rows, flips), minibatches.read(rows)
+    assert 0 < flips.sum() < 20
+    for image, original, flipped in zip(got, plain, flips, strict=True):
+        assert torch.equal(image, original.flip(2) if flipped else original)
+    counts = [minibatches.flips(i).sum() for i in range(200)]
+    assert 9 < sum(counts) / 200 < 11
+
+
+def test_latents_never_come_twice():
+    trainer = Trainer(CONFIG, RECIPE, IMAGES)
+    seen = []
+    for step in range(5):
+        trainer.steps = step
+        seen += [tuple(z.tolist()) for part in trainer._z(2) for z in part]
+    assert len(set(seen)) == 5 * 16
+
+
+def test_bfloat16_keeps_weights_and_losses_in_float32_and_learns_the_same():
+    plain = Trainer(CONFIG, RECIPE, IMAGES)
+    half = Trainer(CONFIG, dataclasses.replace(RECIPE, precision="bfloat16"), IMAGES)
+    losses = [t.step() for t in (plain, half)]
+    assert losses[1].dtype == torch.float32
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+    assert not torch.equal(*losses)
+    torch.testing.assert_close(*losses, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.slow
+def test_compiled_networks_learn_the_same_and_count_every_batch_once():
+    plain, compiled = (Trainer(CONFIG, RECIPE, IMAGES, compiled=c) for c in (False, True))
+    for _ in range(3):
+        losses = [t.step() for t in (plain, compiled)]
+        torch.testing.assert_close(*losses, atol=1e-4, rtol=1e-4)
+    a, b = weights(plain), weights(compiled)
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_the_mean_generator_is_a_mean_with_its_statistics():
+    trainer = Trainer(CONFIG, RECIPE, IMAGES)
+    trainer.steps = 10_000
+    mean = {k: v.clone() for k, v in trainer.mean_generator.state_dict().items()}
+    trainer.step()
+    now, after = trainer.generator.state_dict(), trainer.mean_generator.state_dict()
+    assert any(name.endswith("running_var") for name in mean)
+    for name, value in after.items():
+        if name.endswith("num_batches_tracked"):
+            assert value == now[name] == 2
+        else:
+            torch.testing.assert_close(value, 0.9 * mean[name] + 0.1 * now[name], msg=name)
+
+
+def test_the_checkpoint_is_ready_to_probe_and_leaves_training_as_it_is(tmp_path):
+    trainer = Trainer(CONFIG, RECIPE, IMAGES)
+    trainer.step()
+    before = weights(trainer)
+    checkpoint = trainer.checkpoint({"data": "noise"})
+    assert same(before, weights(trainer))
+    assert not checkpoint.generator.training
+    assert checkpoint.info["data"] == "noise"
+    assert checkpoint.info["recipe"]["name"] == "paper"
+    dp.checkpoints.save(checkpoint, tmp_path / "c.safetensors")
+    z = torch.randn(3, 4)
+    with torch.no_grad():
+        loaded = dp.checkpoints.load(tmp_path / "c.safetensors").generator(z)
+        torch.testing.assert_close(loaded, checkpoint.generator(z))
+
+
+def test_a_state_taken_up_again_goes_on_as_if_nothing_had_been(tmp_path):
+    whole = Trainer(CONFIG, RECIPE, IMAGES)
+    whole.step()
+    (tmp_path / "state.pt").write_bytes(whole.state({"mine": [1.5]}))
+    resumed = Trainer(CONFIG, RECIPE, IMAGES)
+    assert resumed.load_state(tmp_path / "state.pt") == {"mine": [1.5]}
+    for trainer in (whole, resumed):
+        trainer.step()
+    assert same(weights(whole), weights(resumed))
+    assert resumed.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recipe": {"rate": 1e-3}}, r"recipe\.rate: found 0\.0002, expected 0\.001 as asked for"),
+        ({"recipe": {"name": "shared"}}, r"recipe\.name: found 'paper', expected 'shared'"),
+        ({"config": {"g_width": 3}}, r"network\.g_width: found 2, expected 3"),
+        ({"data": "other"}, "data: found '', expected 'other'"),
+        ({"images": IMAGES[:24]}, "images: found 40, expected 24"),
+    ],
+)
+def test_resuming_with_other_settings_names_the_difference(tmp_path, change, message):
+    change = copy.deepcopy(change)
+    (tmp_path / "state.pt").write_bytes(Trainer(CONFIG, RECIPE, IMAGES).state({}))
+    other = Trainer(
+        dataclasses.replace(CONFIG, **change.pop("config", {})),
+        dataclasses.replace(RECIPE, **change.pop("recipe", {})),
+        change.pop("images", IMAGES),
+        **change,
+    )
+    with pytest.raises(InputError, match=rf"state\.pt: {message}"):
+        other.load_state(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            IMAGES.float(),
+            r"found torch\.float32 \(3, 16, 16\), expected torch\.uint8 \(3, 16, 16\)",
+        ),
+        (IMAGES[:, :1], r"found torch\.uint8 \(1, 16, 16\), expected"),
+        (IMAGES[:5], "found 5, expected at least a batch of 8"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(images, message):
+    with pytest.raises(InputError, match=message):
+        Trainer(CONFIG, RECIPE, images)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "papr"}, "unknown recipe 'papr', expected one of: paper, shared"),
+        ({"precision": "fp8"}, "unknown precision 'fp8', expected one of: float32, bfloat16"),
+        ({"batch": 1}, "recipe: batch: found 1, expected at least 2"),
+        ({"rate": 0.0}, "recipe: rate: found 0.0, expected above 0"),
+        ({"ema": 1.0}, "recipe: ema: found 1.0, expected at least 0 and below 1"),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Recipe(**values)
