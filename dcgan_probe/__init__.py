@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from dcgan_probe.results import Result
     from dcgan_probe.session import Session
 
-# OpenCV reads these once, when it is loaded: larger pictures are refused before memory is taken, and
-# what does not decode is reported by us.
+# OpenCV reads these once, when it is loaded: a larger picture is refused by its header, before
+# memory is taken, and what does not decode is told by us and not on stderr.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 

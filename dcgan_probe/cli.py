@@ -141,13 +141,62 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
         click.echo(f"{name}: {value}")
 
 
-@main.command()
-@click.option(
+_DATA = click.option(
     "--data",
     type=click.Path(path_type=Path),
     required=True,
     help="Folder, zip, tar, LMDB, .npz or .mat.",
 )
+_MAX_BAD = click.option(
+    "--max-bad",
+    default=0.01,
+    type=click.FloatRange(0, 1),
+    help="Share of images that may fail to decode.",
+)
+_CACHE = click.option(
+    "--cache",
+    "cache_folder",
+    type=click.Path(path_type=Path),
+    help="Folder of decoded images; $DCGAN_PROBE_CACHE or the user's if not given.",
+)
+
+
+@main.command()
+@_DATA
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="List to write: names of the images to keep.",
+)
+@click.option(
+    "--within",
+    default=0,
+    type=click.IntRange(0, 8),
+    help="Bits in which the codes of duplicates may differ; the paper's 0.",
+)
+@_MAX_BAD
+@_CACHE
+@click.pass_context
+def dedup(context: click.Context, **options: Any) -> None:
+    """Find near-duplicates among images, and write the list of those to keep.
+
+    Images with equal codes of a denoising autoencoder (section 4.1 of the paper) are duplicates,
+    and the first of them by name is kept. Writes the list, which `train --keep` reads, and into
+    OUT/dedup what was found, with a picture to check it by eye.
+    """
+    from dcgan_probe.training import dedup_command
+    from dcgan_probe.training.dedup import Settings
+
+    root = context.find_root().params
+    settings = Settings(seed=root["seed"])
+    dedup_command.run(
+        root["out"] / "dedup", root["device"], root["force"], settings=settings, **options
+    )
+
+
+@main.command()
+@_DATA
 @click.option("--steps", type=click.IntRange(1), help="Updates of each network; or --epochs.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the images; or --steps.")
 @click.option("--preset", default="paper", type=click.Choice(["paper", "torch"]))
@@ -178,18 +227,8 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
     type=click.Path(path_type=Path),
     help="Train on the images of this list only, as dedup writes it.",
 )
-@click.option(
-    "--max-bad",
-    default=0.01,
-    type=click.FloatRange(0, 1),
-    help="Share of images that may fail to decode.",
-)
-@click.option(
-    "--cache",
-    "cache_folder",
-    type=click.Path(path_type=Path),
-    help="Folder of decoded images; $DCGAN_PROBE_CACHE or the user's if not given.",
-)
+@_MAX_BAD
+@_CACHE
 @click.option("--save-every", default=500, type=click.IntRange(1), help="Steps.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too.")
 @click.pass_context

@@ -110,7 +110,7 @@ class Session:
         return torch.cat(parts) if parts else torch.empty(0)
 
     def images(self, path: str | Path | None, n: int) -> Images:
-        """The images of a folder, zip or other source, at most n of them; without a path, n samples."""
+        """The images of a folder or other source, at most n; without a path, n samples."""
         if path is None:
             return Samples(self.generator, self.latents(n))
         return ImageSource(path, self.config.size, self.config.channels, limit=n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded images of tests stay out of the user's cache."""
+    os.environ["DCGAN_PROBE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

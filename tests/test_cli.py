@@ -150,7 +150,7 @@ def test_results_are_not_overwritten_without_force(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["paint"], "unknown command 'paint', expected one of: convert, forget, sample"),
+        (["paint"], "unknown command 'paint', expected one of: convert, dedup, evaluate, forget"),
         (["--model", "no", "sample"], "unknown checkpoint 'no', expected one of: "),
         (["forget", "--boxes", "none.json"], "none.json"),
         (["forget", "--boxes", "BOXES", "--object", "door"], "window"),
@@ -232,11 +232,13 @@ def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
     assert "3 steps" in run(*line, "--steps", 3)
     out = tmp_path / "out/train"
     written = {p.name for p in out.iterdir()}
-    samples = {"samples_000002.png", "samples_000003.png"}
-    assert written == samples | {"state.pt", "losses.jsonl", "losses.png", "checkpoint.safetensors"}
+    assert written == {
+        *(".lock", "state.pt", "checkpoint.safetensors"),
+        *("metrics.jsonl", "losses.png", "samples"),
+    }
     run("--model", out / "checkpoint.safetensors", "sample", "--n", 2)
     output = run(*line, "--steps", 4, "--preset", "torch", expect=2)
-    assert "state.pt: kernel: found 5, expected 4 as asked for" in output
+    assert "state.pt: network.kernel: found 5, expected 4 as asked for" in output
 
 
 class Entry:

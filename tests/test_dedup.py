@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.training import command, dedup, dedup_command, hashing
+from dcgan_probe.training import dedup, dedup_command, hashing, reading
 from dcgan_probe.training.dedup import Autoencoder, Settings
 
 QUICK = Settings(noise=0.5, steps=20, batch=32)
@@ -211,7 +211,7 @@ def test_repeated_images_are_found_and_the_first_is_kept(pixels):
 
 
 def test_the_command_writes_a_list_that_train_reads_and_what_it_left_out(archive, tmp_path):
-    kept = command.read_keep(find_in(archive, tmp_path))
+    kept = reading.kept(find_in(archive, tmp_path))
     found = json.loads((tmp_path / "dedup" / "dedup.json").read_text())
     assert kept == sorted(kept)
     dropped = [name for group in found["groups"] for name in group["dropped"]]
@@ -249,7 +249,7 @@ def test_an_interruption_says_what_was_lost_and_writes_nothing(archive, tmp_path
 def test_no_duplicates_is_a_result_too(tmp_path, archive, monkeypatch, capsys):
     every = np.arange(120 * 16, dtype=np.uint64).view(np.uint8).reshape(-1, 16)[:120]
     monkeypatch.setattr(dedup, "codes", lambda *_: every)
-    assert len(command.read_keep(find_in(archive, tmp_path))) == 120
+    assert len(reading.kept(find_in(archive, tmp_path))) == 120
     assert "0 groups" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "dedup").iterdir()] == ["dedup.json"]
 
@@ -259,7 +259,7 @@ def test_grey_images_and_one_that_does_not_decode(tmp_path):
     for i, image in enumerate(pictures(4)):
         Image.fromarray(image[0]).save(tmp_path / "set" / f"{i}.png")
     (tmp_path / "set" / "4.png").write_bytes(b"no image")
-    kept = command.read_keep(find_in(tmp_path / "set", tmp_path))
+    kept = reading.kept(find_in(tmp_path / "set", tmp_path))
     found = json.loads((tmp_path / "dedup" / "dedup.json").read_text())
     assert "4.png" not in kept
     assert found["images"] == 4

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dcgan_probe import cache
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks import PRESETS
 from dcgan_probe.sources import ImageSource
-from dcgan_probe.training import cpu, ranks
+from dcgan_probe.training import cpu, ranks, reading
 from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, train
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
@@ -53,9 +52,8 @@ def run(
         if precision == "auto":
             precision = "bfloat16" if own.device.type == "cuda" else "float32"
         full = Recipe(precision=precision, seed=seed, **recipe)
-        images = _images(
-            ImageSource(data, config.size, config.channels), keep, cache_folder, max_bad, own.first
-        )
+        source = ImageSource(data, config.size, config.channels)
+        images = reading.read(source, cache_folder, max_bad, keep, own.first)
         # Mapped again by torch, which has no read-only tensors: privately, so the file stays.
         file = str(images.pixels.filename)
         flat = torch.from_file(file, False, images.pixels.size, dtype=torch.uint8)
@@ -96,31 +94,3 @@ def run(
             if outcome.stopped:
                 print(f"stopped by {outcome.stopped}: run the same line to go on")
         return outcome.stopped
-
-
-def _images(
-    source: ImageSource, keep: Path | None, folder: Path | None, max_bad: float, show: bool
-) -> cache.CachedImages:
-    with tqdm(unit=" images", unit_scale=True, leave=False, disable=not show) as bar:
-
-        def progress(what: str, done: int, total: int | None) -> None:
-            bar.desc, bar.total, bar.n = what, total, done
-            bar.update(0)
-
-        names = None if keep is None else read_keep(keep)
-        found = cache.cached(source, folder=folder, keep=names, max_bad=max_bad, progress=progress)
-    if found.skipped and show:
-        first, reason = found.skipped[0]
-        print(f"{source.path}: skipped {len(found.skipped)} images, first {first}: {reason}")
-    return found
-
-
-def read_keep(path: Path) -> list[str]:
-    """The names in a list of images to keep, one a line, as ``dcgan-probe dedup`` writes it."""
-    try:
-        names = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    if not names:
-        raise InputError(f"{path}: found no names, expected one of an image on each line")
-    return names

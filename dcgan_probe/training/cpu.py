@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 
 COLUMNS_BYTES = 32 << 20
 # mallopt's names for these, from glibc's malloc.h.
@@ -90,7 +91,7 @@ class _Convolution(torch.autograd.Function):
         stride, padding = ctx.form
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = nn.grad.conv2d_input(x.shape, weight, grad, stride, padding)
+            of_x = conv2d_input(x.shape, weight, grad, stride, padding)
         if ctx.needs_input_grad[1]:
             of_weight = weight_gradient(x, grad, weight.shape[2], stride, padding)
         return of_x, of_weight, None, None

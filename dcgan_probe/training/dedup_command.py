@@ -16,7 +16,7 @@ from dcgan_probe import cache, figures, files
 from dcgan_probe.errors import InputError
 from dcgan_probe.session import choose_device
 from dcgan_probe.sources import ImageSource
-from dcgan_probe.training import dedup, hashing
+from dcgan_probe.training import dedup, hashing, reading
 
 FORMAT = "dcgan-probe/dedup/1"
 ROWS = 8  # of the picture, for the largest groups and for the least alike; twice as many at random
@@ -103,7 +103,7 @@ def run(
         raise InputError(f"{to}: already exists, expected a new file (or --force)")
     chosen = choose_device(device)
     try:
-        images = _images(ImageSource(data, dedup.SIZE, 3), cache_folder, max_bad)
+        images = reading.read(ImageSource(data, dedup.SIZE, 3), cache_folder, max_bad)
         _check_names(images.names, data)
         if len(images.names) < 2:
             raise InputError(f"{data}: found one image, expected at least two to compare")
@@ -211,16 +211,6 @@ def _check_names(names: Iterable[str], data: Path) -> None:
     for name in names:
         if name.splitlines() != [name] or name.encode(errors="ignore").decode() != name:
             raise InputError(f"{data}: found the name {name!r}, expected one line of Unicode")
-
-
-def _images(source: ImageSource, folder: Path | None, max_bad: float) -> cache.CachedImages:
-    with tqdm(unit=" images", unit_scale=True, leave=False, disable=None) as bar:
-
-        def progress(what: str, done: int, total: int) -> None:
-            bar.desc, bar.total, bar.n = what, total, done
-            bar.update(0)
-
-        return cache.cached(source, folder=folder, max_bad=max_bad, progress=progress)
 
 
 def _progress(what: str) -> Callable[[Iterable[int]], Iterable[int]]:

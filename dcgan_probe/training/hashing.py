@@ -7,7 +7,6 @@ sort.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -26,7 +25,7 @@ def groups(codes: np.ndarray, within: int = 0) -> list[np.ndarray]:
     differences drops what is far from it. Indices of a group ascend; groups are in the order of
     their first.
     """
-    equal = _equal(_words(codes, 0, BITS))
+    equal = _equal(np.ascontiguousarray(codes).view(np.uint64))
     if within:
         # Equal codes behave as one: only the first of each has to be compared.
         repeats = np.concatenate([np.empty(0, int), *(group[1:] for group in equal)])
@@ -53,13 +52,14 @@ def _equal(words: np.ndarray) -> list[np.ndarray]:
 def _near(codes: np.ndarray, within: int) -> list[np.ndarray]:
     """Groups of different codes that differ in at most so many bits from the first of the group.
 
-    Codes that differ in r bits are equal in one of any r + 1 parts: only those are compared.
+    Codes that differ in r bits are equal in one of any r + 1 parts: only those are compared. Bits
+    are dealt out by how evenly they are on, so that each part tells as much as another.
     """
-    words = _words(codes, 0, BITS)
+    words = np.ascontiguousarray(codes).view(np.uint64)
+    evenly = np.argsort(np.abs(shares(codes) - 0.5), kind="stable")
     pairs = [np.empty((0, 2), int)]
-    edges = np.linspace(0, BITS, within + 2).astype(int)
-    for low, high in pairwise(edges):
-        for bucket in _equal(_words(codes, low, high)):
+    for part in range(within + 1):
+        for bucket in _equal(_words(codes, evenly[part :: within + 1])):
             for place, i in enumerate(bucket[:-1]):
                 later = bucket[place + 1 :]
                 apart = np.bitwise_count(words[later] ^ words[i]).sum(1)
@@ -75,15 +75,22 @@ def _near(codes: np.ndarray, within: int) -> list[np.ndarray]:
     return [np.array(group) for group in group_of.values()]
 
 
-def _words(codes: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Bits low to high of each code, as N x 1 or N x 2 uint64."""
-    size = 8 if high - low <= 64 else 16
-    found = np.zeros((len(codes), size), np.uint8)
+def _words(codes: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Some bits of each code, as N x 1 or N x 2 uint64."""
+    found = np.zeros((len(codes), 8 * -(-len(which) // 64)), np.uint8)
     for start in range(0, len(codes), BATCH):
-        part = np.unpackbits(codes[start : start + BATCH], axis=1)[:, low:high]
-        packed = np.packbits(part, axis=1)
+        bits = np.unpackbits(codes[start : start + BATCH], axis=1)
+        packed = np.packbits(bits[:, which], axis=1)
         found[start : start + BATCH, : packed.shape[1]] = packed
     return found.view(np.uint64)
+
+
+def shares(codes: np.ndarray) -> np.ndarray:
+    """The share of the codes that each of the 128 bits is on in; codes: N x 16 uint8."""
+    on = np.zeros(BITS)
+    for start in range(0, len(codes), BATCH):
+        on += np.unpackbits(codes[start : start + BATCH], axis=1).sum(0)
+    return on / len(codes)
 
 
 @dataclass(frozen=True)
@@ -101,9 +108,7 @@ class Usage:
 
 def usage(codes: np.ndarray) -> Usage:
     """Units that are dead, and the entropy of those that are not; codes: N x 16 uint8."""
-    on = np.zeros(BITS)
-    for start in range(0, len(codes), BATCH):
-        on += np.unpackbits(codes[start : start + BATCH], axis=1).sum(0)
-    share = on[(on > 0) & (on < len(codes))] / len(codes)
-    entropy = (-share * np.log2(share) - (1 - share) * np.log2(1 - share)).sum()
-    return Usage(int((on == 0).sum()), int((on == len(codes)).sum()), float(entropy))
+    on = shares(codes)
+    used = on[(on > 0) & (on < 1)]
+    entropy = (-used * np.log2(used) - (1 - used) * np.log2(1 - used)).sum()
+    return Usage(int((on == 0).sum()), int((on == 1).sum()), float(entropy))
