@@ -56,18 +56,21 @@ class Checkpoint:
     sha256: str = ""
 
 
-def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> str:
+def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = False) -> str:
     """Write a checkpoint, whole or not at all, and return the SHA-256 of the file.
 
         >>> sha = save(checkpoint, "mine.safetensors")
 
-    Same networks, config and info: same bytes.
+    half: round the weights of convolutions and linear layers to float16, for half the size; batch
+    norm stays as it is. Same networks, config and info: same bytes.
     """
     tensors = {}
     for part in ("generator", "discriminator"):
         network = getattr(checkpoint, part)
         if network is not None:
             for name, tensor in network.state_dict().items():
+                if half and tensor.dim() > 1:
+                    tensor = tensor.half()
                 tensors[f"{part}.{name}"] = tensor.detach().cpu().contiguous()
     about = {
         "format": FORMAT,
@@ -89,10 +92,10 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in _fixtures().glob("*/checkpoint.safetensors"))
 
 
-def shipped_file(name: str, file: str) -> Path | None:
-    """A file that ships beside a checkpoint, such as its boxes; None if there is none."""
-    path = _fixtures() / name / file
-    return path if name in shipped() and path.exists() else None
+def shipped_boxes(name: str) -> Path | None:
+    """The boxes that ship beside a checkpoint, its one JSON file; None if there are none."""
+    found = list((_fixtures() / name).glob("*.json")) if name in shipped() else []
+    return found[0] if found else None
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:

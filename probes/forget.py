@@ -347,7 +347,7 @@ def _pictures(
 
 def shipped_boxes(session: dp.Session) -> Path:
     """The boxes that ship with the session's checkpoint; InputError if there are none."""
-    path = dp.checkpoints.shipped_file(session.checkpoint.name, "windows.json")
+    path = dp.checkpoints.shipped_boxes(session.checkpoint.name)
     if path is None:
         raise InputError(f"no boxes ship with {session.checkpoint.name}, expected --boxes FILE")
     return path
