@@ -4,11 +4,13 @@
 
 DATA: a folder of images of 64 x 64 or more; HELD_OUT: others of the same kind, to judge samples
 by (without it, how good the samples are is left out). Writes results/training_<device>.md and
-.json. Run it alone on the machine: every run takes all cores.
+.json; `formats` in place of `all DATA` compares memory formats. Run it alone on the machine:
+every run takes all cores.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -224,6 +226,14 @@ def profile(data: Path) -> list[tuple[str, float]]:
     return [(name, share / total) for name, share in shares.items()]
 
 
+def machine() -> str:
+    name = torch.cuda.get_device_name() if device() == "cuda" else platform.processor() or "CPU"
+    return (
+        f"{name}, {torch.get_num_threads()} threads, {platform.system()}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, {date.today()}"
+    )
+
+
 def table(columns: list[str], rows: list[list[str]]) -> list[str]:
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
@@ -259,6 +269,44 @@ def _ranks(data: Path) -> None:
     time_ranks(data)
 
 
+@main.command("formats")
+def _formats() -> None:
+    """Write what channels_last gives G and D apart: results/training_formats_<device>.md."""
+    config = dp.networks.PRESETS["torch"]
+    cpu.keep_memory()
+    rows = []
+    for name, network, x in (
+        ("G", dp.Generator(config), torch.randn(BATCH, config.z_size)),
+        ("D", dp.Discriminator(config), torch.randn(BATCH, 3, 64, 64)),
+    ):
+        times: dict[str, dict[torch.memory_format, list[float]]] = {"forward": {}, "and back": {}}
+        for form in (torch.contiguous_format, torch.channels_last):
+            own: Any = copy.deepcopy(network)
+            own.to(device(), memory_format=form)
+            given = x.to(device())
+            if given.dim() == 4:
+                given = given.contiguous(memory_format=form)
+            for what in times:
+                found = times[what][form] = []
+                for _ in range(WARM + TIMED):
+                    start = time.perf_counter()
+                    with torch.set_grad_enabled(what == "and back"):
+                        y = own(given)
+                    if what == "and back":
+                        y.sum().backward()
+                    wait()
+                    found.append(1e3 * (time.perf_counter() - start))
+        for what, by_form in times.items():
+            plain, last = (found[WARM:] for found in by_form.values())
+            ratio = statistics.median(plain) / statistics.median(last)
+            rows.append([f"{name} {what}", spread(plain), spread(last), f"{ratio:.2f}"])
+    columns = [f"a batch of {BATCH}, ms", "contiguous", "channels_last", "times as fast"]
+    lines = [f"# channels_last on {device()}, G and D apart", "", machine(), ""]
+    lines += table(columns, rows)
+    dp.files.write_text(HERE / "results" / f"training_formats_{device()}.md", "\n".join(lines))
+    print("\n".join(lines))
+
+
 @main.command("all")
 @click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--held-out", type=click.Path(path_type=Path, exists=True))
@@ -272,12 +320,7 @@ def _all(data: Path, held_out: Path | None) -> None:
         for kind in ("example-memory", "paper", "shared"):
             judged[kind] = [alone("judge", kind, data, held_out, seed) for seed in SEEDS]
 
-    name = torch.cuda.get_device_name() if device() == "cuda" else platform.processor() or "CPU"
-    machine = (
-        f"{name}, {torch.get_num_threads()} threads, {platform.system()}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}, {date.today()}"
-    )
-    lines = [f"# Training on {device()}", "", machine, ""]
+    lines = [f"# Training on {device()}", "", machine(), ""]
     lines += [
         f"Made by `python benchmarks/training.py all`. Networks of {WIDTH} filters, batches of "
         f"{BATCH}, images of 64 x 64, {precision()} for dcgan-probe. Medians of {ROUNDS} rounds "
@@ -290,9 +333,14 @@ def _all(data: Path, held_out: Path | None) -> None:
     for kind, values in rates.items():
         own = [a / b for a, b in zip(values, rates["example"], strict=True)]
         step = [a / b for a, b in zip(values, rates["example-memory"], strict=True)]
-        rows.append([KINDS[kind], spread(values), f"{statistics.median(own):.2f} "
-                     f"({min(own):.2f} to {max(own):.2f})", f"{statistics.median(step):.2f} "
-                     f"({min(step):.2f} to {max(step):.2f})"])
+        rows.append(
+            [
+                KINDS[kind],
+                spread(values),
+                f"{statistics.median(own):.2f} ({min(own):.2f} to {max(own):.2f})",
+                f"{statistics.median(step):.2f} ({min(step):.2f} to {max(step):.2f})",
+            ]
+        )
     lines += table(["", "images/s", "times the published example", "times its step alone"], rows)
     lines += ["## The floor, and where the time goes (--recipe paper)", ""]
     for recipe in ("paper", "shared"):
@@ -332,10 +380,10 @@ def _all(data: Path, held_out: Path | None) -> None:
             "images would take on GPUs. This machine has no GPU.",
             "",
         ]
-    values = {"machine": machine, "images_per_second": rates, "peak_macs": top}
-    values |= {"profile": dict(shares), "processes": grown, "sliced_wasserstein": judged}
+    whole: dict[str, Any] = {"machine": machine(), "images_per_second": rates, "peak_macs": top}
+    whole |= {"profile": dict(shares), "processes": grown, "sliced_wasserstein": judged}
     dp.files.write_text(HERE / "results" / f"training_{device()}.md", "\n".join(lines))
-    dp.files.write_json(HERE / "results" / f"training_{device()}.json", values)
+    dp.files.write_json(HERE / "results" / f"training_{device()}.json", whole)
     print("\n".join(lines))
 
 
