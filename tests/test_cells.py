@@ -1,0 +1,88 @@
+"""The cells: crops of photographs, proposals by colour, and a generator whose cells are purple."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import dcgan_probe as dp
+from dcgan_probe.fixtures.cells import crops, propose
+
+
+def photograph() -> np.ndarray:
+    """110 x 150, in OpenCV's BGR: pale ground and one purple square."""
+    image = np.full((110, 150, 3), (225, 228, 224), np.uint8)
+    image[20:60, 90:130] = (190, 70, 110)
+    return image
+
+
+def test_half_of_the_crops_hold_the_whole_cell_and_all_are_of_one_size():
+    cell = (90.0, 20.0, 40.0, 40.0)
+    purple = 40 * 40 * (crops.SIZE / crops.SIDE) ** 2
+    whole = []
+    for seed in range(300):
+        image = crops.crop(photograph(), [cell], np.random.default_rng(seed))
+        assert image.shape == (64, 64, 3)
+        whole.append(np.sum(image[..., 1] < 149) > 0.97 * purple)
+    anywhere = [
+        np.sum(crops.crop(photograph(), [], np.random.default_rng(s))[..., 1] < 149) > 0.97 * purple
+        for s in range(300)
+    ]
+    share = 0.5 + 0.5 * np.mean(anywhere)  # those placed anywhere may hold it too
+    assert np.mean(whole) == pytest.approx(share, abs=0.1)
+
+
+def test_a_cell_at_the_edge_of_its_photograph_has_crops_too():
+    for cell in ((140.0, 90.0, 10.0, 20.0), (0.0, 0.0, 100.0, 100.0)):
+        for seed in range(50):
+            image = crops.crop(photograph(), [cell], np.random.default_rng(seed))
+            assert image.shape == (64, 64, 3)
+
+
+def test_the_command_cuts_the_same_crops_again_of_one_split(tmp_path):
+    done, png = cv2.imencode(".png", photograph())
+    assert done
+    about = {
+        "images": [{"id": i, "file_name": f"{s}/a.png"} for i, s in enumerate(("train", "test"))],
+        "annotations": [{"image_id": 0, "category_id": 2, "bbox": [90, 20, 40, 40]}],
+        "categories": [{"id": 2, "name": "WBC"}],
+    }
+    with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
+        archive.writestr("annotations.coco.json", json.dumps(about))
+        for image in about["images"]:
+            archive.writestr(image["file_name"], png.tobytes())
+    for name in ("a.zip", "b.zip"):
+        line = [str(tmp_path / "cells.zip"), "--n", "3", "--out", str(tmp_path / name)]
+        result = CliRunner().invoke(crops.main, line)
+        assert result.exit_code == 0, result.output
+        assert "3 crops of 1 photographs (train)" in result.output
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    tried = propose.try_on(tmp_path / "cells.zip", "train")
+    assert tried["cells"] == tried["found"] == tried["right"] == 1
+
+
+def test_the_boxes_that_ship_lie_on_what_is_purple():
+    session = dp.Session.open("cells", device="cpu")
+    path = dp.checkpoints.shipped_boxes("cells")
+    boxes = dp.Boxes.read(path)
+    assert boxes.checkpoint == session.checkpoint.sha256
+    assert (boxes.n, boxes.seed) == (150, 0)
+    assert len({box.image for box in boxes.boxes}) >= 50  # the aim: a third of the samples
+    images = session.sample(boxes.n)
+    blue_over_green = images[:, 2] - images[:, 1]
+    inside = np.zeros((boxes.n, 64, 64), bool)
+    for box in boxes.boxes:
+        inside[box.image, int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = True
+    values = blue_over_green.numpy()
+    assert values[inside].mean() > 0.3
+    assert values[~inside].mean() < 0.1
+
+
+def test_no_boxes_ship_for_what_is_no_fixture_or_has_none():
+    assert dp.checkpoints.shipped_boxes("svhn") is None
+    assert dp.checkpoints.shipped_boxes("mine") is None
