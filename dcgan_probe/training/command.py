@@ -86,6 +86,7 @@ def run(
             outcome = train(
                 trainer, folder, steps, save_every, about, tensorboard, progress, bar.write
             )
+            bar.update(outcome.steps * full.batch - bar.n)
         if own.first:
             print(f"{folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps")
             if outcome.best is not None:
