@@ -34,8 +34,8 @@ demo: setup
 	$(BIN)/dcgan-probe --model rooms --out $(OUT)/rooms --force visualize-d forget sample
 	$(BIN)/dcgan-probe --model cells --out $(OUT)/cells --force forget sample
 	@echo "The pictures: $(OUT)/svhn/visualize-d/filters.png $(OUT)/rooms/visualize-d/filters.png" \
-		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/forget/where.png $(OUT)/rooms/sample/sheet.png \
-		"$(OUT)/cells/forget/forget.png"
+		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/forget/where.png $(OUT)/rooms/sample/sheet.png" \
+		"$(OUT)/cells/forget/forget.png $(OUT)/cells/sample/sheet.png"
 
 test: setup
 	$(BIN)/python -m pytest
