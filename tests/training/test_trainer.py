@@ -141,6 +141,7 @@ def test_bfloat16_keeps_weights_and_losses_in_float32_and_learns_the_same():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # torch.compile warns of torch's own code
 def test_compiled_networks_learn_the_same_and_count_every_batch_once():
     plain, compiled = (Trainer(CONFIG, RECIPE, IMAGES, compiled=c) for c in (False, True))
     for _ in range(3):
