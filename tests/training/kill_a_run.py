@@ -1,8 +1,9 @@
 """Train in child processes that are killed at random moments, and report what they left.
 
-A child is a fork of this process, which has imported torch once, so that a kill costs a tenth of
-a second and not three. Prints one JSON object: the kills, where they fell, what was found broken,
-and the SHA-256 of the final weights of each run.
+A child is a fork of this process, which has imported everything once, so that a kill costs a tenth
+of a second and not seven. A moment is some saves after the child's start, and a random time after
+that: a slow machine then kills at the same steps as a fast one. Prints one JSON object: the kills,
+where they fell, what was found broken, and the SHA-256 of the final weights of each run.
 """
 
 from __future__ import annotations
@@ -28,10 +29,14 @@ STEPS, SAVE_EVERY = 30, 3
 CONFIG = dp.Config(size=16, g_width=2, d_width=2, z_size=4)
 
 
-def run(folder: Path) -> None:
+def trainer() -> Trainer:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8, generator=random)
-    train(Trainer(CONFIG, Recipe(batch=8, ema=0.9), images), folder, STEPS, SAVE_EVERY)
+    return Trainer(CONFIG, Recipe(batch=8, ema=0.9), images)
+
+
+def run(folder: Path) -> None:
+    train(trainer(), folder, STEPS, SAVE_EVERY)
 
 
 def forked(folder: Path) -> int:
@@ -63,9 +68,27 @@ def broken(folder: Path) -> list[str]:
     return found
 
 
+def after_saves(child: int, state: Path, saves: int) -> tuple[int, int]:
+    """Wait until a child has saved so often; returns what waitpid says, 0 while it runs."""
+    seen = changed(state)
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if changed(state) != seen:
+            seen, saves = changed(state), saves - 1
+        if done or saves <= 0:
+            return done, status
+        time.sleep(0.001)
+
+
+def changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
 def main() -> None:
     folder, kills = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
+    trainer()
+    dp.figures.training([{"step": 1, "generator": 0.0}], folder / "imported.png", "")
     start = time.perf_counter()
     os.waitpid(forked(folder / "unbroken"), 0)
     whole = time.perf_counter() - start
@@ -77,9 +100,12 @@ def main() -> None:
         while not done:
             child = forked(home)
             if report["kills"] < kills:
-                # Some moments of every run fall into its start, its steps, its writing.
-                time.sleep(rng.uniform(0, 0.3 * whole))
-                done, status = os.waitpid(child, os.WNOHANG)
+                saves = int(rng.integers(0, 4))
+                done, status = after_saves(child, home / "state.pt", saves)
+                if not done:
+                    # Into the start, if nothing was saved; else into steps, or the next writing.
+                    time.sleep(rng.uniform(0, whole * SAVE_EVERY / STEPS))
+                    done, status = os.waitpid(child, os.WNOHANG)
             else:
                 done, status = os.waitpid(child, 0)
             if not done:

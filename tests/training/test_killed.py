@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 40
+KILLS = 30
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks")
-def test_forty_kills_change_no_bit_and_leave_no_broken_file(tmp_path):
+def test_kills_change_no_bit_and_leave_no_broken_file(tmp_path):
     harness = Path(__file__).parent / "kill_a_run.py"
     done = subprocess.run(
         [sys.executable, str(harness), str(tmp_path), str(KILLS)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
