@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         scan,
         session,
         sources,
+        tails,
     )
     from dcgan_probe.attribution import GuidedBackprop
     from dcgan_probe.boxes import Box, Boxes
@@ -70,7 +71,9 @@ _MODULES = (
     "cache",
     "chain",
     "checkpoints",
+    "detectors",
     "edits",
+    "exported",
     "figures",
     "files",
     "foreign",
@@ -82,6 +85,7 @@ _MODULES = (
     "scan",
     "session",
     "sources",
+    "tails",
 )
 
 __all__ = [
@@ -101,7 +105,9 @@ __all__ = [
     "cache",
     "chain",
     "checkpoints",
+    "detectors",
     "edits",
+    "exported",
     "figures",
     "files",
     "foreign",
@@ -113,6 +119,7 @@ __all__ = [
     "scan",
     "session",
     "sources",
+    "tails",
 ]
 
 

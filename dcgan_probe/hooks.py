@@ -90,35 +90,74 @@ def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
     raise InputError(f"{type(module).__name__}: layer {name!r} is not reached by the forward")
 
 
-def ablate(module: nn.Module, name: str, filters: Sequence[int], gain: float = 0.0) -> _Ablation:
-    """Multiply feature maps of a layer by a gain, 0 by default, inside the ``with``.
+def ablate(
+    module: nn.Module,
+    name: str,
+    filters: Sequence[int],
+    gain: float | Sequence[float] | Tensor = 0.0,
+    value: float | Sequence[float] | Tensor = 0.0,
+    where: Tensor | None = None,
+) -> _Ablation:
+    """Replace feature maps of a layer by gain * map + (1 - gain) * value inside the ``with``.
 
-        >>> with ablate(generator, "8x8", filters=[3, 17]):
+        >>> with ablate(generator, "8x8", filters=[3, 17]):                     # dropped
         ...     without = generator(z)
+        >>> with ablate(generator, "8x8", [3, 17], gain=2.0):                   # amplified
+        ...     stronger = generator(z)
+        >>> with ablate(generator, "8x8", [3, 17], value=[0.4, 1.1], where=mask):  # put in
+        ...     inserted = generator(z)
 
-    filters: indices along dimension 1 of what the layer puts out, at all places. The layer's own
-    output is not written to. Raises InputError for an unknown layer at once, and in the forward
-    for a filter that the layer does not have. Source: section 6.3.1.
+    filters: indices along dimension 1 of what the layer puts out. gain, value: one for all, or a
+    sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the places
+    to change, bool, h x w or N x h x w as the layer's maps are; None is all places. The layer's
+    own output is not written to.
+    Raises InputError for an unknown layer and for gains or values that are not finite or not one
+    a filter at once, and in the forward for a filter or a shape that the layer does not have.
+    Source: section 6.3.1.
     """
-    return _Ablation(module, name, filters, gain)
+    return _Ablation(module, name, filters, gain, value, where)
 
 
 class _Ablation:
     """A hook that is on the module from entering to leaving; can be entered again after."""
 
-    def __init__(self, module: nn.Module, name: str, filters: Sequence[int], gain: float):
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str,
+        filters: Sequence[int],
+        gain: float | Sequence[float] | Tensor,
+        value: float | Sequence[float] | Tensor,
+        where: Tensor | None,
+    ):
         self.part = layer(module, name)
         self.name = name
         self.filters = torch.as_tensor(list(filters), dtype=torch.long)
-        self.gain = gain
+        if len(self.filters.unique()) < len(self.filters):
+            raise InputError(f"layer {name!r}: found a filter twice, expected each once")
+        self.gain = self._for_each("gain", gain)
+        self.shift = (1 - self.gain) * self._for_each("value", value)
+        if where is not None and where.dtype != torch.bool:
+            raise InputError(f"layer {name!r}: found where of {where.dtype}, expected bool")
+        self.where = where
 
     def __enter__(self) -> None:
-        self.handle = self.part.register_forward_hook(self._scale)
+        self.handle = self.part.register_forward_hook(self._edit)
 
     def __exit__(self, *_: object) -> None:
         self.handle.remove()
 
-    def _scale(self, _module: nn.Module, _inputs: object, output: object) -> Tensor:
+    def _for_each(self, what: str, given: float | Sequence[float] | Tensor) -> Tensor:
+        numbers = torch.as_tensor(given, dtype=torch.float32)
+        count = len(self.filters)
+        if numbers.dim() and numbers.shape != (count,):
+            found = "x".join(map(str, numbers.shape))
+            raise InputError(f"layer {self.name!r}: found {found} {what}s, expected 1 or {count}")
+        if not numbers.isfinite().all():
+            raise InputError(f"layer {self.name!r}: found a {what} that is not a finite number")
+        return numbers
+
+    def _edit(self, _module: nn.Module, _inputs: object, output: object) -> Tensor:
         maps = _tensor(self.name, output)
         count = maps.shape[1]
         if self.filters.numel() and not 0 <= self.filters.min() <= self.filters.max() < count:
@@ -126,9 +165,24 @@ class _Ablation:
             raise InputError(
                 f"layer {self.name!r}: found filter {wrong}, expected 0 to {count - 1}"
             )
-        gains = maps.new_ones(count)
-        gains[self.filters.to(maps.device)] = self.gain
-        return maps * gains.view(1, -1, *[1] * (maps.dim() - 2))
+        gains, shifts = maps.new_ones(count), maps.new_zeros(count)
+        at = self.filters.to(maps.device)
+        gains[at], shifts[at] = self.gain.to(maps), self.shift.to(maps)
+        each = (1, count, *[1] * (maps.dim() - 2))
+        edited = torch.addcmul(shifts.view(each), maps, gains.view(each))
+        return edited if self.where is None else torch.where(self._places(maps), edited, maps)
+
+    def _places(self, maps: Tensor) -> Tensor:
+        assert self.where is not None
+        grid, found = tuple(maps.shape[2:]), tuple(self.where.shape)
+        if not grid:
+            raise InputError(f"layer {self.name!r}: found values without places, expected maps")
+        if found not in (grid, (len(maps), *grid)):
+            raise InputError(
+                f"layer {self.name!r}: found where of shape {found}, expected {grid} "
+                f"or {(len(maps), *grid)}"
+            )
+        return self.where.to(maps.device).unsqueeze(-len(grid) - 1)
 
 
 def tail(module: nn.Module, name: str) -> nn.Module:

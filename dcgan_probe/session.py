@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from dcgan_probe import checkpoints, files, hooks, latents
 from dcgan_probe.checkpoints import Checkpoint
-from dcgan_probe.edits import Selection
+from dcgan_probe.edits import Selection, cells
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.networks import Discriminator, Generator
 from dcgan_probe.results import Result
@@ -61,8 +61,9 @@ class Session:
         self.device = choose_device(device)
         self.out = out
         self.force = force
-        self.edits: list[Selection] = []
-        self._edits_for_good = ExitStack()
+        # By the hook, which is one of a kind: the same selection may be in force twice.
+        self._in_force: dict[object, Selection] = {}
+        self._lasting: list[tuple[Selection, ExitStack]] = []
         self._folders: list[Path] = []
         for network in (checkpoint.generator, checkpoint.discriminator):
             if network is not None:
@@ -115,12 +116,17 @@ class Session:
             return Samples(self.generator, self.latents(n))
         return ImageSource(path, self.config.size, self.config.channels, limit=n)
 
+    @property
+    def edits(self) -> list[Selection]:
+        """The edits in force, in the order in which they act on a layer."""
+        return list(self._in_force.values())
+
     @contextmanager
     def editing(self, *selections: Selection) -> Iterator[None]:
-        """Drop filters of the generator inside the ``with``, in all that the session draws.
+        """Edit the generator inside the ``with``, in all that the session draws.
 
-        Raises InputError for a selection that is of another checkpoint, or names a layer or a
-        filter that the generator does not have.
+        Edits of one layer act one after the other. Raises InputError for a selection that is of
+        another checkpoint, or names a layer, a filter or a region that the generator does not have.
         """
         with ExitStack() as stack:
             for selection in selections:
@@ -128,29 +134,60 @@ class Session:
             yield
 
     def edit(self, selection: Selection) -> None:
-        """Drop filters of the generator from here on, until `close`."""
-        self._edits_for_good.enter_context(self._edited(selection))
+        """Edit the generator from here on, until `undo` or `close`; raises as `editing` does."""
+        with ExitStack() as stack:
+            stack.enter_context(self._edited(selection))
+            self._lasting.append((selection, stack.pop_all()))
+
+    def undo(self) -> Selection:
+        """Lift the last edit of `edit` and return it; InputError if there is none."""
+        if not self._lasting:
+            raise InputError("undo: found no edit in force, expected one")
+        selection, stack = self._lasting.pop()
+        stack.close()
+        return selection
 
     def close(self) -> None:
-        """Lift the edits of `edit`."""
-        self._edits_for_good.close()
+        """Lift all edits of `edit`."""
+        while self._lasting:
+            self.undo()
 
     @contextmanager
     def _edited(self, selection: Selection) -> Iterator[None]:
         own, of = self.checkpoint.sha256, selection.checkpoint
         if own != of:
             raise InputError(
-                f"selection of layer {selection.layer}: found filters of checkpoint {of[:8]}, "
-                f"expected those of {self.checkpoint.name} ({own[:8]})"
+                f"{selection.source or 'selection'}: layer {selection.layer}: found filters of "
+                f"checkpoint {of[:8]}, expected those of {self.checkpoint.name} ({own[:8]})"
             )
-        with hooks.ablate(self.generator, selection.layer, selection.filters):
+        hook = hooks.ablate(
+            self.generator,
+            selection.layer,
+            selection.filters,
+            selection.gains or 0.0,
+            selection.values or 0.0,
+            self._places(selection),
+        )
+        with hook:
             # One forward of one latent, so that a filter out of range is refused here and now.
-            hooks.activations(self.generator, selection.layer, self.latents(1).to(self.device))
-            self.edits.append(selection)
+            self._one(selection.layer)
+            self._in_force[hook] = selection
             try:
                 yield
             finally:
-                self.edits.remove(selection)
+                del self._in_force[hook]
+
+    def _places(self, selection: Selection) -> Tensor | None:
+        """The cells of its layer that an edit changes, h x w bool; None is all of them."""
+        region = selection.region(self.config)
+        if region is None:
+            return None
+        shape = tuple(self._one(selection.layer).shape)
+        return torch.from_numpy(cells(region, selection.layer, shape, self.config)[0])
+
+    def _one(self, layer: str) -> Tensor:
+        """What a layer puts out for one latent."""
+        return hooks.activations(self.generator, layer, self.latents(1).to(self.device))
 
     def made_with(self, **options: Any) -> dict[str, Any]:
         """What a result must record so that it can be had again; `options` are the probe's own."""
@@ -160,15 +197,14 @@ class Session:
             "device": str(self.device),
             "checkpoint": {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256},
             "seed": self.seed,
-            "edits": [{"layer": e.layer, "filters": list(e.filters)} for e in self.edits],
+            "edits": [edit.change() for edit in self.edits],
             "options": options,
         }
 
     def caption(self) -> str:
         """The line under every figure: checkpoint, first digits of its hash, seed, edits."""
         line = f"{self.checkpoint.name} ({self.checkpoint.sha256[:8]}), seed {self.seed}"
-        edits = [f"{len(e.filters)} filters of {e.layer} dropped" for e in self.edits]
-        return ", ".join([line, *edits])
+        return ", ".join([line, *map(str, self.edits)])
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
         """Show progress over items on stderr, if that is a terminal."""

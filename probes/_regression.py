@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_ITERATIONS = 1000
 FOLDS = 5
+SPARSE = (0.003, 0.01, 0.03, 0.1, 0.3)  # strengths of the L1 penalty as C, strongest first
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,16 +103,51 @@ def fit(activations: np.ndarray, inside: np.ndarray) -> Fit:
     return Fit(model.coef_[0], float(model.intercept_[0]), converged)
 
 
-def held_out_accuracy(cells: Cells) -> list[float]:
-    """Accuracy on each of 5 folds by image: no image is on both sides. Empty if one has boxes."""
+def sparse(cells: Cells) -> np.ndarray:
+    """Weights of the sparsest L1 regression that is about as accurate as any.
+
+    Activations are brought to deviation 1, so that the penalty is the same for all filters; of the
+    penalties in `SPARSE` the strongest one is taken whose held-out accuracy is within 0.01 of the
+    best. Returns one float64 a filter, in units of these activations; those left out are 0.
+    """
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    scale = cells.activations.std(axis=0) + 1e-6
+
+    def fitted(rows: np.ndarray, c: float) -> LogisticRegression:
+        # l1_ratio 1 is the L1 penalty; liblinear minimises it to the end, and from a seed.
+        model = LogisticRegression(l1_ratio=1, solver="liblinear", C=c, random_state=0)
+        return model.fit(cells.activations[rows] / scale, cells.inside[rows])
+
+    def accuracy(c: float) -> float:
+        right = [
+            fitted(train, c).score(cells.activations[test] / scale, cells.inside[test])
+            for train, test in folds(cells)
+        ]
+        return float(np.mean(right)) if right else 0.0
+
+    accuracies = [accuracy(c) for c in SPARSE]
+    best = max(accuracies)
+    c = next(c for c, found in zip(SPARSE, accuracies, strict=True) if found >= best - 0.01)
+    return fitted(np.arange(len(cells.inside)), c).coef_[0]
+
+
+def folds(cells: Cells) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to learn from and to test on, 5 times: no image is on both sides."""
     import numpy as np
     from sklearn.model_selection import GroupKFold
 
     count = len(np.unique(cells.images))
     if count < 2:
         return []
+    return list(GroupKFold(min(FOLDS, count)).split(cells.inside, groups=cells.images))
+
+
+def held_out_accuracy(cells: Cells) -> list[float]:
+    """Accuracy on each of 5 folds by image: no image is on both sides. Empty if one has boxes."""
     accuracy = []
-    for train, test in GroupKFold(min(FOLDS, count)).split(cells.inside, groups=cells.images):
+    for train, test in folds(cells):
         logit = fit(cells.activations[train], cells.inside[train]).logit(cells.activations[test])
         accuracy.append(float(((logit > 0) == cells.inside[test]).mean()))
     return accuracy

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from dcgan_probe.probes._extractor import Extractor
+    from dcgan_probe.exported import Network
 
 # Directions and pairs of one split; all splits together take the published 512, and 1000 pairs.
 SPLITS, PROJECTIONS, PAIRS = 4, 128, 250
@@ -191,12 +191,11 @@ def run(
     import numpy as np
     import torch
 
-    from dcgan_probe import metrics
-    from dcgan_probe.probes import _extractor
+    from dcgan_probe import exported, metrics
 
     extractor = None
     if features is not None:
-        extractor = _extractor.read(Path(features)).to(session.device)
+        extractor = exported.read(Path(features)).to(session.device)
     source = session.images(images, n)
     count = len(source) // 2
     if count < 2:
@@ -207,7 +206,7 @@ def run(
     held = _Set.of(pixels, extractor, session.device)
     if extractor is not None and held.features is not None:
         first = pixels[: dp.session.BATCH]
-        again = extractor(first.to(session.device)).cpu()
+        again = _features(extractor, first, session.device)
         if not torch.allclose(again, held.features[: len(first)], rtol=1e-3, atol=1e-5):
             raise InputError(
                 f"{extractor.path}: found other features when the same images were shown again, "
@@ -261,17 +260,31 @@ class _Set(NamedTuple):
     features: Tensor | None
 
     @classmethod
-    def of(cls, images: Tensor, extractor: Extractor | None, device: torch.device) -> _Set:
+    def of(cls, images: Tensor, extractor: Network | None, device: torch.device) -> _Set:
         import torch
 
         if extractor is None:
             return cls(images, None)
         batches = images.split(dp.session.BATCH)
-        features = torch.cat([extractor(batch.to(device)).cpu() for batch in batches])
-        return cls(images, features)
+        return cls(images, torch.cat([_features(extractor, batch, device) for batch in batches]))
 
     def only(self, rows: Tensor) -> _Set:
         return _Set(self.images[rows], None if self.features is None else self.features[rows])
+
+
+def _features(extractor: Network, images: Tensor, device: torch.device) -> Tensor:
+    """Features of images, N x D float32 on the CPU; InputError unless they are that and finite."""
+    from dcgan_probe import exported
+
+    features = extractor(images.to(device))
+    if features.ndim != 2 or len(features) != len(images):
+        raise InputError(
+            f"{extractor.path}: found an output of {exported.shape(features)} for {len(images)} "
+            f"images, expected {len(images)} x D"
+        )
+    if not features.isfinite().all():
+        raise InputError(f"{extractor.path}: found NaN or infinity in features, expected numbers")
+    return features.float().cpu()
 
 
 def _measured(of: _Set, against: _Set, seed: int) -> dict[str, float]:

@@ -17,7 +17,10 @@ import dcgan_probe as dp
 from dcgan_probe import plugins
 from dcgan_probe.cli import main
 
-COMMANDS = ["convert", "dedup", "evaluate", "forget", "sample", "train", "visualize-d"]
+COMMANDS = [
+    *("ablate", "convert", "dedup", "dissect", "evaluate", "forget"),
+    *("sample", "train", "visualize-d"),
+]
 
 
 @pytest.fixture
@@ -150,7 +153,10 @@ def test_results_are_not_overwritten_without_force(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["paint"], "unknown command 'paint', expected one of: convert, dedup, evaluate, forget"),
+        (
+            ["paint"],
+            "unknown command 'paint', expected one of: ablate, convert, dedup, dissect, evaluate",
+        ),
         (["--model", "no", "sample"], "unknown checkpoint 'no', expected one of: "),
         (["forget", "--boxes", "none.json"], "none.json"),
         (["forget", "--boxes", "BOXES", "--object", "door"], "window"),

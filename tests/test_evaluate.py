@@ -150,6 +150,33 @@ def test_features_that_change_from_call_to_call_are_refused(session, held_out, t
         evaluate.run(session, held_out, features=path)
 
 
+class Puts(nn.Module):
+    def __init__(self, what: str):
+        super().__init__()
+        self.what = what
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.what == "maps":
+            return x * 2
+        if self.what == "one":
+            return x.mean().reshape(1, 1)
+        return (x.flatten(1)[:, :4] - 2).log()
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("maps", r"found an output of 24 x 3 x 32 x 32 for 24 images, expected 24 x D"),
+        ("one", r"found an output of 1 x 1 for 24 images, expected 24 x D"),
+        ("nan", "found NaN or infinity in features"),
+    ],
+)
+def test_what_is_no_set_of_features_is_refused(session, held_out, tmp_path, what, message):
+    path = save(Puts(what), tmp_path / "puts.pt2")
+    with pytest.raises(InputError, match=f"puts.pt2: {message}"):
+        evaluate.run(session, held_out, features=path)
+
+
 def test_an_extractor_that_is_none_is_refused(session, held_out):
     with pytest.raises(InputError, match=r"000\.png: found a file of another kind, expected a fil"):
         evaluate.run(session, held_out, features=held_out / "000.png")

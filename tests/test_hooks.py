@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -105,6 +106,91 @@ def test_ablate_with_a_gain_scales_and_writes_on_no_output():
         y = layer(x)
     assert y[0, :, 0, 0].tolist() == [1, 1, 0.25]
     assert torch.equal(x, torch.ones(1, 3, 2, 2))
+
+
+def test_what_is_taken_away_is_replaced_by_values():
+    layer = nn.Sequential(nn.Identity())
+    x = torch.arange(24.0).reshape(2, 3, 2, 2)
+    with hooks.ablate(layer, "0", [2, 0], gain=[0.25, 2.0], value=torch.tensor([4.0, 1.0])):
+        y = layer(x)
+    expected = x.clone()
+    expected[:, 2] = x[:, 2].lerp(torch.tensor(4.0), 0.75)
+    expected[:, 0] = x[:, 0].lerp(torch.tensor(1.0), -1.0)
+    torch.testing.assert_close(y, expected)
+    assert torch.equal(y[:, 1], x[:, 1])
+
+
+@pytest.mark.parametrize("one_for_all", [True, False])
+def test_only_the_places_of_a_mask_are_changed(one_for_all):
+    layer = nn.Sequential(nn.Identity())
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 3, 4, 5, generator=generator)
+    where = torch.rand(2, 4, 5, generator=generator) > 0.5
+    where = where[0] if one_for_all else where
+    expected = x.numpy().copy()
+    for i, mask in enumerate(where.expand(2, 4, 5).numpy()):
+        expected[i, 1][mask] = 7
+    with hooks.ablate(layer, "0", [1], value=7.0, where=where):
+        assert np.array_equal(layer(x).numpy(), expected)
+
+
+def test_gradients_flow_to_gains_and_values():
+    layer = nn.Sequential(nn.Identity())
+    x = torch.rand(2, 3, 4, 4, dtype=torch.float64)
+    gain = torch.rand(2, dtype=torch.float32, requires_grad=True)
+    value = torch.rand(2, dtype=torch.float32, requires_grad=True)
+    with hooks.ablate(layer, "0", [0, 2], gain, value):
+        layer(x).sum().backward()
+    maps = x[:, [0, 2]].sum(dim=(0, 2, 3)).float()
+    torch.testing.assert_close(gain.grad, maps - 32 * value.detach())
+    torch.testing.assert_close(value.grad, 32 * (1 - gain.detach()))
+
+
+def test_edits_of_one_layer_act_in_the_order_they_were_made(generator, config):
+    z = dp.latents.sample(config, 2, seed=0)
+    half = hooks.ablate(generator, "8x8", [1], gain=0.5)
+    up = hooks.ablate(generator, "8x8", [1], value=3.0)
+    with up, half, hooks.record(generator, "8x8") as seen:
+        generator(z)
+    assert (seen["8x8"][:, 1] == 1.5).all()
+    with half, up, hooks.record(generator, "8x8") as seen:
+        generator(z)
+    assert (seen["8x8"][:, 1] == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gain": [0.5]}, "layer '8x8': found 1 gains, expected 1 or 2"),
+        ({"value": torch.zeros(2, 1)}, "layer '8x8': found 2x1 values, expected 1 or 2"),
+        ({"gain": float("nan")}, "layer '8x8': found a gain that is not a finite number"),
+        ({"value": [0.0, float("inf")]}, "layer '8x8': found a value that is not a finite number"),
+        ({"where": torch.ones(8, 8)}, "layer '8x8': found where of torch.float32, expected bool"),
+        ({"filters": [1, 1]}, "layer '8x8': found a filter twice, expected each once"),
+    ],
+)
+def test_an_edit_that_makes_no_sense_is_refused_at_once(generator, given, message):
+    with pytest.raises(InputError, match=f"^{message}$"):
+        hooks.ablate(generator, "8x8", **({"filters": [0, 1]} | given))
+    assert hook_count(generator) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("8x8", (4, 4), r"found where of shape \(4, 4\), expected \(8, 8\) or \(2, 8, 8\)"),
+        ("8x8", (3, 8, 8), r"found where of shape \(3, 8, 8\), expected \(8, 8\) or \(2, 8, 8\)"),
+        ("4x4.linear", (4, 4), "found values without places, expected maps"),
+    ],
+)
+def test_a_mask_that_does_not_fit_the_maps_is_refused(generator, config, name, shape, message):
+    where = torch.ones(shape, dtype=torch.bool)
+    with (
+        pytest.raises(InputError, match=f"^layer '{name}': {message}$"),
+        hooks.ablate(generator, name, [0], where=where),
+    ):
+        generator(dp.latents.sample(config, 2, seed=0))
+    assert hook_count(generator) == 0
 
 
 def test_ablations_compose_and_lift_in_any_order(generator, config):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from sklearn.metrics import jaccard_score
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.fixtures.rooms import renderer
+from dcgan_probe.fixtures import segmenter
+from dcgan_probe.fixtures.rooms import propose, renderer
 from dcgan_probe.fixtures.rooms.renderer import render, render_many, write_zip
-from dcgan_probe.sources import ImageSource
+from dcgan_probe.sources import ImageSource, to_range
 
 LABELS = {"window", "curtain", "door", "picture", "rug", "bed", "pillow", "table", "lamp"}
 
@@ -146,3 +149,25 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     result = CliRunner().invoke(renderer.main, options)
     assert result.exit_code == 2
     assert "rooms.zip: cannot be written" in result.output
+
+
+def test_the_segmenter_marks_new_rooms_as_well_as_it_says():
+    path = Path(propose.__file__).with_name("segmenter.safetensors")
+    network, about = segmenter.load(path)
+    unseen = propose.rooms(about["held_out_rooms"], about["seed"], start=about["rooms"])
+    marked = network.mark(to_range(unseen.images)).numpy()
+    found = jaccard_score(unseen.truth.numpy().ravel(), marked.ravel())
+    assert found == pytest.approx(about["held_out_iou"], abs=0.002)
+
+
+def test_a_segmenter_that_learnt_from_rooms_proposes_boxes(tmp_path, monkeypatch):
+    monkeypatch.setattr(propose, "HELD_OUT", 2)
+    monkeypatch.setattr(propose, "SAMPLES", 6)
+    to, out = tmp_path / "segmenter.safetensors", tmp_path / "proposals"
+    few = ["--rooms", "6", "--steps", "2", "--batch", "2"]
+    trained = CliRunner().invoke(propose.main, ["train", "--out", str(to), *few])
+    assert trained.exit_code == 0, trained.output
+    line = ["propose", "rooms", "--segmenter", str(to), "--out", str(out)]
+    proposed = CliRunner().invoke(propose.main, line)
+    assert proposed.exit_code == 0, proposed.output
+    assert {path.name for path in out.iterdir()} == {"proposals.json", "sheet_0.png"}

@@ -60,6 +60,14 @@ class Ranks:
                 dist.all_reduce(tensor)
                 tensor.div_(self.world)
 
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, in each of them."""
+        if self.world == 1:
+            return tensor
+        total = tensor.to(self.device, copy=True)
+        dist.all_reduce(total)
+        return total.to(tensor.device)
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process; every process must ask at the same step."""
         if self.world == 1:

@@ -1,8 +1,18 @@
-"""Feature extractors saved by torch.export, read as data.
+"""Networks saved by torch.export, read as data.
 
 `torch.export.load` unpickles parts of such a file without weights_only, evaluates strings as sympy
 expressions and calls whatever a string names below torch. Here a file is what it should be: a list
 of ATen operations in JSON and raw bytes of weights, and nothing else in it is looked at.
+
+TorchScript is refused. It is a program and not data: `torch.jit.load` runs a module's
+`__setstate__`, which may write any file by `torch.save`, before there is anything to look at, and
+torch itself says to treat it as executable code. Torch's converter makes of a file that is trusted
+one that is read here:
+
+    from torch._export.converter import TS2EPConverter
+
+    program = TS2EPConverter(torch.jit.load("mine.pt"), (torch.zeros(2, 3, 64, 64),)).convert()
+    torch.export.save(program, "mine.pt2")
 """
 
 from __future__ import annotations
@@ -50,15 +60,14 @@ _ARITHMETIC = {
 
 
 @dataclass(frozen=True, eq=False)
-class Extractor:
-    """A network from images to features, named after its file.
+class Network:
+    """A network from images to one tensor, named after its file.
 
-        >>> extractor = read(Path("extractor.pt2"))
-        >>> extractor(images).shape  # images: N x C x S x S float32 in [-1, 1]
+        >>> network = read(Path("extractor.pt2"))
+        >>> network(images).shape  # images: N x C x S x S float32
         torch.Size([64, 512])
 
-    A call raises InputError for images that the network does not take, and for anything but
-    finite N x D features.
+    A call raises InputError for images that the network does not take.
     """
 
     path: Path
@@ -74,24 +83,19 @@ class Extractor:
             with torch.no_grad():
                 for step in self.steps:
                     step.run(values, images.device)
-            features = values[self.result]
+            found = values[self.result]
         except Exception as error:  # every operation has errors of its own
             raise InputError(
-                f"{self.path}: cannot take {_shape(images)} images: {_line(error)}"
+                f"{self.path}: cannot take {shape(images)} images: {_line(error)}"
             ) from error
-        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
-            raise InputError(
-                f"{self.path}: found an output of {_shape(features)} for {len(images)} images, "
-                f"expected {len(images)} x D"
-            )
-        if not features.isfinite().all():
-            raise InputError(f"{self.path}: found NaN or infinity in features, expected numbers")
-        return features.float()
+        if not isinstance(found, Tensor):
+            raise InputError(f"{self.path}: found an output of {shape(found)}, expected a tensor")
+        return found
 
-    def to(self, device: torch.device) -> Extractor:
+    def to(self, device: torch.device) -> Network:
         """The same on a device."""
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
-        return Extractor(self.path, self.sha256, tensors, self.steps, self.image, self.result)
+        return Network(self.path, self.sha256, tensors, self.steps, self.image, self.result)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +128,8 @@ class _Step:
             values.pop(name, None)
 
 
-def read(path: Path) -> Extractor:
-    """Read a feature extractor without executing anything that is in the file.
+def read(path: Path) -> Network:
+    """Read a network without executing anything that is in the file.
 
         >>> batch = {0: torch.export.Dim("batch")}
         >>> example = torch.zeros(2, 3, 64, 64)
@@ -152,13 +156,16 @@ def read(path: Path) -> Extractor:
         raise damaged(path, error, f"a whole file of torch.export.save, schema {SCHEMA}") from error
 
 
-def _read(path: Path, archive: zipfile.ZipFile) -> Extractor:
+def _read(path: Path, archive: zipfile.ZipFile) -> Network:
     members = {member.filename: member for member in archive.infolist()}
     models = [name for name in members if name.endswith("/models/model.json")]
     if len(models) != 1:
-        script = any(name.endswith("/constants.pkl") for name in members)
-        kind = "a TorchScript archive" if script else "a zip of another kind"
-        raise InputError(f"{path}: found {kind}, expected {EXPECTED}")
+        if any(name.endswith("/constants.pkl") for name in members):
+            raise InputError(
+                f"{path}: found a TorchScript archive, a program that may write files, expected "
+                f"{EXPECTED}; export the network with torch.export.export"
+            )
+        raise InputError(f"{path}: found a zip of another kind, expected {EXPECTED}")
     claimed = sum(member.file_size for member in members.values())
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members.values())
     if not stored or claimed > path.stat().st_size:
@@ -194,11 +201,11 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Extractor:
     if len(images) != 1 or len(graph["outputs"]) != 1:
         raise InputError(
             f"{path}: found {len(images)} inputs and {len(graph['outputs'])} outputs, expected a "
-            "network from images to features"
+            "network from images to one tensor"
         )
     (result,) = _names(graph["outputs"])
     steps = _steps(path, graph["nodes"], {result, *tensors})
-    return Extractor(path, files.sha256(path), tensors, steps, images[0], result)
+    return Network(path, files.sha256(path), tensors, steps, images[0], result)
 
 
 def _tensor(data: bytes, entry: dict[str, Any]) -> Tensor:
@@ -287,5 +294,6 @@ def _line(error: Exception) -> str:
     return f"{str(error).strip() or type(error).__name__}".splitlines()[0][:200]
 
 
-def _shape(value: Any) -> str:
+def shape(value: Any) -> str:
+    """The shape of a tensor in words, or the type of anything else."""
     return " x ".join(map(str, value.shape)) if isinstance(value, Tensor) else type(value).__name__

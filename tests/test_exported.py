@@ -1,4 +1,4 @@
-"""An extractor's file is computed with, and never executed."""
+"""The file of an exported network is computed with, and never executed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dcgan_probe import exported
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes import _extractor
 
 
 class Network(nn.Module):
@@ -58,7 +58,7 @@ def save(network: nn.Module, path: Path, decompose: bool = False) -> Path:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    return save(Network(), tmp_path_factory.mktemp("extractor") / "network.pt2")
+    return save(Network(), tmp_path_factory.mktemp("exported") / "network.pt2")
 
 
 def images(n: int = 7) -> Tensor:
@@ -89,19 +89,26 @@ def test_features_are_those_of_torch(tmp_path, decompose):
     path = save(Network(), tmp_path / "network.pt2", decompose)
     expected = torch.export.load(path).module()(images())
     given = images()
-    torch.testing.assert_close(_extractor.read(path)(given), expected)
+    torch.testing.assert_close(exported.read(path)(given), expected)
     assert torch.equal(given, images())
 
 
 def test_what_is_no_longer_needed_is_let_go(saved):
-    extractor = _extractor.read(saved)
-    values = {**extractor.tensors, extractor.image: images()}
+    network = exported.read(saved)
+    values = {**network.tensors, network.image: images()}
     most = 0
-    for step in extractor.steps:
+    for step in network.steps:
         step.run(values, torch.device("cpu"))
-        most = max(most, len(values) - len(extractor.tensors))
-    assert set(values) == {*extractor.tensors, extractor.result}
-    assert most < len(extractor.steps) / 2
+        most = max(most, len(values) - len(network.tensors))
+    assert set(values) == {*network.tensors, network.result}
+    assert most < len(network.steps) / 2
+
+
+def script(network: nn.Module, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(network), path)
+    return path
 
 
 class Mischief:
@@ -122,7 +129,7 @@ def test_no_pickle_is_executed(saved, tmp_path):
     path = rewritten(
         saved, tmp_path / "a.pt2", "sample_inputs/model.pt", lambda _: stream.getvalue()
     )
-    assert _extractor.read(path)(images()).shape == (7, 5)
+    assert exported.read(path)(images()).shape == (7, 5)
     assert not mark.exists()
     bad = rewritten(
         saved, tmp_path / "b.pt2", "weights/weight_0", lambda _: pickle.dumps(Mischief(mark))
@@ -134,11 +141,58 @@ def test_no_pickle_is_executed(saved, tmp_path):
         in_json(lambda config: config["config"]["first.weight"].update(use_pickle=True)),
     )
     with pytest.raises(InputError, match=r"first\.weight: found a pickled tensor"):
-        _extractor.read(pickled)
+        exported.read(pickled)
     assert not mark.exists()
     with pytest.raises(Exception):  # noqa: B017, PT011
         torch.export.load(path)
     assert mark.exists()
+
+
+class Script(nn.Module):
+    """A module with a state of its own, which it sets where it is opened."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = str(path)
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, bool]:
+        return self.path, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        self.path, self.training = state
+        torch.save(torch.zeros(1), self.path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_torchscript_is_refused_because_opening_it_may_write_a_file(tmp_path):
+    """torch.jit.load runs what is in it: if that ever changes, so may we."""
+    mark = tmp_path / "mark"
+    path = script(Script(mark), tmp_path / "script.pt")
+    with pytest.raises(InputError, match="script.pt: found a TorchScript archive, a program"):
+        exported.read(path)
+    assert not mark.exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.load(path)
+    assert mark.exists()
+
+
+def test_torchscript_that_is_trusted_is_read_once_torch_has_converted_it(tmp_path):
+    from torch._export.converter import TS2EPConverter
+
+    torch.manual_seed(2)
+    network = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.BatchNorm2d(2), nn.Sigmoid()).eval()
+    path = script(network, tmp_path / "script.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = TS2EPConverter(torch.jit.load(path), (images(2),)).convert()
+        torch.export.save(program, tmp_path / "network.pt2")
+    found = exported.read(tmp_path / "network.pt2")(images())
+    torch.testing.assert_close(found, network(images()).detach())
 
 
 @pytest.mark.parametrize(
@@ -161,7 +215,7 @@ def test_only_operations_on_tensors_are_taken(saved, tmp_path, target):
 
     path = rewritten(saved, tmp_path / "a.pt2", "model.json", in_json(change))
     with pytest.raises(InputError, match=f"a.pt2: found the operation {target}, expected only"):
-        _extractor.read(path)
+        exported.read(path)
 
 
 def larger(config: dict) -> None:
@@ -188,16 +242,14 @@ def test_a_file_that_does_not_hold_what_it_says_is_refused(
 ):
     path = rewritten(saved, tmp_path / "a.pt2", ending, change)
     with pytest.raises(InputError, match=message) as caught:
-        _extractor.read(path)
+        exported.read(path)
     assert "\n" not in str(caught.value)
 
 
 def test_files_of_other_kinds_are_named(saved, tmp_path):
     (tmp_path / "text.pt2").write_text("features")
     torch.save(Network().state_dict(), tmp_path / "weights.pt")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.save(torch.jit.script(nn.Flatten()), tmp_path / "script.pt")
+    script(nn.Flatten(), tmp_path / "script.pt")
     with zipfile.ZipFile(saved) as old, zipfile.ZipFile(tmp_path / "small.pt2", "w", 8) as new:
         for name in old.namelist():
             new.writestr(name, old.read(name))
@@ -210,36 +262,9 @@ def test_files_of_other_kinds_are_named(saved, tmp_path):
         ".": "found a folder",
     }.items():
         with pytest.raises(InputError, match=f"{message}.*, expected a file of torch.export.save"):
-            _extractor.read(tmp_path / name)
-
-
-class Puts(nn.Module):
-    def __init__(self, what: str):
-        super().__init__()
-        self.what = what
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.what == "maps":
-            return x * 2
-        if self.what == "one":
-            return x.mean().reshape(1, 1)
-        return (x.flatten(1)[:, :4] - 2).log()
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        ("maps", r"found an output of 7 x 3 x 32 x 32 for 7 images, expected 7 x D"),
-        ("one", r"found an output of 1 x 1 for 7 images, expected 7 x D"),
-        ("nan", "found NaN or infinity"),
-    ],
-)
-def test_what_is_no_set_of_features_is_refused(tmp_path, what, message):
-    path = save(Puts(what), tmp_path / "puts.pt2")
-    with pytest.raises(InputError, match=f"puts.pt2: {message}"):
-        _extractor.read(path)(images())
+            exported.read(tmp_path / name)
 
 
 def test_images_that_the_network_does_not_take_are_refused(saved):
     with pytest.raises(InputError, match="cannot take 2 x 2 x 32 x 32 images: "):
-        _extractor.read(saved)(torch.zeros(2, 2, 32, 32))
+        exported.read(saved)(torch.zeros(2, 2, 32, 32))

@@ -1,0 +1,148 @@
+"""Gains of filters, learnt by gradient: the object goes and the rest of the picture stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import dcgan_probe as dp
+from dcgan_probe.errors import InputError
+from dcgan_probe.probes._box_detector import BoxDetector
+from dcgan_probe.probes._regression import maps_of
+
+SAMPLES = 256
+STEPS, BATCH = 100, 12
+RATE, VALUE_RATE = 0.2, 0.04
+TOUCHED = 0.02  # what it costs to close all gates, in units of the change outside
+DECIDED = 0.5  # and what gates half open cost in the end, where they shall be open or closed
+EDGE = 2  # pixels around an object that count neither as it nor as outside
+
+
+@dataclass(frozen=True, eq=False)
+class Choosing:
+    """Samples that an edit is chosen on, and the guide that says where the object is on them.
+
+    maps: N x filters x h x w of the layer. before: their images, unedited. evidence: N x S x S,
+    how much the guide's logit is above `ground` in the object, and 0 elsewhere; ground: its mean
+    outside. outside: N x S x S bool.
+    """
+
+    session: dp.Session
+    layer: str
+    guide: BoxDetector
+    maps: Tensor
+    before: Tensor
+    evidence: Tensor
+    outside: Tensor
+    ground: float
+
+    @classmethod
+    def of(
+        cls, session: dp.Session, layer: str, guide: BoxDetector, start: int, n: int = SAMPLES
+    ) -> Choosing:
+        """Samples `start` and on of the session's seed."""
+        maps = maps_of(session, session.latents(n, start=start), layer)
+        rest = dp.hooks.tail(session.generator, layer)
+        images, logits = [], []
+        with torch.no_grad():
+            for part in maps.split(dp.session.BATCH):
+                images.append(rest(part.to(session.device)).cpu())
+                logits.append(guide.logit(images[-1].to(session.device)).cpu())
+        before, logit = torch.cat(images), torch.cat(logits)
+        apart = outside(logit > 0)
+        if not (logit > 0).any() or not apart.any():
+            raise InputError(
+                f"layer {layer!r}: found no object, or nothing else, on {n} samples by a detector "
+                "of the boxes, expected both"
+            )
+        ground = logit[apart].mean().item()
+        evidence = torch.where(logit > 0, logit - ground, 0).clamp_min(0)
+        return cls(session, layer, guide, maps, before, evidence, apart, ground)
+
+    def measured(self, images: Tensor, rows: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Of edited images of some samples: the evidence left, and the mean change outside.
+
+        The evidence for the object, where it was, is a share of what there was; 0 is when to the
+        guide all of it looks like what is outside of objects.
+        """
+        evidence = self.evidence[rows].to(images.device)
+        still = (self.guide.logit(images) - self.ground).clamp_min(0)
+        left = torch.minimum(still, evidence).sum() / evidence.sum()
+        apart = (images - self.before[rows].to(images.device)).abs().mean(1)
+        where = self.outside[rows].to(images.device)
+        return left, (apart * where).sum() / where.sum()
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """What was learnt of one layer: a gain from 0 to 1 for each filter, and what replaces it."""
+
+    layer: str
+    gains: Tensor
+    values: Tensor
+
+
+def learn(
+    choosing: Choosing,
+    layers: Sequence[str],
+    values: dict[str, Tensor],
+    left: float,
+    decided: bool = False,
+    seed: int = 0,
+) -> list[Gates]:
+    """Learn gains of all filters of some layers at once, the first of which is `choosing.layer`.
+
+    The change outside of the object and the number of closed gates are kept low, under the
+    constraint that no more than `left` of the evidence for it stays: its weight grows while more is
+    left, and shrinks when less is (a Lagrange multiplier). values: what replaces each filter, where
+    the learning of it starts. decided: gates end open or closed, and what replaces filters stays.
+    Source: the causal effect of GAN Dissection (Bau et al. 2019), equation 6, with boxes in place
+    of a segmentation network.
+    """
+    session, device = choosing.session, choosing.session.device
+    rest = dp.hooks.tail(session.generator, choosing.layer)
+    closed = [torch.full_like(values[name], 2.0, requires_grad=True) for name in layers]
+    put = [values[name].clone().requires_grad_(not decided) for name in layers]
+    groups = [{"params": closed, "lr": RATE}]
+    if not decided:
+        groups.append({"params": put, "lr": VALUE_RATE})
+    adam = torch.optim.Adam(groups)
+    random = torch.Generator().manual_seed(seed)
+    weight = 0.3
+    for step in session.progress(range(STEPS), "learning gates"):
+        rows = torch.randint(0, len(choosing.maps), (BATCH,), generator=random)
+        gains = [of.sigmoid() for of in closed]
+        maps = choosing.maps[rows].to(device)
+        with ExitStack() as stack:
+            for name, gain, value in zip(layers[1:], gains[1:], put[1:], strict=True):
+                every = range(len(gain))
+                hook = dp.hooks.ablate(session.generator, name, every, gain, value)
+                stack.enter_context(hook)
+            gain, value = (of.to(device).view(1, -1, 1, 1) for of in (gains[0], put[0]))
+            images = rest(gain * maps + (1 - gain) * value)
+        still, apart = choosing.measured(images, rows)
+        touched = torch.stack([(1 - gain).mean() for gain in gains]).mean()
+        loss = weight * still + apart + TOUCHED * touched
+        if decided:
+            ajar = torch.stack([(gain * (1 - gain)).mean() for gain in gains]).mean()
+            loss = loss + DECIDED * step / STEPS * ajar
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        over = (still.item() - left) / left
+        weight *= float(torch.tensor(0.05 * min(max(over, -1.0), 3.0)).exp())
+    return [
+        Gates(name, of.detach().sigmoid(), value.detach())
+        for name, of, value in zip(layers, closed, put, strict=True)
+    ]
+
+
+def outside(marked: Tensor) -> Tensor:
+    """Pixels that are neither marked nor within two pixels of one that is; N x S x S bool."""
+    grown = F.max_pool2d(marked[:, None].float(), 2 * EDGE + 1, stride=1, padding=EDGE)
+    return grown[:, 0] == 0

@@ -1,0 +1,85 @@
+"""Pictures of filters: the samples on which they are highest, where, and what they change there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dcgan_probe as dp
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from dcgan_probe.probes._agreement import Agreement
+    from dcgan_probe.probes._effects import Effect
+
+DIMMED = 0.25
+BRIGHTEST = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """A row a filter. seen, change: rows x columns x H x W x 3 uint8."""
+
+    title: str
+    seen: np.ndarray
+    change: np.ndarray
+    rows: tuple[str, ...]
+    caption: str
+
+    def draw(self, path: Path) -> None:
+        blocks = [
+            dp.figures.Block("strongest images, dark where the filter is low", self.seen),
+            dp.figures.Block("what dropping it changes in them", self.change),
+        ]
+        zoom = dp.figures.zoom_for(self.seen.shape[2])
+        dp.figures.draw(path, self.title, blocks, self.rows, self.caption, zoom)
+
+
+def pictures(
+    session: dp.Session,
+    layer: str,
+    label: str,
+    found: Agreement,
+    effect: Effect,
+    z: Tensor,
+    strongest: Tensor,
+    top: int,
+) -> Pictures:
+    """The `top` filters of most effect, on the samples of z on which they are highest.
+
+    found, effect, strongest: as `agreement` and `measure` return them.
+    """
+    import numpy as np
+    import torch
+    from torch.nn import functional as F
+
+    from dcgan_probe.tails import Tail
+
+    rest = Tail(session.generator, layer)
+    seen, changes, rows = [], [], []
+    what = "effect" if effect.area_left is None else "object gone"
+    for f in (-effect.size).argsort(kind="stable")[:top].tolist():
+        with torch.no_grad():
+            batch = z[strongest[f]].to(session.device)
+            base = rest.start(dp.hooks.activations(session.generator, layer, batch))
+            before, after = base.images(), base.without([f])
+        high = (base.maps[:, f : f + 1] > found.threshold[f]).float()
+        light = DIMMED + (1 - DIMMED) * F.interpolate(high, before.shape[2:])
+        seen.append(dp.figures.pixels((before + 1) * light - 1))  # black is -1
+        change = (after - before).abs().mean(dim=1).cpu().numpy()
+        changes.append(dp.figures.heat(change, 0, BRIGHTEST, (change.shape[2], change.shape[1])))
+        rows.append(f"filter {f}\nIoU {found.held_out_iou[f]:.2f}\n{what} {effect.size[f]:.2f}")
+    return Pictures(
+        f"Filters of layer {layer} that “{label}” depends on most",
+        np.stack(seen),
+        np.stack(changes),
+        tuple(rows),
+        f"Each row is a filter, the one of most effect first, on those of {len(z)} samples on "
+        "which it is highest. Left: bright where its map is above the threshold that matches "
+        f"boxes of “{label}” best, with its held-out IoU. Right: mean absolute change of pixels by "
+        f"this filter alone at zero, dark 0 to yellow {BRIGHTEST} or more, on images in [-1, 1]. "
+        f"{session.caption()}.",
+    )
