@@ -117,8 +117,11 @@ def draw(
     rows: Sequence[str],
     caption: str,
     zoom: int = 2,
+    below: np.ndarray | None = None,
 ) -> None:
     """Write a PNG of blocks side by side, with labelled rows, a title above and a caption below.
+
+    below: H x W x 3 uint8, a chart between the blocks and the caption, at its own size.
 
     >>> draw("a.png", "Title", [Block("left", images), Block("right", images)], ["row"], "Caption.")
     """
@@ -132,12 +135,14 @@ def draw(
     row_height = block.images.shape[2] * zoom + GAP
     left = _MARGIN + max((len(line) for row in rows for line in row.split("\n")), default=0) * 7 + 8
     width = left + sum(s.shape[1] for s in sheets) + _MARGIN * len(sheets)
-    width = max(width, 480)
+    width = max(width, 480, 0 if below is None else below.shape[1] + 2 * _MARGIN)
     lines = textwrap.wrap(caption, max(40, (width - 2 * _MARGIN) // 7))
     title_lines = textwrap.wrap(title, max(30, (width - 2 * _MARGIN) // 9))
     top = _MARGIN + len(title_lines) * 22 + _LINE + 10
-    height = top + sheets[0].shape[0] + 12 + len(lines) * _LINE + _MARGIN
-    figure = _figure(width, height)
+    bottom = top + sheets[0].shape[0]
+    under = 0 if below is None else below.shape[0] + 12
+    height = bottom + under + 12 + len(lines) * _LINE + _MARGIN
+    figure = blank(width, height)
 
     def write(x: float, y: float, text: str, size: int, colour: str = INK, **more: object) -> None:
         at = {"fontsize": size * 72 / DPI, "color": colour, "fontfamily": FONT, **more}
@@ -153,10 +158,29 @@ def draw(
     for i, row in enumerate(rows):
         y = top + row_height * (i + 0.5)
         write(left - 8, y, row, _LABEL + 1, va="center", ha="right", linespacing=1.3)
+    if below is not None:
+        figure.figimage(below, _MARGIN, height - bottom - under, origin="upper")
     for i, line in enumerate(lines):
-        y = top + sheets[0].shape[0] + 14 + i * _LINE
+        y = bottom + under + 14 + i * _LINE
         write(_MARGIN, y, line, _LABEL + 1, PALE, va="top")
     files.write_bytes(path, _png(figure))
+
+
+def blank(width: int, height: int) -> Figure:
+    """An empty white matplotlib figure of so many pixels, for `rendered`."""
+    # Not pyplot: it would keep every figure and choose a backend for the whole program.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+
+
+def rendered(figure: Figure) -> np.ndarray:
+    """A matplotlib figure as H x W x 3 uint8, to be one of the images of `draw`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def training(lines: Sequence[dict[str, Any]], path: Path, caption: str) -> None:
@@ -166,7 +190,7 @@ def training(lines: Sequence[dict[str, Any]], path: Path, caption: str) -> None:
     and ``warning``; a dotted line is drawn where something was warned of.
     """
     measured = [line for line in lines if "swd_mean" in line]
-    figure = _figure(800, 420 if not measured else 640)
+    figure = blank(800, 420 if not measured else 640)
     panels = figure.subplots(2 if measured else 1, sharex=True, squeeze=False)[:, 0]
     for name, colour in (("discriminator", BLUE), ("generator", ORANGE)):
         have = [line for line in lines if name in line]
@@ -216,13 +240,6 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
     assert done, "OpenCV encodes every uint8 RGB array as PNG"
     files.write_bytes(path, data.tobytes())
-
-
-def _figure(width: int, height: int) -> Figure:
-    # Not pyplot: it would keep every figure and choose a backend for the whole program.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
 
 
 def _png(figure: Figure) -> bytes:

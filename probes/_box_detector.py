@@ -40,7 +40,7 @@ class BoxDetector(nn.Module):
 
     name = "boxes"
 
-    def __init__(self, discriminator: nn.Module | None):
+    def __init__(self, discriminator: dp.Discriminator | None):
         super().__init__()
         # In a tuple, so that the network is not taken for a part of this one.
         self._discriminator = (discriminator,)
@@ -50,7 +50,11 @@ class BoxDetector(nn.Module):
 
     @classmethod
     def learn(
-        cls, discriminator: nn.Module | None, images: Tensor, inside: np.ndarray, seed: int = 0
+        cls,
+        discriminator: dp.Discriminator | None,
+        images: Tensor,
+        inside: np.ndarray,
+        seed: int = 0,
     ) -> BoxDetector:
         """Learn from N x C x S x S images in [-1, 1] and N x S x S bool, inside of boxes or not.
 
@@ -73,7 +77,7 @@ class BoxDetector(nn.Module):
 
     def logit(self, images: Tensor) -> Tensor:
         """The same before the sigmoid: how much speaks for the object at every pixel."""
-        size = tuple(images.shape[2:])
+        size = (images.shape[2], images.shape[3])
         logit = torch.full((len(images), *size), self.bias, device=images.device)
         for maps, weights in zip(self._seen(images), self.weights, strict=True):
             of = torch.einsum("nchw,c->nhw", maps, weights.to(images.device))

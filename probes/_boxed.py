@@ -1,7 +1,8 @@
-"""The latents of the samples that boxes were drawn on."""
+"""Boxes that ship, and the latents of the samples that boxes were drawn on."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dcgan_probe as dp
@@ -32,3 +33,11 @@ def latents_of(session: dp.Session, boxes: dp.Boxes) -> Tensor:
     if len(z) < boxes.n:
         raise InputError(f"{path}: found {len(z)} latents, expected at least {boxes.n}")
     return torch.from_numpy(np.asarray(z[list(boxes.images)], dtype=np.float32))
+
+
+def shipped_boxes(session: dp.Session) -> Path:
+    """The boxes that ship with the session's checkpoint; InputError if there are none."""
+    path = dp.checkpoints.shipped_boxes(session.checkpoint.name)
+    if path is None:
+        raise InputError(f"no boxes ship with {session.checkpoint.name}, expected --boxes FILE")
+    return path

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 RULES = ("paper", "top", "l1", "causal", "gates")
 REPLACEMENTS = ("zero", "mean", "outside")
-LEFT = 0.1  # share of the evidence for the object that `causal` and `gates` leave, by the guide they choose with
+LEFT = 0.3  # share of the evidence for the object that `causal` and `gates` leave
 OPEN = 0.95  # a gate that is further open is taken for open
-VERIFIED = 96  # samples on which `causal` measures what is left
+SCANNED, VERIFIED = 48, 96  # samples on which `causal` drops filters alone, and together
+BATCH = 24
+LEAST_CHANGE = 1e-3  # outside; smaller ones are no merit
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,17 @@ class Layer:
     unchosen: tuple[int, ...]
     gains: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
+
+    def first(self, k: int) -> Layer:
+        """The same with only the first k of its filters."""
+        rest = (*self.unchosen, *reversed(self.filters[k:]))
+        return Layer(self.name, self.filters[:k], rest, self.gains[:k], self.values[:k])
+
+    def last(self) -> Layer:
+        """As many filters, or as many as there are, that are the least fit, dropped."""
+        kept = self.unchosen[: len(self.filters)]
+        rest = (*self.unchosen[len(kept) :], *reversed(self.filters))
+        return Layer(self.name, kept, rest)
 
 
 def by_weight(layer: str, weights: np.ndarray, k: int, values: Sequence[float]) -> Layer:
@@ -53,47 +66,62 @@ def by_sparse_weight(
     return _layer(layer, order, int((few > 0).sum()), values)
 
 
-def by_effect(choosing: Choosing, values: Sequence[float], seed: int) -> Layer:
-    """Filters in the order of their gradients, as many as leave little when they are dropped.
+def by_effect(choosing: Choosing, values: Sequence[float], left: float) -> Layer:
+    """Filters in the order of what dropping each alone does, as many as leave little together.
 
-    Gates with fixed replacements are learnt (`_gates.learn`), which orders the filters by how far
-    theirs closed. Then sets of the first 1, 2, ... of them are dropped, on samples, and measured:
-    the smallest that leaves `LEFT` of the object or less is taken, or the one that leaves least.
+    Each filter is dropped alone on `SCANNED` samples: the evidence for the object that goes, over
+    the change outside, orders them. Then the first 1, 2, ... of them are dropped together, on
+    `VERIFIED` samples: the smallest set that leaves `left` of the evidence, or less, is taken; if
+    there is none, the one that leaves least.
     """
     import torch
 
-    from dcgan_probe.probes._gates import learn
-    from dcgan_probe.tails import Tail
+    count = choosing.maps.shape[1]
+    put = torch.tensor(values or [0.0] * count)
+    alone = _dropped(choosing, [[f] for f in range(count)], put, SCANNED)
+    gone = 1 - alone[:, 0]
+    # Where nothing goes, the change outside is no credit.
+    worth = torch.where(gone > 0, gone / (alone[:, 1] + LEAST_CHANGE), gone)
+    order = worth.argsort(descending=True, stable=True).tolist()
+    sizes = _sizes(min(int((gone > 0).sum()), count - 1))
+    together = _dropped(choosing, [order[:k] for k in sizes], put, VERIFIED)[:, 0]
+    enough = [k for k, still in zip(sizes, together.tolist(), strict=True) if still <= left]
+    k = enough[0] if enough else sizes[int(together.argmin())]
+    return _layer(choosing.layer, order, k, values)
 
-    fixed = torch.tensor(values) if values else torch.zeros(choosing.maps.shape[1])
-    name = choosing.layer
-    (gates,) = learn(choosing, [name], {name: fixed}, LEFT, decided=True, seed=seed)
-    order = gates.gains.argsort(stable=True).tolist()
-    tail = Tail(choosing.session.generator, name)
-    sizes = _sizes(int((gates.gains < OPEN).sum()))
-    left = torch.zeros(len(sizes))
-    rows = choosing.maps[:VERIFIED].split(32)
-    for batch in range(len(rows)):
-        base = tail.start(rows[batch].to(choosing.session.device))
-        within = slice(32 * batch, 32 * batch + len(rows[batch]))
+
+def _dropped(choosing: Choosing, sets: Sequence[list[int]], put: Tensor, n: int) -> Tensor:
+    """Evidence left and change outside without each of some sets of filters, on n samples."""
+    import torch
+
+    session = choosing.session
+    tail = dp.tails.Tail(session.generator, choosing.layer)
+    found = torch.zeros(len(sets), 2)
+    starts = range(0, min(n, len(choosing.maps)), BATCH)
+    for start in session.progress(starts, f"filters of {choosing.layer}"):
+        rows = slice(start, start + BATCH)
+        base = tail.start(choosing.maps[rows].to(session.device))
         with torch.no_grad():
-            for i, k in enumerate(sizes):
-                images = base.replaced(order[:k], fixed[order[:k]].to(base.maps).view(1, -1, 1, 1))
-                # The guide's share, weighted by what there is in the batch.
-                part = choosing.evidence[within].sum() / choosing.evidence[:VERIFIED].sum()
-                left[i] += choosing.measured(images, within)[0].cpu() * part
-    enough = [k for k, still in zip(sizes, left.tolist(), strict=True) if still <= LEFT]
-    return _layer(name, order, enough[0] if enough else sizes[int(left.argmin())], values)
+            for i, filters in enumerate(sets):
+                new = put[filters].to(base.maps).view(1, -1, 1, 1)
+                measured = choosing.measured(base.replaced(filters, new), rows)
+                found[i] += torch.stack(measured).cpu() / len(starts)
+    return found
 
 
 def by_gates(
-    choosing: Choosing, layers: Sequence[str], values: dict[str, Tensor], seed: int
+    choosing: Choosing,
+    layers: Sequence[str],
+    values: dict[str, Tensor],
+    left: float,
+    seed: int,
 ) -> list[Layer]:
     """Gains and replacements learnt for every filter of one layer or several at once."""
+
     from dcgan_probe.probes._gates import learn
 
     found = []
-    for gates in learn(choosing, layers, values, LEFT, seed=seed):
+    for gates in learn(choosing, layers, values, left, seed=seed):
         order = gates.gains.argsort(stable=True).tolist()
         k = int((gates.gains < OPEN).sum())
         kept = order[:k]
@@ -103,9 +131,7 @@ def by_gates(
     return found
 
 
-def replacements(
-    kind: str, maps: Tensor, inside: np.ndarray
-) -> tuple[float, ...]:
+def replacements(kind: str, maps: Tensor, inside: np.ndarray) -> tuple[float, ...]:
     """What takes the place of each filter of a layer: () for zero, or one number a filter.
 
     maps: N x filters x h x w. inside: N x h x w bool. "mean" is each filter's mean over all places,
@@ -138,5 +164,5 @@ def _sizes(most: int) -> list[int]:
     sizes, k = [], 1
     while k < most:
         sizes.append(k)
-        k += max(1, k // 8)
+        k += max(1, k // 16)
     return [*sizes, most] if most else [1]

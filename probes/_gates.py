@@ -19,7 +19,6 @@ SAMPLES = 256
 STEPS, BATCH = 100, 12
 RATE, VALUE_RATE = 0.2, 0.04
 TOUCHED = 0.02  # what it costs to close all gates, in units of the change outside
-DECIDED = 0.5  # and what gates half open cost in the end, where they shall be open or closed
 EDGE = 2  # pixels around an object that count neither as it nor as outside
 
 
@@ -92,7 +91,6 @@ def learn(
     layers: Sequence[str],
     values: dict[str, Tensor],
     left: float,
-    decided: bool = False,
     seed: int = 0,
 ) -> list[Gates]:
     """Learn gains of all filters of some layers at once, the first of which is `choosing.layer`.
@@ -100,21 +98,18 @@ def learn(
     The change outside of the object and the number of closed gates are kept low, under the
     constraint that no more than `left` of the evidence for it stays: its weight grows while more is
     left, and shrinks when less is (a Lagrange multiplier). values: what replaces each filter, where
-    the learning of it starts. decided: gates end open or closed, and what replaces filters stays.
+    the learning of it starts.
     Source: the causal effect of GAN Dissection (Bau et al. 2019), equation 6, with boxes in place
     of a segmentation network.
     """
     session, device = choosing.session, choosing.session.device
     rest = dp.hooks.tail(session.generator, choosing.layer)
     closed = [torch.full_like(values[name], 2.0, requires_grad=True) for name in layers]
-    put = [values[name].clone().requires_grad_(not decided) for name in layers]
-    groups = [{"params": closed, "lr": RATE}]
-    if not decided:
-        groups.append({"params": put, "lr": VALUE_RATE})
-    adam = torch.optim.Adam(groups)
+    put = [values[name].clone().requires_grad_(True) for name in layers]
+    adam = torch.optim.Adam([{"params": closed, "lr": RATE}, {"params": put, "lr": VALUE_RATE}])
     random = torch.Generator().manual_seed(seed)
     weight = 0.3
-    for step in session.progress(range(STEPS), "learning gates"):
+    for _ in session.progress(range(STEPS), "learning gates"):
         rows = torch.randint(0, len(choosing.maps), (BATCH,), generator=random)
         gains = [of.sigmoid() for of in closed]
         maps = choosing.maps[rows].to(device)
@@ -128,9 +123,6 @@ def learn(
         still, apart = choosing.measured(images, rows)
         touched = torch.stack([(1 - gain).mean() for gain in gains]).mean()
         loss = weight * still + apart + TOUCHED * touched
-        if decided:
-            ajar = torch.stack([(gain * (1 - gain)).mean() for gain in gains]).mean()
-            loss = loss + DECIDED * step / STEPS * ajar
         adam.zero_grad()
         loss.backward()
         adam.step()

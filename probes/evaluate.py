@@ -313,9 +313,8 @@ def _padded(sheet: np.ndarray, height: int) -> np.ndarray:
 def _chart(panels: list[tuple[str, dict[str, Beside]]], height: int) -> np.ndarray:
     """Bars of numbers beside those of the held-out images, height x CHART_WIDTH x 3 uint8."""
     import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = dp.figures._figure(CHART_WIDTH, height)
+    figure = dp.figures.blank(CHART_WIDTH, height)
     ratios = [len(rows) + 0.4 for _, rows in panels]
     grid = figure.subplots(len(panels), 1, height_ratios=ratios)
     for axes, (title, rows) in zip(grid, panels, strict=True):
@@ -355,9 +354,7 @@ def _chart(panels: list[tuple[str, dict[str, Beside]]], height: int) -> np.ndarr
     handles = grid[0].get_legend_handles_labels()
     figure.legend(*handles, loc="upper right", ncols=2, frameon=False, prop=key)
     figure.tight_layout(rect=(0, 0, 1, 0.95))
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+    return dp.figures.rendered(figure)
 
 
 @click.command()

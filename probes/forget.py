@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import dcgan_probe as dp
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.plugins import pass_session
+from dcgan_probe.probes import _choice, _proof
+from dcgan_probe.probes._boxed import latents_of, shipped_boxes
+from dcgan_probe.probes._choice import REPLACEMENTS, RULES, Layer
+from dcgan_probe.probes._forget_figures import Pictures, pictures
+from dcgan_probe.probes._proof import Proof
 from dcgan_probe.probes._regression import (
     MAX_ITERATIONS,
     Fit,
@@ -23,9 +29,13 @@ from dcgan_probe.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from dcgan_probe.detectors import Detector
 
 SHOWN = 12
+BOXES = "boxes"  # the judge that is learnt from boxes
+CHOOSING = 100_000  # samples from here on are chosen with, those before are judged and shown
 
 
 @dataclass(frozen=True)
@@ -39,17 +49,34 @@ class Change:
         return f"inside boxes {self.inside:.3f}, outside {self.outside:.3f}"
 
 
+@dataclass(frozen=True)
+class Drift:
+    """Sliced Wasserstein distance x 1000 from reference images, mean over scales.
+
+    before, after, random: of samples without the edit, with it, and with one random set.
+    reference: what the images are compared with.
+    """
+
+    before: float
+    after: float
+    random: float
+    reference: str
+
+
 @dataclass(frozen=True, eq=False)
 class Forgotten(Result):
     """What `run` returns.
 
-    selection: the filters to drop. weights: one a filter, of the logistic regression. accuracy:
-    held-out, one a fold, empty where too few images have boxes. converged: of the regression.
-    change: by dropping the selection; random: by random sets of equal size.
+    selections: the edit, one for each layer; selection: the first. weights: one a filter, of the
+    logistic regression on the first layer. accuracy: held-out, one a fold, empty where too few
+    images have boxes. converged: of the regression. change: on the boxed samples; random: by random
+    sets of equal size. proofs: what every judge says of fresh samples. stability: mean overlap
+    (Jaccard) of the filters chosen from boxed images that were drawn again, None if not measured.
     """
 
     label: str
-    selection: dp.Selection
+    rule: str
+    selections: tuple[dp.Selection, ...]
     weights: np.ndarray
     accuracy: tuple[float, ...]
     converged: bool
@@ -58,13 +85,21 @@ class Forgotten(Result):
     unresolved: int
     change: Change
     random: tuple[Change, ...]
-    pictures: _Pictures
+    proofs: tuple[Proof, ...]
+    drift: Drift
+    stability: float | None
+    pictures: Pictures
+
+    @property
+    def selection(self) -> dp.Selection:
+        return self.selections[0]
 
     def values(self) -> dict[str, Any]:
         return {
             "label": self.label,
-            "layer": self.selection.layer,
-            "filters_dropped": len(self.selection.filters),
+            "rule": self.rule,
+            "layers": [of.layer for of in self.selections],
+            "filters_changed": [len(of.filters) for of in self.selections],
             "filters": len(self.weights),
             "boxes": self.boxes,
             "boxes_without_a_cell": self.unresolved,
@@ -73,18 +108,40 @@ class Forgotten(Result):
             "held_out_accuracy": list(self.accuracy),
             "change": vars(self.change),
             "change_by_random_filters": [vars(change) for change in self.random],
+            "fresh_samples": [proof.values() for proof in self.proofs],
+            "sliced_wasserstein_x1000": vars(self.drift),
+            "overlap_under_resampling": self.stability,
+            "doubts": self.doubts(),
         }
 
     def draw(self, folder: Path) -> None:
-        self.selection.write(folder / "selection.json")
-        self.pictures.draw(folder, self.label, self.selection)
+        for of in self.selections:
+            several = len(self.selections) > 1
+            name = f"selection-{of.layer}.json" if several else "selection.json"
+            of.write(folder / name)
+        self.pictures.draw(folder, self.label, self.selections, self.proofs)
+
+    def doubts(self) -> list[str]:
+        """Why not to believe the result; empty if nothing is known."""
+        found = []
+        if not self.converged:
+            found.append(f"THE REGRESSION DID NOT CONVERGE in {MAX_ITERATIONS} iterations")
+        if self.accuracy and min(self.accuracy) <= 0.5:
+            found.append("THE REGRESSION IS NO BETTER THAN CHANCE on some held-out images")
+        for proof in self.proofs:
+            if not proof.better_than_random:
+                found.append(
+                    f"NO BETTER THAN RANDOM filters, says judge {proof.judge}: the object's area "
+                    f"left is {proof.chosen.area_left}, by random sets {proof.random.area_left}"
+                )
+        left = [proof.chosen.area_left for proof in self.proofs]
+        if left and max(of.low for of in left) > min(of.high for of in left):
+            said = ", ".join(f"{p.judge} {p.chosen.area_left}" for p in self.proofs)
+            found.append(f"THE JUDGES DISAGREE on the area left: {said}")
+        return found
 
     def __str__(self) -> str:
-        lines = []
-        if not self.converged:
-            lines.append(f"THE REGRESSION DID NOT CONVERGE in {MAX_ITERATIONS} iterations")
-        if self.accuracy and min(self.accuracy) <= 0.5:
-            lines.append("THE REGRESSION IS NO BETTER THAN CHANCE on some held-out images")
+        lines = self.doubts()
         if self.unresolved:
             lines.append(f"{self.unresolved} of {self.boxes} boxes hold no cell of this layer")
         if self.accuracy:
@@ -93,68 +150,41 @@ class Forgotten(Result):
             held_out = f"held-out accuracy {mean:.3f} ({spread}), chance 0.5"
         else:
             held_out = "held-out accuracy not measured: too few images have boxes"
-        kept = self.selection
+        chosen = ", ".join(map(str, self.selections))
         random = Change(
             sum(change.inside for change in self.random) / len(self.random),
             sum(change.outside for change in self.random) / len(self.random),
         )
-        ratios = [change.inside / change.outside for change in self.random]
-        return "\n".join(
-            [
-                *lines,
-                f"{self.label}: {len(kept.filters)} of {len(self.weights)} filters of {kept.layer} "
-                f"dropped; {held_out}",
-                f"mean absolute change: {self.change}, "
-                f"{self.change.inside / self.change.outside:.1f} times as much",
-                f"mean of {len(self.random)} random sets of as many filters: {random}, "
-                f"{min(ratios):.1f} to {max(ratios):.1f} times as much",
-            ]
+        lines += [
+            f"{self.label}, by {self.rule}: {chosen} (of {len(self.weights)}); {held_out}",
+            f"mean absolute change of the boxed samples: {self.change}; mean of {len(self.random)} "
+            f"random sets of as many filters: {random}",
+        ]
+        for proof in self.proofs:
+            lines.append(
+                f"judge {proof.judge}: {proof.samples} fresh samples, {proof.objects} with a "
+                f"{self.label}; {proof.as_good} of {len(proof.each_random)} random sets leave no "
+                "more than the chosen one (95% intervals)"
+            )
+            rows = (
+                ("chosen", proof.chosen),
+                ("random", proof.random),
+                ("lowest", proof.lowest),
+            )
+            for name, of in rows:
+                without = "none" if of.without_object is None else f"{of.without_object:.3f}"
+                lines.append(
+                    f"  {name}: area left {of.area_left}, objects left {of.objects_left}; change "
+                    f"inside {of.inside:.3f}, outside {of.outside}, without object {without}"
+                )
+        drift = self.drift
+        lines.append(
+            f"sliced Wasserstein distance x 1000 from {drift.reference}: unedited "
+            f"{drift.before:.1f}, edited {drift.after:.1f}, random {drift.random:.1f}"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Pictures:
-    """Columns of the two figures; images as N x H x W x 3 uint8."""
-
-    before: np.ndarray
-    after: np.ndarray
-    random: np.ndarray
-    boxed: np.ndarray
-    probability: np.ndarray
-    change: np.ndarray
-    caption: str
-    fresh: str
-
-    def draw(self, folder: Path, label: str, selection: dp.Selection) -> None:
-        import numpy as np
-
-        count = len(selection.filters)
-        zoom = dp.figures.zoom_for(self.before.shape[1])
-        dp.figures.draw(
-            folder / "forget.png",
-            f"Forgetting “{label}”: new samples with and without {count} filters "
-            f"of layer {selection.layer}",
-            [dp.figures.Block("", np.stack([self.before, self.after, self.random]))],
-            [
-                "as they are",
-                f"without “{label}”\n({count} filters)",
-                f"without {count}\nrandom filters",
-            ],
-            f"The same {len(self.before)} latents in every row, {self.fresh}. The second row drops "
-            "every filter whose weight in the logistic regression is above zero (section 6.3.1); "
-            f"the third as many filters drawn at random. {self.caption}.",
-            zoom=zoom,
-        )
-        dp.figures.draw(
-            folder / "where.png",
-            f"Where layer {selection.layer} sees “{label}”, and what its filters change",
-            [dp.figures.Block("", np.stack([self.boxed, self.probability, self.change]))],
-            ["boxes", f"probability\nof “{label}”", "change"],
-            "The first boxed samples. Middle: the logistic regression at every place of the layer, "
-            "dark 0 to yellow 1. Below: mean absolute change of pixels by dropping the filters, "
-            f"dark 0 to yellow 1 or more, on images in [-1, 1]. {self.caption}.",
-            zoom=1,
-        )
+        if self.stability is not None:
+            lines.append(f"overlap of filter sets from resampled boxes: {self.stability:.2f}")
+        return "\n".join(lines)
 
 
 def default_layer(config: dp.Config) -> str:
@@ -173,44 +203,75 @@ def run(
     session: dp.Session,
     boxes: dp.Boxes,
     label: str | None = None,
-    layer: str | None = None,
-    controls: int = 10,
+    layer: str | Sequence[str] | None = None,
+    controls: int = 20,
+    select: str = "paper",
+    k: int = 16,
+    replace: str = "zero",
+    left: float = _choice.LEFT,
+    judges: Sequence[str | Detector] | None = None,
+    n: int = 160,
+    resamples: int = 0,
+    real: Tensor | None = None,
 ) -> Forgotten:
-    """Find the filters that draw an object, and what dropping them changes.
+    """Find the filters that draw an object, and what is left of it without them.
 
-        >>> session = dp.Session.open("rooms")
+        >>> session = Session.open("rooms")
         >>> result = run(session, dp.Boxes.read("windows.json"), label="window")
-        >>> with session.editing(result.selection):
+        >>> with session.editing(*result.selections):
         ...     without = session.sample(16)
 
     boxes: drawn on samples of this very checkpoint. label: which of their labels; may be left out
-    where there is one. layer: of the generator, see `default_layer`. controls: how many random
-    filter sets of equal size to compare with.
+    where there is one. layer: of the generator, see `default_layer`; several for "gates".
+    controls: how many random filter sets of equal size to compare with.
 
-    The paper's rule: a logistic regression tells activations inside the boxes from as many drawn
-    at random outside of them on the same images, and every filter with a weight above zero is
-    dropped. Its accuracy is held-out: of 5 folds by image, in which no image is on both sides.
+    select: "paper", every filter with a weight above zero in a logistic regression that tells
+    activations inside the boxes from as many drawn at random outside of them on the same images;
+    "top", the `k` of largest weight; "l1", those of a sparse regression; "causal", by the effect of
+    dropping them; "gates", gains and replacements learnt by gradient. replace: what takes the place
+    of dropped filters, "zero", their "mean", or that "outside" of the boxes; gates learn their own.
+    left: how much of the evidence for the object causal and gates leave, to their own guide.
 
+    judges: detectors by name or path (see `detectors.find`), or themselves, that say what is left
+    on n fresh samples; "boxes" is one learnt from every second image with boxes, and the choice is
+    then made on the others only. If not given, the detector that ships for the object, or "boxes".
+    resamples: how often to choose again from boxed images drawn with replacement. real: N x C x S x
+    S images to measure drift from; other samples if not given.
+
+    The accuracy of the regression is held-out: of 5 folds by image, no image on both sides.
     Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
-    places or in which the boxes hold no cell or all cells.
+    places or in which the boxes hold no cell or all cells, a choice of no filter or of all, and
+    for a judge that finds no object or puts out what is no mask.
     Source: section 6.3.1, figure 6.
     """
-    import numpy as np
 
     label = _label(boxes, label)
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)
-    layer = default_layer(session.config) if layer is None else layer
-    maps = maps_of(session, _latents(session, boxes), layer)
+    layers = _layers(session, layer, select)
+    asked = _judges(session, label, judges)
+    choosing_boxes, judging_boxes = _halves(boxes) if BOXES in asked else (boxes, boxes)
+    judging = [_judge(session, judging_boxes, label, name) for name in asked]
+
+    task = _Task(session, layers, select, k, replace, left)
+    first, where = layers[0], f"{boxes.source or 'boxes'}: layer {layers[0]!r}"
+    maps = maps_of(session, latents_of(session, boxes), first)
     grid = (maps.shape[2], maps.shape[3])
-    where = f"{boxes.source or 'boxes'}: layer {layer!r}"
-    cells = cells_of(maps.numpy(), boxes.mask(grid), session.seed, where)
-    fitted = fit(cells.activations, cells.inside)
+    dp.edits.cells(boxes, first, tuple(maps.shape), session.config)
+    chosen, fitted, cells = task.choose(choosing_boxes, where)
     accuracy = held_out_accuracy(cells)
 
-    filters = np.flatnonzero(fitted.weights > 0).tolist()
+    start = boxes.n if session.seed == boxes.seed else 0
+    means = {name: _means(session, name, session.latents(n, start=CHOOSING)) for name in layers}
+    random = _proof.random_sets(chosen, means, controls, session.seed)
+    proofs = (
+        _proof.prove(session, chosen, random, judging, session.latents(n, start=start))
+        if judging
+        else []
+    )
+
     about = {
-        "rule": "weight > 0",
+        "rule": select,
         "label": label,
         "weights": fitted.weights.tolist(),
         "held_out_accuracy": accuracy,
@@ -218,30 +279,49 @@ def run(
         "boxes": {"source": Path(boxes.source).name, "seed": boxes.seed, "n": len(boxes.boxes)},
         "seed": session.seed,
     }
-    selection = dp.Selection(layer, tuple(filters), session.checkpoint.sha256, about)
-    rng = np.random.default_rng([session.seed, 1])
-    every = len(fitted.weights)
-    random = [rng.choice(every, len(filters), replace=False).tolist() for _ in range(controls)]
+    if any(of.values for of in chosen):
+        means_named = {"mean": "their mean", "outside": "their mean outside the object"}
+        about["replaced_by"] = "learnt values" if select == "gates" else means_named[replace]
+    selections = tuple(
+        dp.Selection(of.name, of.filters, session.checkpoint.sha256, about, of.gains, of.values)
+        for of in chosen
+    )
 
-    rest = dp.hooks.tail(session.generator, layer)
-    before = _without(session, rest, maps, [])
-    after = _without(session, rest, maps, filters)
+    tail = dp.tails.Tail(session.generator, first)
+    before, after = (_images(session, tail, maps, edit) for edit in ([], chosen))
     inside = boxes.mask((before.shape[2], before.shape[3]))
     changes = [
-        _change(before, _without(session, rest, maps, some), inside)
+        _change(before, _images(session, tail, maps, some), inside)
         for some in session.progress(random, "random filters")
     ]
-
     # New samples, as in the paper: none of those that the boxes were drawn on.
-    start = boxes.n if session.seed == boxes.seed else 0
-    new = maps_of(session, session.latents(SHOWN, start=start), layer)
-    fresh = [_without(session, rest, new, some) for some in ([], filters, random[0])]
+    new = maps_of(session, session.latents(n, start=start), first)
+    fresh = [_images(session, tail, new, some) for some in ([], chosen, random[0])]
     words = f"samples {start} to {start + SHOWN - 1} of seed {session.seed}"
-
+    reference = real
+    if reference is None:
+        reference = session.generate(session.latents(n, start=start + n))
+    named = "other samples" if real is None else "the real images"
+    as_is, gone, at_random = (_distance(images, reference, session.seed) for images in fresh)
+    drift = Drift(as_is, gone, at_random, named)
+    options = {
+        "label": label,
+        "layers": layers,
+        "select": select,
+        "k": k if select == "top" else None,
+        "replace": "learnt" if select == "gates" else replace,
+        "left": left if select in ("causal", "gates") else None,
+        "controls": controls,
+        "judges": [judge.name for judge in judging],
+        "n": n,
+        "boxes": about["boxes"],
+        "boxes_chosen_with": len(choosing_boxes.boxes),
+    }
     return Forgotten(
-        session.made_with(label=label, layer=layer, controls=controls, boxes=about["boxes"]),
+        session.made_with(**options),
         label,
-        selection,
+        select,
+        selections,
         fitted.weights,
         tuple(accuracy),
         fitted.converged,
@@ -250,21 +330,158 @@ def run(
         _without_a_cell(boxes, grid),
         _change(before, after, inside),
         tuple(changes),
-        _pictures(session, boxes, (before, after), fresh, words, maps, fitted),
+        tuple(proofs),
+        drift,
+        _stability(task, choosing_boxes, chosen, where, resamples),
+        pictures(session, boxes, (before, after), [f[:SHOWN] for f in fresh], words, maps, fitted),
     )
 
 
-def _without(session: dp.Session, rest: nn.Module, maps: Tensor, filters: list[int]) -> Tensor:
-    """Images that the rest of a generator makes of feature maps, some filters set to zero."""
+@dataclass(frozen=True)
+class _Task:
+    """How to choose filters, from whatever boxes."""
+
+    session: dp.Session
+    layers: Sequence[str]
+    select: str
+    k: int
+    replace: str
+    left: float
+
+    def choose(self, boxes: dp.Boxes, where: str) -> tuple[list[Layer], Fit, Any]:
+        import torch
+
+        session, first = self.session, self.layers[0]
+        z = latents_of(session, boxes)
+        maps = maps_of(session, z, first)
+        inside = boxes.mask((maps.shape[2], maps.shape[3]))
+        cells = cells_of(maps.numpy(), inside, session.seed, where)
+        fitted = fit(cells.activations, cells.inside)
+        values = _choice.replacements(self.replace, maps, inside)
+        weights = fitted.weights
+        if self.select == "paper":
+            chosen = [_choice.by_weight(first, weights, int((weights > 0).sum()), values)]
+        elif self.select == "top":
+            chosen = [_choice.by_weight(first, weights, min(self.k, len(weights)), values)]
+        elif self.select == "l1":
+            chosen = [_choice.by_sparse_weight(first, cells, weights, values)]
+        else:
+            from dcgan_probe.probes._gates import Choosing
+
+            guide = _learnt(session, boxes)
+            choosing = Choosing.of(session, first, guide, CHOOSING)
+            if self.select == "causal":
+                chosen = [_choice.by_effect(choosing, values, self.left)]
+            else:
+                begin = {first: torch.tensor(_choice.replacements("outside", maps, inside))}
+                for name in self.layers[1:]:
+                    later = maps_of(session, z, name)
+                    mask = boxes.mask((later.shape[2], later.shape[3]))
+                    begin[name] = torch.tensor(_choice.replacements("outside", later, mask))
+                chosen = _choice.by_gates(choosing, self.layers, begin, self.left, session.seed)
+        return chosen, fitted, cells
+
+
+def _stability(
+    task: _Task, boxes: dp.Boxes, chosen: Sequence[Layer], where: str, resamples: int
+) -> float | None:
+    """Mean Jaccard overlap of the chosen filters with those from boxed images drawn again."""
+    import numpy as np
+
+    if not resamples:
+        return None
+    kept = {(of.name, f) for of in chosen for f in of.filters}
+    overlaps = []
+    for i in task.session.progress(range(resamples), "choosing again"):
+        rng = np.random.default_rng([task.session.seed, 3, i])
+        drawn = set(rng.choice(boxes.images, len(boxes.images)).tolist())
+        again, _, _ = task.choose(_only_images(boxes, drawn), where)
+        found = {(of.name, f) for of in again for f in of.filters}
+        overlaps.append(len(kept & found) / len(kept | found))
+    return float(np.mean(overlaps))
+
+
+def _layers(session: dp.Session, layer: str | Sequence[str] | None, select: str) -> list[str]:
+    if layer is None:
+        layer = default_layer(session.config)
+    layers = [layer] if isinstance(layer, str) else list(layer)
+    if select not in RULES:
+        raise unknown("rule", select, RULES)
+    order = session.config.layers("generator")
+    if len(layers) > 1:
+        if select != "gates":
+            raise InputError(f"select {select}: found {len(layers)} layers, expected one")
+        for name in layers:
+            if name not in order:
+                raise unknown("layer", name, order, where="Generator")
+        layers = sorted(set(layers), key=order.index)
+    return layers
+
+
+def _judges(
+    session: dp.Session, label: str, judges: Sequence[str | Detector] | None
+) -> list[str | Detector]:
+    if judges is not None:
+        return list(judges)
+    return [dp.detectors.shipped(session.checkpoint.name, label) or BOXES]
+
+
+def _judge(session: dp.Session, boxes: dp.Boxes, label: str, judge: str | Detector) -> Detector:
+    if judge == BOXES:
+        return _learnt(session, boxes)
+    if isinstance(judge, str):
+        return dp.detectors.find(judge, label, session.device, also=[BOXES])
+    return judge
+
+
+def _learnt(session: dp.Session, boxes: dp.Boxes) -> Any:
+    from dcgan_probe.probes._box_detector import BoxDetector
+
+    images = session.generate(latents_of(session, boxes)).to(session.device)
+    inside = boxes.mask((images.shape[2], images.shape[3]))
+    discriminator = session.checkpoint.discriminator
+    return BoxDetector.learn(discriminator, images.cpu(), inside, session.seed)
+
+
+def _halves(boxes: dp.Boxes) -> tuple[dp.Boxes, dp.Boxes]:
+    """Every second of the images with boxes and of those without: to choose, and to judge."""
+    boxed = sorted({box.image for box in boxes.boxes})
+    if len(boxed) < 2:
+        raise InputError(
+            f"{boxes.source or 'boxes'}: found boxes on {len(boxed)} image, expected 2 or more: "
+            "the judge that is learnt from boxes needs images of its own; name another --judge"
+        )
+    empty = [image for image in boxes.images if image not in set(boxed)]
+    first = {*boxed[::2], *empty[::2]}
+    return _only_images(boxes, first), _only_images(boxes, set(boxes.images) - first)
+
+
+def _only_images(boxes: dp.Boxes, images: set[int]) -> dp.Boxes:
+    import dataclasses
+
+    kept = tuple(box for box in boxes.boxes if box.image in images)
+    return dataclasses.replace(boxes, boxes=kept, images=tuple(sorted(images)))
+
+
+def _images(
+    session: dp.Session, tail: dp.tails.Tail, maps: Tensor, edit: Sequence[Layer]
+) -> Tensor:
     import torch
 
     parts = []
-    with torch.no_grad():
-        for batch in maps.split(dp.session.BATCH):
-            kept = batch.to(session.device, copy=True)
-            kept[:, filters] = 0
-            parts.append(rest(kept).cpu())
+    for part in maps.split(_proof.BATCH):
+        parts.append(_proof.edited(session, tail.start(part.to(session.device)), edit).cpu())
     return torch.cat(parts)
+
+
+def _means(session: dp.Session, layer: str, z: Tensor) -> list[float]:
+    return maps_of(session, z, layer).double().mean(dim=(0, 2, 3)).tolist()
+
+
+def _distance(images: Tensor, reference: Tensor, seed: int) -> float:
+    from dcgan_probe.metrics import sliced_wasserstein
+
+    return sliced_wasserstein(images, reference, seed, projections=128)["mean"]
 
 
 def _label(boxes: dp.Boxes, label: str | None) -> str:
@@ -279,26 +496,6 @@ def _label(boxes: dp.Boxes, label: str | None) -> str:
     )
 
 
-def _latents(session: dp.Session, boxes: dp.Boxes) -> Tensor:
-    """The latents of the images that were looked at, in the order of `boxes.images`."""
-    import numpy as np
-    import torch
-
-    if boxes.seed is not None:
-        return session.latents(boxes.n, boxes.seed)[list(boxes.images)]
-    path = boxes.latents_path
-    try:
-        z = np.load(str(path), allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: found no .npy of latents that can be read: {error}") from error
-    wanted = session.config.z_size
-    if z.ndim != 2 or z.shape[1] != wanted or z.dtype.kind != "f":
-        raise InputError(f"{path}: found {z.dtype} {z.shape}, expected float32 N x {wanted}")
-    if len(z) < boxes.n:
-        raise InputError(f"{path}: found {len(z)} latents, expected at least {boxes.n}")
-    return torch.from_numpy(np.asarray(z[list(boxes.images)], dtype=np.float32))
-
-
 def _change(before: Tensor, after: Tensor, inside: np.ndarray) -> Change:
     difference = (after - before).abs().mean(dim=1).numpy()
     return Change(float(difference[inside].mean()), float(difference[~inside].mean()))
@@ -306,51 +503,10 @@ def _change(before: Tensor, after: Tensor, inside: np.ndarray) -> Change:
 
 def _without_a_cell(boxes: dp.Boxes, grid: tuple[int, int]) -> int:
     """How many boxes lie between the centres of a layer's cells."""
-    alone = (replace(boxes, boxes=(box,)) for box in boxes.boxes)
+    import dataclasses
+
+    alone = (dataclasses.replace(boxes, boxes=(box,)) for box in boxes.boxes)
     return sum(not box.mask(grid).any() for box in alone)
-
-
-def _pictures(
-    session: dp.Session,
-    boxes: dp.Boxes,
-    boxed: tuple[Tensor, Tensor],
-    fresh: list[Tensor],
-    words: str,
-    maps: Tensor,
-    fitted: Fit,
-) -> _Pictures:
-    import numpy as np
-
-    before, after = boxed
-    with_boxes = {box.image for box in boxes.boxes}
-    first = [i for i, image in enumerate(boxes.images) if image in with_boxes][:SHOWN]
-    zoom = dp.figures.zoom_for(before.shape[2])
-    side = before.shape[2] * zoom
-    drawn = []
-    for i, image in zip(first, dp.figures.pixels(before[first]), strict=True):
-        on_it = [(b.x0, b.y0, b.x1, b.y1) for b in boxes.boxes if b.image == boxes.images[i]]
-        drawn.append(dp.figures.outlined(image, on_it, zoom))
-    logit = fitted.logit(maps[first].permute(0, 2, 3, 1).numpy())
-    difference = (after[first] - before[first]).abs().mean(dim=1).numpy()
-    as_they_are, without, random = (dp.figures.pixels(images) for images in fresh)
-    return _Pictures(
-        as_they_are,
-        without,
-        random,
-        np.stack(drawn),
-        dp.figures.heat(1 / (1 + np.exp(-logit)), 0, 1, (side, side)),
-        dp.figures.heat(difference, 0, 1, (side, side)),
-        session.caption(),
-        words,
-    )
-
-
-def shipped_boxes(session: dp.Session) -> Path:
-    """The boxes that ship with the session's checkpoint; InputError if there are none."""
-    path = dp.checkpoints.shipped_boxes(session.checkpoint.name)
-    if path is None:
-        raise InputError(f"no boxes ship with {session.checkpoint.name}, expected --boxes FILE")
-    return path
 
 
 @click.command()
@@ -362,22 +518,78 @@ def shipped_boxes(session: dp.Session) -> Path:
 )
 @click.option("--object", "label", help="Which label; not needed where the boxes have only one.")
 @click.option(
-    "--layer", help="Layer of the generator; its second-highest convolution if not given."
+    "--layer",
+    "layers",
+    multiple=True,
+    help="Layer of the generator; its second-highest convolution if not given. With --select "
+    "gates it may be given again.",
 )
 @click.option(
-    "--controls", default=10, type=click.IntRange(1), help="Random filter sets to compare."
+    "--select",
+    default="paper",
+    type=click.Choice(RULES),
+    help="Weights above zero, the --k largest, a sparse regression's, by effect, or learnt gains.",
+)
+@click.option("--k", default=16, type=click.IntRange(1), help="How many, for --select top.")
+@click.option(
+    "--replace",
+    default="zero",
+    type=click.Choice(REPLACEMENTS),
+    help="By what dropped filters are replaced: zero, their mean, or that outside of the boxes.",
+)
+@click.option(
+    "--left",
+    default=_choice.LEFT,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of the evidence for the object that causal and gates leave.",
+)
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    help="Detector that says what is left: boxes, an installed one, or a .pt2; may be given again.",
+)
+@click.option("--n", default=160, type=click.IntRange(16), help="Fresh samples to judge.")
+@click.option(
+    "--controls", default=20, type=click.IntRange(1), help="Random filter sets to compare."
+)
+@click.option(
+    "--resamples",
+    default=0,
+    type=click.IntRange(0),
+    help="Times to choose again from resampled boxes, to see how stable the choice is.",
+)
+@click.option(
+    "--real",
+    type=click.Path(path_type=Path),
+    help="Real images that edited ones drift from; other samples if not given.",
 )
 @pass_session
 def forget(
-    session: dp.Session, path: Path | None, label: str | None, layer: str | None, controls: int
+    session: dp.Session,
+    path: Path | None,
+    label: str | None,
+    layers: tuple[str, ...],
+    judges: tuple[str, ...],
+    real: Path | None,
+    **options: Any,
 ) -> None:
     """Make the generator forget an object that boxes were drawn on.
 
     A logistic regression on the layer's activations tells inside from outside the boxes; every
-    filter with a weight above zero is dropped (section 6.3.1), in the commands after this too.
+    filter with a weight above zero is dropped (section 6.3.1), in the commands after this too. On
+    fresh samples a detector says what is left, beside random filters and those of lowest weight.
     """
+    import torch
+
     size = (session.config.size, session.config.size)
     boxes = dp.Boxes.read(path or shipped_boxes(session), image_size=size)
-    result = run(session, boxes, label, layer, controls)
+    images = None
+    if real is not None:
+        source = dp.sources.batches(session.images(real, options["n"]), dp.session.BATCH)
+        images = torch.cat([batch.cpu() for batch in source])
+    layer = layers[0] if len(layers) == 1 else layers or None
+    result = run(session, boxes, label, layer, judges=judges or None, real=images, **options)
     session.save(result)
-    session.edit(result.selection)
+    for selection in result.selections:
+        session.edit(selection)

@@ -12,8 +12,13 @@ from sklearn.linear_model import LogisticRegression
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes import forget
-from dcgan_probe.probes._regression import cells_of, fit, held_out_accuracy, maps_of
+from dcgan_probe.probes import _choice, _gates, _proof, forget
+from dcgan_probe.probes._box_detector import BoxDetector
+from dcgan_probe.probes._regression import cells_of, fit, held_out_accuracy, maps_of, sparse
+
+
+def run(session: dp.Session, drawn: dp.Boxes, **options) -> forget.Forgotten:
+    return forget.run(session, drawn, **{"judges": (), "controls": 1, "n": 16} | options)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def rooms() -> dp.Session:
 
 @pytest.fixture(scope="module")
 def result(rooms):
-    return forget.run(rooms, dp.Boxes.read(forget.shipped_boxes(rooms)), controls=4)
+    return forget.run(rooms, dp.Boxes.read(forget.shipped_boxes(rooms)), controls=4, n=48)
 
 
 def boxes(n: int = 6, **changes) -> dp.Boxes:
@@ -34,7 +39,7 @@ def boxes(n: int = 6, **changes) -> dp.Boxes:
 
 def test_weights_are_those_of_scikit_learn_on_the_places_that_the_paper_names(session):
     drawn = boxes()
-    found = forget.run(session, drawn, layer="8x8", controls=1)
+    found = run(session, drawn, layer="8x8")
     with torch.no_grad():
         maps = session.generator[1](session.generator[0](session.latents(8, seed=0))).numpy()
     inside = drawn.mask((8, 8))
@@ -49,7 +54,8 @@ def test_weights_are_those_of_scikit_learn_on_the_places_that_the_paper_names(se
         targets += [1] * len(ins) + [0] * len(outs)
     expected = LogisticRegression(max_iter=1000).fit(np.array(rows), targets).coef_[0]
     np.testing.assert_allclose(found.weights, expected, rtol=1e-3, atol=1e-4)
-    assert found.selection.filters == tuple(np.flatnonzero(expected > 0))
+    assert sorted(found.selection.filters) == np.flatnonzero(expected > 0).tolist()
+    assert found.selection.filters[0] == expected.argmax()
     assert found.cells == 6 * 20
 
 
@@ -93,7 +99,7 @@ def test_places_outside_come_from_the_same_images():
 
 def test_the_change_is_that_of_the_edit_in_force(session):
     drawn = boxes()
-    found = forget.run(session, drawn, layer="8x8", controls=2)
+    found = run(session, drawn, layer="8x8", controls=2)
     z = session.latents(8, seed=0)
     before = session.generate(z)
     with session.editing(found.selection):
@@ -105,7 +111,7 @@ def test_the_change_is_that_of_the_edit_in_force(session):
 
 
 def test_new_samples_are_none_that_boxes_were_drawn_on(session):
-    found = forget.run(session, boxes(), controls=1)
+    found = run(session, boxes())
     new = dp.figures.pixels(session.generate(session.latents(forget.SHOWN, start=8)))
     assert np.array_equal(found.pictures.before, new)
     assert "samples 8 to 19 of seed 0" in found.pictures.fresh
@@ -113,9 +119,9 @@ def test_new_samples_are_none_that_boxes_were_drawn_on(session):
 
 def test_latents_of_a_file_are_those_of_the_seed(session, tmp_path):
     np.save(tmp_path / "z.npy", session.latents(8, seed=0).numpy())
-    by_seed = forget.run(session, boxes(), controls=1)
+    by_seed = run(session, boxes())
     in_file = boxes(seed=None, latents="z.npy", source=str(tmp_path / "windows.json"))
-    by_file = forget.run(session, in_file, controls=1)
+    by_file = run(session, in_file)
     assert np.array_equal(by_seed.weights, by_file.weights)
 
 
@@ -123,7 +129,7 @@ def test_without_a_shape_that_fits_latents_are_refused(session, tmp_path):
     np.save(tmp_path / "z.npy", np.zeros((8, 3), np.float32))
     in_file = boxes(seed=None, latents="z.npy", source=str(tmp_path / "windows.json"))
     with pytest.raises(InputError, match=r"z\.npy: found float32 \(8, 3\), expected float32 N x 8"):
-        forget.run(session, in_file)
+        run(session, in_file)
 
 
 @pytest.mark.parametrize(
@@ -137,34 +143,34 @@ def test_without_a_shape_that_fits_latents_are_refused(session, tmp_path):
 )
 def test_what_does_not_fit_is_refused(session, changes, options, message):
     with pytest.raises(InputError, match=message):
-        forget.run(session, boxes(**changes), **options)
+        run(session, boxes(**changes), **options)
 
 
 def test_boxes_that_hold_no_place_or_all_of_them_are_refused(session):
     small = replace(boxes(), boxes=(dp.Box(0, "window", 1, 1, 3, 3),))
-    with pytest.raises(InputError, match="windows.json: layer '4x4': found no place inside a box"):
-        forget.run(session, small, layer="4x4")
+    with pytest.raises(InputError, match="no cell of layer '4x4' .*, expected layer 8x8"):
+        run(session, small, layer="4x4")
     whole = replace(boxes(), boxes=(dp.Box(0, "window", 0, 0, 32, 32),))
     with pytest.raises(InputError, match="layer '4x4': found no place outside the boxes"):
-        forget.run(session, whole, layer="4x4")
+        run(session, whole, layer="4x4")
 
 
 def test_boxes_between_the_cells_are_counted(session):
     drawn = (*boxes().boxes, dp.Box(0, "window", 1, 1, 3, 3))
-    found = forget.run(session, replace(boxes(), boxes=drawn), layer="4x4", controls=1)
+    found = run(session, replace(boxes(), boxes=drawn), layer="4x4")
     assert found.unresolved == 1
     assert "1 of 7 boxes hold no cell of this layer" in str(found)
 
 
 def test_a_regression_that_did_not_converge_says_so_at_the_top(session, monkeypatch):
     monkeypatch.setattr("dcgan_probe.probes._regression.MAX_ITERATIONS", 1)
-    found = forget.run(session, boxes(), controls=1)
+    found = run(session, boxes())
     assert not found.converged
     assert str(found).startswith("THE REGRESSION DID NOT CONVERGE")
 
 
 def test_no_hook_is_left_on_the_generator(session):
-    forget.run(session, boxes(), controls=1)
+    run(session, boxes())
     assert not any(part._forward_hooks for part in session.generator.modules())
 
 
@@ -193,7 +199,7 @@ def test_a_saved_result_is_whole(result, tmp_path):
         "result.json",
     }
     saved = json.loads((tmp_path / "forget/result.json").read_text())
-    assert saved["filters_dropped"] == len(result.selection.filters)
+    assert saved["filters_changed"] == [len(result.selection.filters)]
     assert dp.Selection.read(tmp_path / "forget/selection.json") == result.selection
 
 
@@ -208,3 +214,218 @@ def test_maps_stream_in_batches(session):
     with torch.no_grad():
         whole = session.generator[1](session.generator[0](z))
     torch.testing.assert_close(maps_of(session, z, "8x8"), whole)
+
+
+def bright(images):
+    """Mean brightness of blocks of 8 x 8 pixels, above that of the image."""
+    blocks = torch.nn.functional.avg_pool2d(images.mean(1, keepdim=True), 8)
+    blocks = blocks - blocks.mean((2, 3), keepdim=True)
+    return torch.nn.functional.interpolate(blocks, images.shape[2:])[:, 0]
+
+
+class Bright:
+    """A judge that calls bright blocks the object."""
+
+    name = "bright"
+    about: dict = {}
+
+    def __call__(self, images):
+        return bright(images) > 0
+
+
+def test_what_a_judge_says_is_what_the_edit_in_force_leaves(session):
+    found = run(session, boxes(), layer="8x8", judges=[Bright()], controls=3, n=40)
+    (proof,) = found.proofs
+    z = session.latents(40, start=8)
+    before = session.generate(z)
+    with session.editing(*found.selections):
+        after = session.generate(z)
+    was, still = (bright(images) > 0 for images in (before, after))
+    assert proof.chosen.area_left.value == pytest.approx((still.sum() / was.sum()).item(), rel=1e-4)
+    change = (after - before).abs().mean(1)
+    assert proof.chosen.inside == pytest.approx(change[was].mean().item(), rel=1e-4)
+    away = _gates.outside(was)
+    assert proof.chosen.outside.value == pytest.approx(change[away].mean().item(), rel=1e-4)
+    for of in (proof.chosen, proof.random, proof.lowest):
+        assert of.area_left.low <= of.area_left.value <= of.area_left.high
+    assert len(proof.each_random) == 3
+    assert np.mean([left for left, _ in proof.each_random]) == pytest.approx(
+        proof.random.area_left.value
+    )
+    assert proof.curve[-1][0] == len(found.selection.filters)
+
+
+def test_intervals_of_samples_are_those_of_scipy():
+    from scipy.stats import bootstrap
+
+    rng = np.random.default_rng(0)
+    before = np.stack([rng.uniform(50, 100, 80), np.full(80, 900.0)])
+    rows = np.stack(
+        [before[0] * rng.uniform(0, 1, 80), rng.random(80), rng.random(80) * 90, before[0]]
+    )
+    found = _proof._outcome(0, rows[None], before, 4, 1000).area_left
+    expected = bootstrap(
+        (rows[0], before[0]),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        method="percentile",
+        rng=1,
+    ).confidence_interval
+    assert found.value == pytest.approx(rows[0].sum() / before[0].sum())
+    assert found.low == pytest.approx(expected.low, abs=0.01)
+    assert found.high == pytest.approx(expected.high, abs=0.01)
+
+
+def test_judges_that_disagree_are_shown_to_disagree(session):
+    found = run(session, boxes(), layer="8x8", judges=[Bright()], controls=3)
+    (proof,) = found.proofs
+
+    def judged(low: float, high: float) -> _proof.Proof:
+        left = _proof.Interval((low + high) / 2, low, high)
+        return replace(proof, chosen=replace(proof.chosen, area_left=left))
+
+    apart = replace(found, proofs=(judged(0.0, 0.1), judged(0.3, 0.5)))
+    assert any("THE JUDGES DISAGREE" in line for line in apart.doubts())
+    together = replace(found, proofs=(judged(0.0, 0.3), judged(0.2, 0.5)))
+    assert not any("THE JUDGES DISAGREE" in line for line in together.doubts())
+
+
+def test_filters_of_no_object_are_said_to_be_no_better_than_random(session):
+    class Everywhere(Bright):
+        def __call__(self, images):
+            marks = torch.zeros(len(images), *images.shape[2:])
+            marks[:, 4:20, 4:20] = 1
+            return marks
+
+    found = run(session, boxes(), layer="8x8", judges=[Everywhere()], controls=3)
+    assert any(line.startswith("NO BETTER THAN RANDOM") for line in found.doubts())
+    assert str(found).startswith("THE REGRESSION IS NO BETTER THAN CHANCE")
+
+
+class Blind(Bright):
+    def __call__(self, images):
+        return torch.zeros(len(images), *images.shape[2:])
+
+
+def test_a_judge_that_finds_nothing_or_puts_out_no_mask_is_refused(session):
+    with pytest.raises(InputError, match="detector bright: found no object on 16 fresh samples"):
+        run(session, boxes(), layer="8x8", judges=[Blind()])
+
+    class Wrong(Bright):
+        def __call__(self, images):
+            return images[:, :, :4, :4]
+
+    with pytest.raises(InputError, match="detector bright: found"):
+        run(session, boxes(), layer="8x8", judges=[Wrong()])
+
+
+def test_the_judge_of_boxes_has_images_of_its_own(session):
+    choose, judge = forget._halves(boxes())
+    assert not set(choose.images) & set(judge.images)
+    assert {*choose.images, *judge.images} == set(range(8))
+    assert [len(part.boxes) for part in (choose, judge)] == [3, 3]
+    with pytest.raises(InputError, match="found boxes on 1 image, expected 2 or more"):
+        forget._halves(boxes(1))
+
+
+def test_a_choice_of_no_filter_or_of_all_is_refused(session):
+    weights = np.ones(32)
+    for k, said in ((0, "no filter"), (32, "all 32 filters")):
+        with pytest.raises(InputError, match=f"layer '8x8': found {said} to drop"):
+            _choice.by_weight("8x8", weights, k, ())
+    with pytest.raises(InputError, match="select top: found 2 layers, expected one"):
+        run(session, boxes(), layer=["8x8", "16x16"], select="top")
+    with pytest.raises(InputError, match="unknown rule 'best'"):
+        run(session, boxes(), select="best")
+
+
+def test_a_sparse_regression_finds_the_planted_filter_and_few_others():
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(30, 20, 8, 8)).astype(np.float32)
+    inside = np.zeros((30, 8, 8), bool)
+    inside[:, 2:5, 2:5] = True
+    maps[:, 3][inside] += 3
+    weights = sparse(cells_of(maps, inside, seed=0))
+    assert weights.argmax() == 3
+    assert (weights != 0).sum() < 10
+
+
+def test_replacements_are_the_means_of_the_places(session):
+    maps = maps_of(session, session.latents(8), "8x8")
+    inside = boxes().mask((8, 8))
+    means = _choice.replacements("mean", maps, inside)
+    np.testing.assert_allclose(means, maps.numpy().mean((0, 2, 3)), rtol=1e-4)
+    away = maps.permute(0, 2, 3, 1).numpy()[~inside].mean(0)
+    np.testing.assert_allclose(_choice.replacements("outside", maps, inside), away, rtol=1e-4)
+    assert _choice.replacements("zero", maps, inside) == ()
+
+
+class Guide:
+    """A guide that knows bright from dark."""
+
+    def logit(self, images):
+        return 200 * bright(images)
+
+
+@pytest.fixture
+def choosing(session) -> _gates.Choosing:
+    return _gates.Choosing.of(session, "8x8", Guide(), start=100, n=48)
+
+
+def test_the_effect_of_a_filter_is_measured_by_dropping_it(session, choosing):
+    put = torch.zeros(choosing.maps.shape[1])
+    found = _choice._dropped(choosing, [[3], [5, 7]], put, 24)
+    for row, filters in zip(found, ([3], [5, 7]), strict=True):
+        with dp.hooks.ablate(session.generator, "8x8", filters), torch.no_grad():
+            images = session.generator(session.latents(24, start=100))
+        left, outside = choosing.measured(images, slice(0, 24))
+        assert row.tolist() == pytest.approx([left.item(), outside.item()], rel=1e-3, abs=1e-5)
+    chosen = _choice.by_effect(choosing, (), 0.9)
+    alone = _choice._dropped(choosing, [[f] for f in range(len(put))], put, 48)
+    worth = (1 - alone[:, 0]) / (alone[:, 1] + _choice.LEAST_CHANGE)
+    assert chosen.filters[0] == worth.argmax()
+    together = _choice._dropped(choosing, [list(chosen.filters)], put, 96)
+    assert together[0, 0] <= 0.9
+
+
+def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session, choosing):
+    values = {name: torch.zeros(maps) for name, maps in (("8x8", 32), ("16x16", 16))}
+    values = {n: torch.zeros(maps_of(session, session.latents(1), n).shape[1]) for n in values}
+    layers = _choice.by_gates(choosing, ["8x8", "16x16"], values, 0.3, seed=0)
+    assert [of.name for of in layers] == ["8x8", "16x16"]
+    for of in layers:
+        assert all(0 <= gain < _choice.OPEN for gain in of.gains)
+        assert sorted((*of.filters, *of.unchosen)) == list(range(len(values[of.name])))
+    selections = [
+        dp.Selection(o.name, o.filters, session.checkpoint.sha256, {}, o.gains, o.values)
+        for o in layers
+    ]
+    z = session.latents(48, start=100)
+    with session.editing(*selections):
+        images = session.generate(z)
+    assert choosing.measured(images, slice(None))[0] < 0.7
+    base = dp.tails.Tail(session.generator, "8x8").start(choosing.maps)
+    torch.testing.assert_close(_proof.edited(session, base, layers), images, atol=1e-5, rtol=1e-4)
+
+
+def test_a_detector_of_boxes_finds_planted_squares_with_and_without_a_discriminator(session):
+    random = torch.Generator().manual_seed(0)
+    images = torch.rand(40, 3, 32, 32, generator=random) * 0.4 - 0.2
+    inside = np.zeros((40, 32, 32), bool)
+    for i, corner in enumerate(torch.randint(0, 20, (40, 2), generator=random).tolist()):
+        y, x = corner
+        inside[i, y : y + 10, x : x + 10] = True
+        images[i, :, y : y + 10, x : x + 10] += 0.7
+    for discriminator in (None, session.discriminator):
+        detector = BoxDetector.learn(discriminator, images, inside)
+        assert detector.about["held_out_iou"] > 0.5
+        probe = images[:2].clone().requires_grad_(True)
+        detector(probe).sum().backward()
+        assert probe.grad.abs().sum() > 0
+    with pytest.raises(InputError, match="boxes: found all of the images inside"):
+        BoxDetector.learn(None, images, np.ones_like(inside))
+
+
+def test_choosing_again_from_the_same_images_overlaps_wholly(session, monkeypatch):
+    monkeypatch.setattr(forget, "_only_images", lambda drawn, images: drawn)
+    assert run(session, boxes(), layer="8x8", resamples=2).stability == 1.0

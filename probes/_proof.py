@@ -1,0 +1,317 @@
+"""What is left of an object, and what else changed, on samples that no choice has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import dcgan_probe as dp
+from dcgan_probe.errors import InputError
+from dcgan_probe.probes._choice import Layer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from dcgan_probe.detectors import Detector
+    from dcgan_probe.tails import Base
+
+RESAMPLED = 1000
+PRESENT = 0.01  # a sample holds an object if so much of it is marked
+POINTS = 6  # of the curve
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number, and the 95% interval of its bootstrap."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an edit did, by one judge.
+
+    filters: how many it changed. area_left, objects_left: marked pixels, and samples that hold an
+    object, as shares of those without an edit. inside, outside: mean absolute change of pixels on
+    images in [-1, 1], where the object was, and away from it. without_object: the same on the
+    samples that held none, None if all did. Of several edits, means over them.
+    """
+
+    filters: int
+    area_left: Interval
+    objects_left: Interval
+    inside: float
+    outside: Interval
+    without_object: float | None
+
+    def values(self) -> dict[str, Any]:
+        return {
+            name: vars(of) if isinstance(of, Interval) else of for name, of in vars(self).items()
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What one judge says: of the chosen filters, random ones, and those chosen last.
+
+    about: what is known of the judge. objects: samples that hold one before, of `samples`.
+    each_random: area left and change outside, of each random set. curve, random_curve: filters,
+    area left and change outside, for the first of the chosen filters and for random ones.
+    """
+
+    judge: str
+    about: dict[str, Any]
+    samples: int
+    objects: int
+    chosen: Outcome
+    random: Outcome
+    lowest: Outcome
+    each_random: tuple[tuple[float, float], ...]
+    curve: tuple[tuple[int, float, float], ...]
+    random_curve: tuple[tuple[int, float, float], ...]
+
+    @property
+    def better_than_random(self) -> bool:
+        """Whether the interval of what is left lies below that of the random sets."""
+        return self.chosen.area_left.high < self.random.area_left.low
+
+    @property
+    def as_good(self) -> int:
+        """How many of the random sets leave no more."""
+        return sum(left <= self.chosen.area_left.value for left, _ in self.each_random)
+
+    def values(self) -> dict[str, Any]:
+        outcomes = {name: getattr(self, name).values() for name in ("chosen", "random", "lowest")}
+        points = ("filters", "area_left", "outside")
+        return {
+            "judge": self.judge,
+            "about": self.about,
+            "samples": self.samples,
+            "samples_with_object": self.objects,
+            "better_than_random": self.better_than_random,
+            "random_sets_as_good": self.as_good,
+            **outcomes,
+            "each_random": [dict(zip(points[1:], of, strict=True)) for of in self.each_random],
+            "curve": [dict(zip(points, of, strict=True)) for of in self.curve],
+            "random_curve": [dict(zip(points, of, strict=True)) for of in self.random_curve],
+        }
+
+
+def prove(
+    session: dp.Session,
+    chosen: Sequence[Layer],
+    random: Sequence[Sequence[Layer]],
+    judges: Sequence[Detector],
+    z: Tensor,
+) -> list[Proof]:
+    """Let judges say what edits leave of the object on latents that the choice has not seen.
+
+    chosen: the layers of the edit, in the order of the data. random: as many filters of the same
+    layers, drawn at random, once for each set. Raises InputError where a judge finds no object.
+    """
+    lowest = [of.last() for of in chosen]
+    parts = [_part(chosen, share) for share in _shares(chosen)]
+    random_parts = [_part(some, share) for share in _shares(chosen) for some in random[:2]]
+    edits = [list(chosen), lowest, *map(list, random), *parts, *random_parts]
+    tallies = [_Tally(judge, len(edits)) for judge in judges]
+    tail = dp.tails.Tail(session.generator, chosen[0].name)
+    batches = z.split(BATCH)
+    for batch in session.progress(batches, "judging fresh samples"):
+        maps = _maps(session, chosen[0].name, batch)
+        base = tail.start(maps)
+        before = edited(session, base, []).cpu()
+        for tally in tallies:
+            tally.begin(before)
+        for i, edit in enumerate(edits):
+            after = edited(session, base, edit).cpu()
+            for tally in tallies:
+                tally.add(i, before, after)
+    sets = slice(2, 2 + len(random))
+    return [_proof(session.seed, tally, edits, sets, len(parts), len(z)) for tally in tallies]
+
+
+def edited(session: dp.Session, base: Base, layers: Sequence[Layer]) -> Tensor:
+    """Images of maps of the first of some layers, each layer edited."""
+    import torch
+
+    with ExitStack() as stack, torch.no_grad():
+        for of in layers[1:]:
+            stack.enter_context(
+                dp.hooks.ablate(
+                    session.generator, of.name, of.filters, of.gains or 0.0, of.values or 0.0
+                )
+            )
+        if not layers:
+            return base.images()
+        first = layers[0]
+        filters = list(first.filters)
+        if not first.gains and not first.values:
+            return base.without(filters)
+        gain, value = (
+            torch.tensor(of or [0.0] * len(filters)).to(base.maps).view(1, -1, 1, 1)
+            for of in (first.gains, first.values)
+        )
+        return base.replaced(filters, gain * base.maps[:, filters] + (1 - gain) * value)
+
+
+def random_sets(
+    chosen: Sequence[Layer], means: dict[str, Sequence[float]], count: int, seed: int
+) -> list[list[Layer]]:
+    """As many filters of each layer, drawn at random, with the gains of those that were chosen.
+
+    means: of every filter of a layer, which replace the random filters where the chosen ones are
+    replaced by something.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng([seed, 1])
+    sets = []
+    for _ in range(count):
+        layers = []
+        for of in chosen:
+            every = len(of.filters) + len(of.unchosen)
+            drawn = rng.choice(every, len(of.filters), replace=False).tolist()
+            put = tuple(means[of.name][f] for f in drawn) if of.values else ()
+            rest = tuple(sorted(set(range(every)) - set(drawn)))
+            layers.append(replace(of, filters=tuple(drawn), unchosen=rest, values=put))
+        sets.append(layers)
+    return sets
+
+
+class _Tally:
+    """Sums of every sample for every edit, by one judge; rows of edits, columns of samples."""
+
+    def __init__(self, judge: Detector, edits: int):
+        self.judge = judge
+        self.before: list[np.ndarray] = []
+        self.sums: list[list[np.ndarray]] = [[] for _ in range(edits)]
+
+    def begin(self, before: Tensor) -> None:
+        import torch
+
+        from dcgan_probe.detectors import soft
+        from dcgan_probe.probes._gates import outside
+
+        self.inside = soft(self.judge, before) > 0.5
+        self.outside = outside(self.inside)
+        areas = [self.inside, self.outside]
+        self.before.append(torch.stack([of.double().sum((1, 2)) for of in areas]).numpy())
+
+    def add(self, edit: int, before: Tensor, after: Tensor) -> None:
+        import torch
+
+        from dcgan_probe.detectors import soft
+
+        marked = soft(self.judge, after) > 0.5
+        change = (after - before).abs().mean(1).double()
+        parts = [marked.double(), change * self.inside, change * self.outside, change]
+        self.sums[edit].append(torch.stack([of.sum((1, 2)) for of in parts]).numpy())
+
+
+def _proof(
+    seed: int, tally: _Tally, edits: list[list[Layer]], sets: slice, points: int, samples: int
+) -> Proof:
+    import numpy as np
+
+    before = np.concatenate(tally.before, axis=1)
+    sums = np.stack([np.concatenate(of, axis=1) for of in tally.sums])  # edits x 4 x samples
+    pixels = tally.inside[0].numel()
+    if not (before[0] > PRESENT * pixels).any():
+        raise InputError(
+            f"detector {tally.judge.name}: found no object on {samples} fresh samples, expected "
+            "some: nothing can be said of what an edit leaves"
+        )
+    if not before[1].any():
+        raise InputError(
+            f"detector {tally.judge.name}: found the object all over {samples} fresh samples, "
+            "expected a part of them"
+        )
+    numbers = [sum(len(of.filters) for of in edit) for edit in edits]
+
+    def outcome(rows: np.ndarray, filters: int) -> Outcome:
+        return _outcome(seed, rows, before, filters, pixels)
+
+    def point(i: int) -> tuple[float, float]:
+        return (
+            float(sums[i, 0].sum() / before[0].sum()),
+            float(sums[i, 2].sum() / before[1].sum()),
+        )
+
+    first = sets.stop
+    curve = [(numbers[i], *point(i)) for i in range(first, first + points)]
+    pairs = range(first + points, first + 3 * points, 2)
+    at_random = [
+        (numbers[i], *(float(np.mean(of)) for of in zip(point(i), point(i + 1), strict=True)))
+        for i in pairs
+    ]
+    return Proof(
+        tally.judge.name,
+        tally.judge.about,
+        samples,
+        int((before[0] > PRESENT * pixels).sum()),
+        outcome(sums[:1], numbers[0]),
+        outcome(sums[sets], numbers[sets.start]),
+        outcome(sums[1:2], numbers[1]),
+        tuple(point(i) for i in range(sets.start, sets.stop)),
+        (*curve, (numbers[0], *point(0))),
+        tuple(at_random),  # type: ignore[arg-type]
+    )
+
+
+def _outcome(seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixels: int) -> Outcome:
+    """Means over edits, and intervals over samples and edits, drawn again together."""
+    import numpy as np
+
+    rng = np.random.default_rng([seed, 2])
+    edits, _, samples = rows.shape
+    # How often each sample, and each edit, is in each resample; the first is all of them, once.
+    times = rng.multinomial(samples, np.full(samples, 1 / samples), RESAMPLED)
+    sets = rng.multinomial(edits, np.full(edits, 1 / edits), RESAMPLED)
+    times = np.vstack([np.ones(samples), times])
+    sets = np.vstack([np.ones(edits), sets]) / edits
+    held = (before[0] > PRESENT * pixels).astype(float)
+    holds = (rows[:, 0] > PRESENT * pixels).astype(float)
+
+    def share(after: np.ndarray, of: np.ndarray) -> Interval:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = ((sets @ after) * times).sum(1) / (times @ of)
+        low, high = np.nanquantile(found[1:], (0.025, 0.975))
+        return Interval(float(found[0]), float(low), float(high))
+
+    none = held == 0
+    whole = rows[:, 3].mean(0)
+    return Outcome(
+        filters,
+        share(rows[:, 0], before[0]),
+        share(holds, held),
+        share(rows[:, 1], before[0]).value,
+        share(rows[:, 2], before[1]),
+        float(whole[none].mean() / pixels) if none.any() else None,
+    )
+
+
+def _shares(layers: Sequence[Layer]) -> list[float]:
+    """Parts of the chosen filters at which the curve is measured, each a larger number of them."""
+    total = sum(len(of.filters) for of in layers)
+    counts = sorted({max(1, round(total ** (i / POINTS))) for i in range(1, POINTS)})
+    return [count / total for count in counts if count < total]
+
+
+def _part(layers: Sequence[Layer], share: float) -> list[Layer]:
+    return [of.first(max(1, round(share * len(of.filters)))) for of in layers]
+
+
+def _maps(session: dp.Session, layer: str, z: Tensor) -> Tensor:
+    import torch
+
+    with torch.no_grad():
+        return dp.hooks.activations(session.generator, layer, z.to(session.device))
