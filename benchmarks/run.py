@@ -226,7 +226,9 @@ def forget_and_its_parts(device: str) -> dict[str, Any]:
     maps = _regression.maps_of(session, z, layer)
     cells = _regression.cells_of(maps.numpy(), boxes.mask(tuple(maps.shape[2:])), seed=0)
     parts = {
-        "in all, with 10 random controls": lambda: forget.run(session, boxes, controls=10, judges=()),
+        "in all, with 10 random controls": lambda: forget.run(
+            session, boxes, controls=10, judges=()
+        ),
         "feature maps of the samples": lambda: _regression.maps_of(session, z, layer),
         "logistic regression": lambda: _regression.fit(cells.activations, cells.inside),
         "held-out accuracy, 5 folds": lambda: _regression.held_out_accuracy(cells),
