@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dcgan_probe.detectors import Detector
 
 SHOWN = 12
+POOR = 0.5  # a judge that overlaps less with what is right is said to be poor
 BOXES = "boxes"  # the judge that is learnt from boxes
 CHOOSING = 100_000  # samples from here on are chosen with, those before are judged and shown
 
@@ -129,6 +130,17 @@ class Forgotten(Result):
         if self.accuracy and min(self.accuracy) <= 0.5:
             found.append("THE REGRESSION IS NO BETTER THAN CHANCE on some held-out images")
         for proof in self.proofs:
+            known = proof.about.get("held_out_iou", 1.0)
+            if known < POOR:
+                found.append(
+                    f"JUDGE {proof.judge} IS NOT TO BE BELIEVED: on images that it did not see, its "
+                    f"marks overlap with what is right by {known:.2f} (intersection over union)"
+                )
+            if proof.chosen.inside <= proof.chosen.outside.high:
+                found.append(
+                    f"AS MUCH CHANGES OUTSIDE of the object as inside, says judge {proof.judge}: "
+                    f"{proof.chosen.inside:.3f} inside, {proof.chosen.outside} outside"
+                )
             if not proof.better_than_random:
                 found.append(
                     f"NO BETTER THAN RANDOM filters, says judge {proof.judge}: the object's area "

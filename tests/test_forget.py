@@ -302,6 +302,18 @@ def test_filters_of_no_object_are_said_to_be_no_better_than_random(session):
     assert str(found).startswith("THE REGRESSION IS NO BETTER THAN CHANCE")
 
 
+def test_a_poor_judge_and_an_edit_that_is_everywhere_are_named(session):
+    poor = Bright()
+    poor.about = {"held_out_iou": 0.2}
+    found = run(session, boxes(), layer="8x8", judges=[poor], controls=3)
+    (proof,) = found.proofs
+    assert any("JUDGE bright IS NOT TO BE BELIEVED" in line for line in found.doubts())
+    for inside, said in ((0.0, True), (1.0, False)):
+        other = replace(proof, chosen=replace(proof.chosen, inside=inside))
+        lines = replace(found, proofs=(other,)).doubts()
+        assert any("AS MUCH CHANGES OUTSIDE" in line for line in lines) == said
+
+
 class Blind(Bright):
     def __call__(self, images):
         return torch.zeros(len(images), *images.shape[2:])
