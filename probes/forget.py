@@ -133,7 +133,7 @@ class Forgotten(Result):
             known = proof.about.get("held_out_iou", 1.0)
             if known < POOR:
                 found.append(
-                    f"JUDGE {proof.judge} IS NOT TO BE BELIEVED: on images that it did not see, its "
+                    f"JUDGE {proof.judge} IS NOT TO BE BELIEVED: on images it did not see, its "
                     f"marks overlap with what is right by {known:.2f} (intersection over union)"
                 )
             if proof.chosen.inside <= proof.chosen.outside.high:
