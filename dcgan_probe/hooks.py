@@ -118,6 +118,19 @@ def ablate(
     return _Ablation(module, name, filters, gain, value, where)
 
 
+def check_filters(name: str, filters: Sequence[int], count: int | None = None) -> None:
+    """Make sure that filters are each named once and, if `count` is known, are in the layer.
+
+    >>> check_filters("8x8", [3, 17], count=512)
+    """
+    if len(set(filters)) < len(filters):
+        raise InputError(f"layer {name!r}: found a filter twice, expected each once")
+    wrong = [f for f in filters if count is not None and not 0 <= f < count]
+    if wrong:
+        assert count is not None
+        raise InputError(f"layer {name!r}: found filter {wrong[0]}, expected 0 to {count - 1}")
+
+
 class _Ablation:
     """A hook that is on the module from entering to leaving; can be entered again after."""
 
@@ -133,8 +146,7 @@ class _Ablation:
         self.part = layer(module, name)
         self.name = name
         self.filters = torch.as_tensor(list(filters), dtype=torch.long)
-        if len(self.filters.unique()) < len(self.filters):
-            raise InputError(f"layer {name!r}: found a filter twice, expected each once")
+        check_filters(name, self.filters.tolist())
         self.gain = self._for_each("gain", gain)
         self.shift = (1 - self.gain) * self._for_each("value", value)
         if where is not None and where.dtype != torch.bool:
@@ -160,11 +172,7 @@ class _Ablation:
     def _edit(self, _module: nn.Module, _inputs: object, output: object) -> Tensor:
         maps = _tensor(self.name, output)
         count = maps.shape[1]
-        if self.filters.numel() and not 0 <= self.filters.min() <= self.filters.max() < count:
-            wrong = next(f for f in self.filters.tolist() if not 0 <= f < count)
-            raise InputError(
-                f"layer {self.name!r}: found filter {wrong}, expected 0 to {count - 1}"
-            )
+        check_filters(self.name, self.filters.tolist(), count)
         gains, shifts = maps.new_ones(count), maps.new_zeros(count)
         at = self.filters.to(maps.device)
         gains[at], shifts[at] = self.gain.to(maps), self.shift.to(maps)

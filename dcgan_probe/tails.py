@@ -136,14 +136,8 @@ class Base:
         return images.contiguous()
 
     def _checked(self, filters: Sequence[int]) -> list[int]:
-        filters, count = [int(f) for f in filters], self.maps.shape[1]
-        if len(set(filters)) < len(filters):
-            raise InputError(f"layer {self._layer!r}: found a filter twice, expected each once")
-        for f in filters:
-            if not 0 <= f < count:
-                raise InputError(
-                    f"layer {self._layer!r}: found filter {f}, expected 0 to {count - 1}"
-                )
+        filters = [int(f) for f in filters]
+        hooks.check_filters(self._layer, filters, self.maps.shape[1])
         return filters
 
 

@@ -1,15 +1,25 @@
-"""Boxes that ship, and the latents of the samples that boxes were drawn on."""
+"""Boxes as probes take them: the option, what ships, their latents, those that hold no cell."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+boxes_option = click.option(
+    "--boxes",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Boxes on samples of this checkpoint; those that ship with it if not given.",
+)
 
 
 def latents_of(session: dp.Session, boxes: dp.Boxes) -> Tensor:
@@ -41,3 +51,15 @@ def shipped_boxes(session: dp.Session) -> Path:
     if path is None:
         raise InputError(f"no boxes ship with {session.checkpoint.name}, expected --boxes FILE")
     return path
+
+
+def read_boxes(session: dp.Session, path: Path | None) -> dp.Boxes:
+    """The boxes of `boxes_option`, on images of the session's size."""
+    size = (session.config.size, session.config.size)
+    return dp.Boxes.read(path or shipped_boxes(session), image_size=size)
+
+
+def without_a_cell(boxes: dp.Boxes, grid: tuple[int, int]) -> int:
+    """How many boxes lie between the centres of a layer's cells."""
+    alone = (replace(boxes, boxes=(box,)) for box in boxes.boxes)
+    return sum(not box.mask(grid).any() for box in alone)

@@ -117,7 +117,6 @@ def by_gates(
     seed: int,
 ) -> list[Layer]:
     """Gains and replacements learnt for every filter of one layer or several at once."""
-
     from dcgan_probe.probes._gates import learn
 
     found = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes._choice import Layer
+from dcgan_probe.probes._regression import maps_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,8 +127,7 @@ def prove(
     tail = dp.tails.Tail(session.generator, chosen[0].name)
     batches = z.split(BATCH)
     for batch in session.progress(batches, "judging fresh samples"):
-        maps = _maps(session, chosen[0].name, batch)
-        base = tail.start(maps)
+        base = tail.start(maps_of(session, batch, chosen[0].name).to(session.device))
         before = edited(session, base, []).cpu()
         for tally in tallies:
             tally.begin(before)
@@ -308,10 +308,3 @@ def _shares(layers: Sequence[Layer]) -> list[float]:
 
 def _part(layers: Sequence[Layer], share: float) -> list[Layer]:
     return [of.first(max(1, round(share * len(of.filters)))) for of in layers]
-
-
-def _maps(session: dp.Session, layer: str, z: Tensor) -> Tensor:
-    import torch
-
-    with torch.no_grad():
-        return dp.hooks.activations(session.generator, layer, z.to(session.device))

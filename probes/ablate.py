@@ -13,7 +13,7 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._boxed import latents_of
+from dcgan_probe.probes._boxed import latents_of, without_a_cell
 from dcgan_probe.probes._levels import PERCENT, SAMPLES, levels, means
 from dcgan_probe.results import Result
 
@@ -172,9 +172,7 @@ def _inside_boxes(
             session.generator, selection.layer, selection.filters, gain, value, where
         ):
             parts.append(session.generate(some))
-    alone = (replace(boxes, boxes=(box,)) for box in boxes.boxes)
-    unresolved = sum(not box.mask((shape[2], shape[3])).any() for box in alone)
-    return torch.cat(parts), unresolved
+    return torch.cat(parts), without_a_cell(boxes, (shape[2], shape[3]))
 
 
 def _change(difference: Tensor, inside: np.ndarray | None) -> dict[str, float]:

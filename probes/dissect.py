@@ -14,7 +14,7 @@ import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.probes._agreement import Agreement, agreement
-from dcgan_probe.probes._boxed import latents_of
+from dcgan_probe.probes._boxed import boxes_option, latents_of, read_boxes
 from dcgan_probe.probes._effects import Effect, Judge, measure
 from dcgan_probe.probes._masked import Pictures, pictures
 from dcgan_probe.probes._regression import maps_of
@@ -280,12 +280,7 @@ def _inside(boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.Conf
 
 @click.command()
 @click.option("--layer", default="16x16", help="Layer of the generator.")
-@click.option(
-    "--boxes",
-    "path",
-    type=click.Path(path_type=Path),
-    help="Boxes on samples of this checkpoint; those that ship with it if not given.",
-)
+@boxes_option
 @click.option("--object", "label", help="One label of the boxes; all of them if not given.")
 @click.option("--n", default=200, type=click.IntRange(1), help="New samples to measure effects on.")
 @click.option(
@@ -314,10 +309,7 @@ def dissect(
     """
     from dcgan_probe.training import ranks
 
-    path = path or dp.checkpoints.shipped_boxes(session.checkpoint.name)
-    if path is None:
-        raise InputError(f"no boxes ship with {session.checkpoint.name}, expected --boxes FILE")
-    boxes = dp.Boxes.read(path, image_size=(session.config.size, session.config.size))
+    boxes = read_boxes(session, path)
     with ranks.joined(session.device.type) as own:
         # The session opened on the first GPU: each process goes on with its own.
         session.generator.to(own.device)
