@@ -65,6 +65,7 @@ class Session:
         self._in_force: dict[object, Selection] = {}
         self._lasting: list[tuple[Selection, ExitStack]] = []
         self._folders: list[Path] = []
+        self.kept: dict[str, Tensor] = {}
         for network in (checkpoint.generator, checkpoint.discriminator):
             if network is not None:
                 # Probes ask for gradients of images, never of weights.
@@ -146,6 +147,10 @@ class Session:
         selection, stack = self._lasting.pop()
         stack.close()
         return selection
+
+    def keep(self, name: str, z: Tensor) -> None:
+        """Name latents for the commands that come after, m x z_size float32; a new one replaces."""
+        self.kept[name] = z.detach().cpu()
 
     def close(self) -> None:
         """Lift all edits of `edit`."""

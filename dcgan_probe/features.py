@@ -1,0 +1,115 @@
+"""What a discriminator sees in images: its feature maps, as numbers to classify or compare by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dcgan_probe import hooks
+from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.networks import Discriminator
+
+GRID = 4
+
+
+class Column(NamedTuple):
+    """One feature: the largest response of a filter of a layer within one cell of the grid."""
+
+    layer: str
+    filter: int
+    row: int
+    column: int
+
+
+def layers(discriminator: Discriminator, only: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Names of the convolution layers of a discriminator, in the order of the data.
+
+        >>> layers(Discriminator(PRESETS["paper"]))
+        ('32x32', '16x16', '8x8', '4x4')
+
+    only: take those of them; raises InputError for a name that is not one.
+    """
+    known = discriminator.config.layers("discriminator")[:-1]
+    for name in only or ():
+        if name not in known:
+            raise unknown("layer", name, known, where="discriminator")
+    return tuple(name for name in known if only is None or name in only)
+
+
+def extract(
+    discriminator: Discriminator, images: Tensor, names: Sequence[str], grid: int = GRID
+) -> Tensor:
+    """The responses of layers, max-pooled to a grid and flattened, one row an image.
+
+        >>> d = Discriminator(PRESETS["paper"]).eval()
+        >>> extract(d, torch.zeros(2, 3, 64, 64), layers(d)).shape
+        torch.Size([2, 30720])
+
+    images: N x C x size x size float32 in [-1, 1], on the network's device. Returns N x F float32
+    there, in the order of `columns`; gradients flow if they are on. Raises InputError for a layer
+    of fewer places than the grid, and for responses that are not finite.
+    Source: section 5.1.
+    """
+    pooled = []
+    for name, maps in responses(discriminator, images, names).items():
+        if grid < 1 or min(maps.shape[2:]) < grid:
+            height, width = maps.shape[2:]
+            raise InputError(f"layer {name}: found {height} x {width} places, expected {grid}")
+        pooled.append(F.adaptive_max_pool2d(maps, grid).flatten(1))
+    found = torch.cat(pooled, dim=1)
+    if not found.isfinite().all():
+        raise InputError("discriminator: found NaN or infinite features, expected finite ones")
+    return found
+
+
+def columns(discriminator: Discriminator, names: Sequence[str], grid: int = GRID) -> list[Column]:
+    """What each column of `extract` is.
+
+    >>> columns(Discriminator(PRESETS["paper"]), ["4x4"])[17]
+    Column(layer='4x4', filter=1, row=0, column=1)
+    """
+    config = discriminator.config
+    image = torch.zeros(1, config.channels, config.size, config.size)
+    device = next(discriminator.parameters()).device
+    with torch.no_grad():
+        maps = responses(discriminator, image.to(device), names)
+    return [
+        Column(name, number, row, column)
+        for name in names
+        for number in range(maps[name].shape[1])
+        for row in range(grid)
+        for column in range(grid)
+    ]
+
+
+def distance(discriminator: Discriminator, a: Tensor, b: Tensor) -> Tensor:
+    """How different images look to a discriminator: one number a pair, 0 to 4.
+
+        >>> d = Discriminator(PRESETS["paper"]).eval()
+        >>> distance(d, torch.zeros(2, 3, 64, 64), torch.zeros(2, 3, 64, 64))
+        tensor([0., 0.])
+
+    a, b: N x C x size x size float32 in [-1, 1], on the network's device. At each place of each
+    convolution layer the responses of all filters are brought to length one; the squared distance
+    is averaged over places, then over layers. Returns N float32; gradients flow if they are on.
+    Source: Zhang et al. (2018), equation 1, with equal weights and this network.
+    """
+    names = layers(discriminator)
+    ours, theirs = (responses(discriminator, images, names) for images in (a, b))
+    return torch.stack(
+        [
+            (F.normalize(ours[name]) - F.normalize(theirs[name])).square().sum(1).mean((1, 2))
+            for name in names
+        ]
+    ).mean(0)
+
+
+def responses(network: nn.Module, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """The feature maps of layers, N x filters x h x w each, by name."""
+    with hooks.record(network, *names) as seen:
+        network(images)
+    return {name: seen[name] for name in names}
