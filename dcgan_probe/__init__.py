@@ -24,7 +24,14 @@ if TYPE_CHECKING:
         cache,
         chain,
         checkpoints,
+        classifiers,
+        concepts,
+        detectors,
         edits,
+        errors,
+        exported,
+        expressions,
+        features,
         figures,
         files,
         foreign,
@@ -37,10 +44,12 @@ if TYPE_CHECKING:
         session,
         sources,
         tails,
+        video,
     )
     from dcgan_probe.attribution import GuidedBackprop
     from dcgan_probe.boxes import Box, Boxes
     from dcgan_probe.checkpoints import Checkpoint
+    from dcgan_probe.concepts import Concepts
     from dcgan_probe.edits import Selection
     from dcgan_probe.errors import InputError
     from dcgan_probe.networks import Config, Discriminator, Generator
@@ -56,6 +65,7 @@ _NAMES = {
     "Box": "boxes",
     "Boxes": "boxes",
     "Checkpoint": "checkpoints",
+    "Concepts": "concepts",
     "Config": "networks",
     "Discriminator": "networks",
     "Generator": "networks",
@@ -71,9 +81,13 @@ _MODULES = (
     "cache",
     "chain",
     "checkpoints",
+    "classifiers",
+    "concepts",
     "detectors",
     "edits",
+    "errors",
     "exported",
+    "expressions",
     "features",
     "figures",
     "files",
@@ -87,12 +101,14 @@ _MODULES = (
     "session",
     "sources",
     "tails",
+    "video",
 )
 
 __all__ = [
     "Box",
     "Boxes",
     "Checkpoint",
+    "Concepts",
     "Config",
     "Discriminator",
     "Generator",
@@ -106,9 +122,13 @@ __all__ = [
     "cache",
     "chain",
     "checkpoints",
+    "classifiers",
+    "concepts",
     "detectors",
     "edits",
+    "errors",
     "exported",
+    "expressions",
     "features",
     "figures",
     "files",
@@ -122,6 +142,7 @@ __all__ = [
     "session",
     "sources",
     "tails",
+    "video",
 ]
 
 

@@ -44,9 +44,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcgan_probe import box_formats, files
-from dcgan_probe.box_formats import OWN_FORMAT, Picture, Value
+from dcgan_probe import box_formats, files, json_values
+from dcgan_probe.box_formats import OWN_FORMAT, Picture
 from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.json_values import Value
 
 # Far more than a person looks at; it bounds the memory that a short file can ask for.
 MAX_IMAGES = 1_000_000
@@ -79,7 +80,7 @@ def _sample(picture: Picture) -> _Sample:
     match = _SAMPLE.search(picture.file_name)
     if match is None:
         raise InputError(
-            f"{picture.entry.where}: found an image named {box_formats.shown(picture.file_name)}, "
+            f"{picture.entry.where}: found an image named {json_values.shown(picture.file_name)}, "
             f"expected the name of a sample, such as {sample_name('1a2b3c4d', 3, 17)}"
         )
     checkpoint, seed, image = match.groups()
@@ -318,7 +319,7 @@ def _plain(box: Box) -> dict[str, Any]:
 def _read(path: Path, image_size: tuple[int, int] | None) -> Boxes:
     if os.path.isdir(path):
         return _from_pictures(box_formats.labelme_folder(path), path, image_size)
-    value = box_formats.load(path)
+    value = json_values.load(path, "boxes")
     if _is_own(value):
         return _from_own(value, image_size)
     return _from_pictures(box_formats.pictures(value), path, image_size)

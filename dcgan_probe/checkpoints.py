@@ -8,7 +8,6 @@ where the weights come from, how batch-norm statistics were had, the license.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from dcgan_probe.sources import Images
 
 FORMAT = "dcgan-probe/checkpoint/1"
+CONCEPTS = "concepts.json"
 NETWORKS = {"generator": Generator, "discriminator": Discriminator}
 FLOATS = {"float32", "float16", "bfloat16", "float64"}
 
@@ -74,7 +74,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
                 tensors[f"{part}.{name}"] = tensor.detach().cpu().contiguous()
     about = {
         "format": FORMAT,
-        "config": dataclasses.asdict(checkpoint.config),
+        "config": checkpoint.config.to_dict(),
         "info": checkpoint.info,
     }
     # One metadata key: safetensors does not keep the order of several.
@@ -93,9 +93,15 @@ def shipped() -> list[str]:
 
 
 def shipped_boxes(name: str) -> Path | None:
-    """The boxes that ship beside a checkpoint, its one JSON file; None if there are none."""
+    """The boxes that ship beside a checkpoint, its one other JSON file; None if there are none."""
     found = list((_fixtures() / name).glob("*.json")) if name in shipped() else []
-    return found[0] if found else None
+    return next((path for path in found if path.name != CONCEPTS), None)
+
+
+def shipped_concepts(name: str) -> Path | None:
+    """The concepts that ship beside a checkpoint, or None."""
+    path = _fixtures() / name / CONCEPTS
+    return path if name in shipped() and path.exists() else None
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
@@ -342,9 +348,9 @@ def _about(path: Path, text: str) -> tuple[Config, dict[str, Any]]:
     config, info = about.get("config"), about.get("info")
     if not isinstance(config, dict) or not isinstance(info, dict):
         raise InputError(f"{path}: metadata: found no config or no info, expected an object each")
-    for known in dataclasses.fields(Config):
-        if known.name not in config:
-            raise InputError(f"{path}: network config: {known.name}: found none, expected a value")
+    for known in Config().to_dict():
+        if known not in config:
+            raise InputError(f"{path}: network config: {known}: found none, expected a value")
     try:
         return Config.from_dict(config), info
     except InputError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_probe import files
-from dcgan_probe.box_formats import Value
+from dcgan_probe import files, json_values
 from dcgan_probe.boxes import Box, Boxes
 from dcgan_probe.errors import InputError
+from dcgan_probe.json_values import Value
 from dcgan_probe.networks import Config
 
 FORMAT = "dcgan-probe/selection/1"
@@ -77,19 +76,9 @@ class Selection:
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Selection:
         """A selection that `write` wrote; InputError says what is wrong with another file."""
-        path = Path(path)
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: found no JSON ({error}), expected a selection") from error
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
-            found = value.get("format") if isinstance(value, dict) else type(value).__name__
-            raise InputError(f"{path}: format: found {found!r}, expected {FORMAT!r}")
-        file = Value(value, str(path))
+        file = json_values.read_own(Path(path), "filters", FORMAT)
         required = {name: file[name].found for name in ("layer", "filters", "checkpoint", "about")}
-        optional = {name: value[name] for name in ("gains", "values", "where") if name in value}
+        optional = {name: file[name].found for name in ("gains", "values", "where") if name in file}
         return cls(**required, **optional, source=str(path))
 
     def write(self, path: str | os.PathLike[str]) -> None:

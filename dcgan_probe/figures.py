@@ -166,6 +166,41 @@ def draw(
     files.write_bytes(path, _png(figure))
 
 
+def sheet(
+    path: str | os.PathLike[str],
+    title: str,
+    images: np.ndarray,
+    labels: Sequence[str],
+    caption: str,
+    columns: int,
+) -> None:
+    """Write a PNG of images in rows, each with its label beneath.
+
+    images: N x H x W x 3 uint8; labels: one for each.
+
+    >>> sheet("a.png", "Title", images, [f"3:{i}" for i in range(12)], "Caption.", columns=6)
+    """
+    n, height, width, _ = images.shape
+    zoom = zoom_for(width)
+    strips = [
+        _with_line(image.repeat(zoom, 0).repeat(zoom, 1), label)
+        for image, label in zip(images, labels, strict=True)
+    ]
+    rows = -(-n // columns)
+    strips += [np.full_like(strips[0], 255)] * (rows * columns - n)
+    block = Block("", np.stack(strips).reshape(rows, columns, *strips[0].shape))
+    draw(path, title, [block], [""] * rows, caption, zoom=1)
+
+
+def _with_line(image: np.ndarray, text: str) -> np.ndarray:
+    """An image with a line of text beneath."""
+    height, width, _ = image.shape
+    figure = blank(width, _LINE)
+    at = {"fontsize": _LABEL * 72 / DPI, "color": INK, "fontfamily": FONT}
+    figure.text(0.5, 0.5, text, ha="center", va="center", **at)  # type: ignore[arg-type]
+    return np.concatenate([image, rendered(figure)])
+
+
 def blank(width: int, height: int) -> Figure:
     """An empty white matplotlib figure of so many pixels, for `rendered`."""
     # Not pyplot: it would keep every figure and choose a backend for the whole program.

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
+
 import numpy as np
+import safetensors
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
+from dcgan_probe import files
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks import Config
 
 BLOCK = 1024
+FORMAT = "dcgan-probe/latents/1"
 
 
 def sample(config: Config, n: int, seed: int, start: int = 0) -> Tensor:
@@ -39,3 +46,85 @@ def sample(config: Config, n: int, seed: int, start: int = 0) -> Tensor:
     if not parts:
         return torch.empty(0, config.z_size)
     return torch.from_numpy(np.concatenate(parts))
+
+
+def between(a: Tensor, b: Tensor, at: Tensor, how: str = "linear") -> Tensor:
+    """Latents on the way from a to b, at fractions 0 (a) to 1 (b).
+
+        >>> between(torch.zeros(100), torch.ones(100), torch.linspace(0, 1, 5)).shape
+        torch.Size([5, 100])
+
+    a, b: z_size float32; at: m float32. "linear" is the straight line. "spherical" turns the
+    direction at an even pace while the length changes evenly, and so stays as far from the origin
+    as its ends; a and b that are parallel have a straight line, opposite ones no way.
+    Raises InputError for opposite latents. Source: section 6.1; Shoemake (1985).
+    """
+    at = at.view(-1, 1)
+    straight = torch.lerp(a, b, at)
+    if how == "linear":
+        return straight
+    lengths = a.norm(), b.norm()
+    if min(lengths) == 0:
+        return straight
+    # In double precision: the angle of nearly parallel latents is lost in single.
+    u, v = (x.double() / length for x, length in zip((a, b), lengths, strict=True))
+    angle = 2 * torch.atan2((u - v).norm(), (u + v).norm())
+    if math.pi - angle < 1e-6:
+        raise InputError("path: found opposite latents, expected ones with a way between them")
+    if angle < 1e-6:
+        return straight
+    turned = (torch.sin((1 - at) * angle) * u + torch.sin(at * angle) * v) / torch.sin(angle)
+    return (turned * torch.lerp(lengths[0], lengths[1], at)).float()
+
+
+def check(z: Tensor, config: Config, where: str) -> Tensor:
+    """Latents, if a network of this config can have drawn them; InputError says why not.
+
+    z: n x z_size, finite; of a uniform latent all lie in [-1, 1].
+    """
+    if z.ndim != 2 or z.shape[1] != config.z_size:
+        found = " x ".join(map(str, z.shape))
+        raise InputError(f"{where}: found latents {found}, expected n x {config.z_size}")
+    if not z.isfinite().all():
+        raise InputError(f"{where}: found NaN or infinite numbers, expected finite ones")
+    if config.z_distribution == "uniform" and z.abs().max() > 1:
+        raise InputError(
+            f"{where}: found {z.abs().max():.3g}, expected numbers from -1 to 1: the latents of "
+            "this checkpoint are uniform there"
+        )
+    return z.float()
+
+
+def write(path: str | os.PathLike[str], z: Tensor, sha256: str) -> None:
+    """Write latents of a checkpoint as safetensors, whole or not at all.
+
+    >>> write("/tmp/z.safetensors", torch.zeros(1, 100), "ab" * 32)
+    """
+    about = {"format": FORMAT, "checkpoint": sha256}
+    files.write_bytes(path, save({"z": z.detach().cpu().float().contiguous()}, about))
+
+
+def read(path: str | os.PathLike[str], config: Config, sha256: str) -> Tensor:
+    """The latents of a file of `write`, n x z_size float32.
+
+    Raises InputError for another file, for latents of another checkpoint, and for some that are
+    not finite or of another size. Sums of latents may lie where no sample does.
+    """
+    try:
+        with safetensors.safe_open(str(path), "pt") as file:
+            about = file.metadata() or {}
+            if about.get("format") != FORMAT or "z" not in file.keys():  # noqa: SIM118
+                found = about.get("format")
+                raise InputError(f"{path}: format: found {found!r}, expected {FORMAT!r}")
+            if about.get("checkpoint") != sha256:
+                raise InputError(
+                    f"{path}: found latents of checkpoint {about.get('checkpoint', '')[:8]}, "
+                    f"expected those of {sha256[:8]}"
+                )
+            z = file.get_tensor("z")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: found no latents that can be read: {error}") from error
+    if z.ndim != 2 or z.shape[1] != config.z_size or not z.isfinite().all():
+        found = " x ".join(map(str, z.shape))
+        raise InputError(f"{path}: found {found} numbers, expected finite n x {config.z_size}")
+    return z.float()

@@ -328,7 +328,7 @@ LAYER = ["--layer", "8x8", "--filters", "1,5"]
             "ablate: found both --filters and --selection, expected one",
         ),
         (["--selection", "x", "--layer", "8x8"], "--layer: found it beside --selection"),
-        (["--selection", "no.json"], "no.json: cannot be read: No such file"),
+        (["--selection", "no.json"], "no.json: found no such file, expected a file of filters"),
         (
             ["--filters", "1"],
             "--filters: found no --layer, expected one of: 4x4, 8x8, 16x16, 32x32",

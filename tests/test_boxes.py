@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan_probe import box_formats
+from dcgan_probe import json_values
 from dcgan_probe.boxes import Box, Boxes, sample_name
 from dcgan_probe.errors import InputError
 
@@ -891,7 +891,7 @@ def test_files_that_cannot_be_text_are_refused(tmp_path):
 def test_a_file_too_large_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "boxes.json"
     with open(path, "wb") as file:
-        file.truncate(box_formats.MAX_BYTES + 1)
+        file.truncate(json_values.MAX_BYTES + 1)
     assert "found 100000001 bytes, expected at most 100000000" in refusal(path)
 
 

@@ -1,0 +1,176 @@
+"""JSON files as users write them: values that know their place, so that a mistake is one line."""
+
+from __future__ import annotations
+
+import json
+import math
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from dcgan_probe.errors import InputError
+
+MAX_BYTES = 100_000_000
+
+
+class Value:
+    """A value in a JSON file with its place there: what is wrong with it can say where.
+
+        >>> file = Value({"boxes": [{"x0": "10"}]}, "windows.json")
+        >>> file["boxes"].items()[0]["x0"].number()
+        Traceback (most recent call last):
+        dcgan_probe.errors.InputError: windows.json: boxes[0].x0: found "10", expected a number
+
+    `found` is the bare value. Every method that takes something out raises InputError where it is
+    not there, or is not of the kind that was asked for.
+    """
+
+    def __init__(self, found: Any, source: str, place: str = ""):
+        self.found = found
+        self.source = source
+        self.place = place
+
+    @property
+    def where(self) -> str:
+        """File and place, as an error message begins."""
+        return f"{self.source}: {self.place}" if self.place else self.source
+
+    def error(self, expected: str) -> InputError:
+        """The error that this value was found where something else was expected."""
+        return InputError(f"{self.where}: found {shown(self.found)}, expected {expected}")
+
+    def __contains__(self, key: str) -> bool:
+        return isinstance(self.found, dict) and key in self.found
+
+    def __getitem__(self, key: str) -> Value:
+        if not isinstance(self.found, dict):
+            raise self.error(f"an object with {shown(key)}")
+        if key not in self.found:
+            raise InputError(
+                f"{self.where}: found no {shown(key)}, expected it beside {self._keys()}"
+            )
+        return Value(self.found[key], self.source, f"{self.place}.{key}" if self.place else key)
+
+    def _keys(self) -> str:
+        return ", ".join(map(shown, list(self.found)[:8])) or "nothing"
+
+    def items(self) -> list[Value]:
+        """The elements of a list."""
+        if not isinstance(self.found, list | tuple):
+            raise self.error("a list")
+        return [Value(item, self.source, f"{self.place}[{i}]") for i, item in enumerate(self.found)]
+
+    def members(self) -> list[Value]:
+        """The values of an object."""
+        if not isinstance(self.found, dict):
+            raise self.error("an object")
+        return [
+            Value(member, self.source, f"{self.place}[{shown(key)}]")
+            for key, member in self.found.items()
+        ]
+
+    def whole(self, low: int, high: int) -> int:
+        """A whole number from `low` to `high`, both included."""
+        # bool is an int to Python, but true is not a number to whoever wrote the file.
+        right = isinstance(self.found, Integral) and not isinstance(self.found, bool)
+        if not right or not low <= self.found <= high:
+            raise self.error(f"a whole number from {low} to {high}")
+        return int(self.found)
+
+    def number(self) -> float:
+        """A finite number; JSON as Python reads it also has NaN and Infinity."""
+        right = isinstance(self.found, Real) and not isinstance(self.found, bool)
+        if not right:
+            raise self.error("a number")
+        try:
+            number = float(self.found)
+        except OverflowError:  # an integer of hundreds of digits
+            number = math.inf
+        if not math.isfinite(number):
+            raise self.error("a finite number")
+        return number
+
+    def text(self) -> str:
+        """Text of at least one visible character and no control characters."""
+        if not isinstance(self.found, str) or not self.found.strip():
+            raise self.error("text")
+        if not self.found.isprintable():
+            raise self.error("text of printable characters")
+        return self.found
+
+    def size(self) -> tuple[int, int]:
+        """Width and height of an image: a list of two whole numbers, in pixels."""
+        sides = self.items()
+        if len(sides) != 2:
+            raise self.error("a list of width and height")
+        return pixels(sides[0]), pixels(sides[1])
+
+
+def shown(found: Any) -> str:
+    """A value as an error message shows it: as in the file, but short."""
+    if isinstance(found, dict):
+        keys = ", ".join(map(shown, list(found)[:5]))
+        return f"an object with keys {keys}" if found else "an empty object"
+    if isinstance(found, list | tuple):
+        return f"a list of {len(found)}"
+    text = json.dumps(found, default=repr)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def pixels(side: Value) -> int:
+    """One side of an image, in pixels."""
+    return side.whole(1, 65_536)
+
+
+def load(path: Path, kind: str) -> Value:
+    """The JSON in a file; kind says what it should be, as "boxes".
+
+    Raises InputError, with line and column where there are any, if the file cannot be read, is
+    larger than 100 MB, or is not JSON.
+    """
+    return Value(_parse(_text(path, kind), path, kind), str(path))
+
+
+def read_own(path: Path, kind: str, written: str) -> Value:
+    """The JSON of a file of ours, whose "format" is `written`; raises as `load` does, or for it."""
+    file = load(path, kind)
+    if "format" not in file or file["format"].found != written:
+        found = file["format"].found if "format" in file else None
+        raise InputError(f"{path}: format: found {found!r}, expected {written!r}")
+    return file
+
+
+def _text(path: Path, kind: str) -> str:
+    try:
+        if not path.exists():
+            raise InputError(f"{path}: found no such file, expected a file of {kind}")
+        if not path.is_file():
+            raise InputError(f"{path}: found no regular file, expected a file of {kind}")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"{path}: found {size} bytes, expected at most {MAX_BYTES}")
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: byte {error.start}: found bytes that are not UTF-8 text, expected JSON"
+        ) from error
+
+
+def _parse(text: str, path: Path, kind: str) -> Any:
+    if not text.strip():
+        raise InputError(f"{path}: found an empty file, expected JSON")
+    if text.lstrip().startswith("<"):
+        raise InputError(f"{path}: found HTML or XML, expected JSON")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: line {error.lineno}, column {error.colno}: "
+            f"found broken or cut-off JSON ({error.msg}), expected a whole JSON file"
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{path}: found JSON nested too deeply, expected {kind}") from error
+    except ValueError as error:  # an integer of more than 4300 digits
+        raise InputError(f"{path}: found a number of endless digits, expected {kind}") from error

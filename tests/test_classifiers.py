@@ -1,0 +1,97 @@
+"""Classifiers: installed, exported, or learnt from labelled folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import dcgan_probe as dp
+from dcgan_probe import classifiers
+from dcgan_probe.errors import InputError
+
+
+class Fixed:
+    name, labels, about = "fixed", ("a", "b"), {}
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, images):
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.zeros(3), "found 3, expected 3 x 2"),
+        (torch.zeros(3, 5), "found 3 x 5, expected 3 x 2"),
+        (torch.full((3, 2), 1.5), "expected probabilities"),
+        (torch.full((3, 2), float("nan")), "expected probabilities"),
+    ],
+)
+def test_an_output_that_is_no_probabilities_is_refused(value, message):
+    with pytest.raises(InputError) as error:
+        classifiers.seen(Fixed(value), torch.zeros(3, 3, 8, 8))
+    assert message in str(error.value)
+
+
+def test_conditions():
+    wanted = classifiers.wanted(Fixed(None), ["b", "not a"])
+    assert wanted == [(1, True), (0, False)]
+    probabilities = torch.tensor([[0.2, 0.9], [0.7, 0.6]])
+    assert classifiers.agreement(probabilities, wanted).tolist() == pytest.approx([0.8, 0.3])
+
+
+def test_the_classifier_of_faces_is_installed(session):
+    judge = classifiers.find("faces", session)
+    found = classifiers.seen(judge, torch.zeros(2, 3, 64, 64))
+    assert found.shape == (2, len(judge.labels))
+    with pytest.raises(InputError, match="unknown classifier 'facez', expected one of: faces"):
+        classifiers.find("facez", session)
+
+
+def test_an_exported_network_is_one(session, tmp_path):
+    network = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Softmax(1)).eval()
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(network, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=(batch,))
+    torch.export.save(program, tmp_path / "colour.pt2")
+    judge = classifiers.find(str(tmp_path / "colour.pt2"), session)
+    assert judge.labels == ("colour0", "colour1", "colour2")
+    images = session.sample(5)
+    assert torch.allclose(classifiers.seen(judge, images), network(images))
+
+
+def folder(path: Path, kinds: dict[str, int]) -> Path:
+    random = np.random.default_rng(0)
+    for kind, n in kinds.items():
+        (path / kind).mkdir(parents=True)
+        for i in range(n):
+            image = random.integers(0, 120, (32, 32, 3), np.uint8)
+            if kind == "striped":
+                image[::4] += 130
+            dp.figures.write_image(path / kind / f"{i}.png", image)
+    return path
+
+
+def test_one_is_learnt_from_labelled_folders(session, tmp_path):
+    judge = classifiers.find(str(folder(tmp_path / "kinds", {"plain": 30, "striped": 30})), session)
+    assert judge.labels == ("plain", "striped")
+    assert judge.about["held_out_accuracy"] > 0.9
+    other = folder(tmp_path / "other", {"striped": 12, "plain": 12})
+    source = dp.sources.ImageSource(other, 32, 3)
+    truth = torch.tensor([[n.startswith("plain"), n.startswith("striped")] for n in source.names])
+    found = classifiers.seen(judge, source.read(range(24)))
+    assert ((found > 0.5) == truth).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [({"a": 12}, "expected at least two sub-folders"), ({"a": 12, "b": 3}, "b: found 3 images")],
+)
+def test_too_little_to_learn_from_is_refused(session, tmp_path, kinds, message):
+    with pytest.raises(InputError, match=message):
+        classifiers.find(str(folder(tmp_path / "few", kinds)), session)
