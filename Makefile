@@ -6,7 +6,7 @@ OUT ?= out
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 
-.PHONY: setup torch-cuda torch-cpu demo test test-slow lint types bench clean
+.PHONY: setup torch-cuda torch-cpu demo test test-browser test-slow lint types bench clean
 
 setup: $(VENV)/ready-$(BUILD)
 
@@ -39,6 +39,11 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Chromium comes from Debian where it is not there yet; elsewhere, have one of your own.
+test-browser: setup
+	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy chromium)
+	$(BIN)/python -m pytest tests/browser -m browser
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

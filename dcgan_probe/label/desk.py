@@ -1,0 +1,127 @@
+"""The answers that the page asks for, and which of its tabs may change the work."""
+
+from __future__ import annotations
+
+import base64
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+import dcgan_probe as dp
+from dcgan_probe.json_values import Value
+from dcgan_probe.label.learning import HANDFUL, Learner
+from dcgan_probe.label.picks import ConceptWork
+from dcgan_probe.label.server import Answer
+from dcgan_probe.label.work import BoxWork
+
+if TYPE_CHECKING:
+    import numpy as np
+
+COLUMNS = 16  # of samples on the one picture that holds them all
+
+
+class Desk:
+    """Lets one tab at a time work on boxes or concepts, and tells the others.
+
+        >>> desk = Desk(session, work, [])
+        >>> desk.answers["/join"](Value({"tab": "a"}, "request"))["writes"]
+        True
+        >>> desk.answers["/join"](Value({"tab": "b"}, "request"))["writes"]
+        False
+
+    A tab names itself in every request. The first one writes; a later one may take that over.
+    """
+
+    def __init__(self, session: dp.Session, work: BoxWork | ConceptWork, notices: list[str]):
+        self.session, self.work = session, work
+        self.notices = notices
+        self._writer: str | None = None
+        self._lock = Lock()
+        self.answers: dict[str, Answer] = {
+            "/join": self.join,
+            "/take": self.take,
+            "/alive": self.alive,
+            "/leave": self.leave,
+            "/change": self.change,
+        }
+        if isinstance(work, BoxWork):
+            self._learner, self._boxes = Learner(session, work.n), work
+            self.answers |= {"/propose": self.propose, "/forget": self.forget}
+
+    def samples(self) -> bytes:
+        """All samples as one PNG, 16 a row without gaps."""
+        pixels = dp.figures.pixels(self.session.sample(self.work.n))
+        return _png(pixels, COLUMNS)
+
+    def join(self, request: Value) -> dict[str, Any]:
+        """The whole work, and whether the tab may change it."""
+        checkpoint = self.session.checkpoint
+        return {
+            "writes": self._is_writer(request["tab"].text()),
+            "mode": self.work.mode,
+            "file": str(self.work.path),
+            "key": f"{checkpoint.sha256} {self.session.seed} {self.work.path.resolve()}",
+            "model": f"{checkpoint.name} ({checkpoint.sha256[:8]})",
+            "seed": self.session.seed,
+            "n": self.work.n,
+            "size": self.session.config.size,
+            "columns": COLUMNS,
+            "handful": HANDFUL,
+            "notices": self.notices,
+            **self.work.state(),
+        }
+
+    def take(self, request: Value) -> dict[str, Any]:
+        """Let this tab write from here on."""
+        with self._lock:
+            self._writer = request["tab"].text()
+        return self.join(request)
+
+    def alive(self, request: Value) -> dict[str, Any]:
+        """Whether the tab writes; one that waits begins to when the writer left."""
+        return {"writes": self._is_writer(request["tab"].text())}
+
+    def leave(self, request: Value) -> dict[str, Any]:
+        """The tab is closed."""
+        with self._lock:
+            if self._writer == request["tab"].text():
+                self._writer = None
+        return {}
+
+    def change(self, request: Value) -> dict[str, Any]:
+        """Change the work, and write it."""
+        if not self._is_writer(request["tab"].text()):
+            return {"writes": False}
+        self.work.change(request)
+        return {"writes": True}
+
+    def propose(self, request: Value) -> dict[str, Any]:
+        """Boxes proposed for a label, by sample."""
+        label = request["label"].text()
+        found = self._learner.propose(self._boxes.boxes, label)
+        self._boxes.proposed(
+            dp.Box(image, label, *edges) for image, extents in found.items() for edges in extents
+        )
+        return {"images": found}
+
+    def forget(self, request: Value) -> dict[str, Any]:
+        """Samples before and after the object of a label is forgotten, as two PNGs."""
+        found = self._learner.preview(self._boxes.boxes, request["label"].text())
+        rows = {"before": found.before, "after": found.after}
+        pictures = {
+            name: base64.b64encode(_png(row, len(row))).decode() for name, row in rows.items()
+        }
+        about = {"filters": str(found.selection), "seconds": round(found.seconds, 2)}
+        return {"samples": found.samples, **pictures, **about}
+
+    def _is_writer(self, tab: str) -> bool:
+        with self._lock:
+            if self._writer is None:
+                self._writer = tab
+            return self._writer == tab
+
+
+def _png(pixels: np.ndarray, columns: int) -> bytes:
+    sheet = dp.figures.tile(pixels, columns, gap=0)
+    return cv2.imencode(".png", sheet[..., ::-1])[1].tobytes()

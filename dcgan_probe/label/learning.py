@@ -1,0 +1,132 @@
+"""What the page asks of the probes: boxes to propose, and what forgetting would look like."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import dcgan_probe as dp
+from dcgan_probe.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+HANDFUL = 5  # boxes of a label from which others are proposed
+LEAST_SIDE = 3
+LEAST_AREA = 0.4  # of the smallest box that was drawn
+SHOWN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """Samples before and after an edit, n x H x W x 3 uint8, and which samples they are."""
+
+    samples: tuple[int, ...]
+    before: np.ndarray
+    after: np.ndarray
+    selection: dp.Selection
+    seconds: float
+
+
+class Learner:
+    """Learns from the boxes on some of the samples 0 to n-1 of a session's seed.
+
+        >>> Learner(session, 150).propose(boxes, "window")[17]
+        [(10, 8, 30, 25)]
+
+    One question at a time: the generator is edited for a preview.
+    """
+
+    def __init__(self, session: dp.Session, n: int):
+        self.session = session
+        self.n = n
+        self._lock = Lock()
+
+    @cached_property
+    def _maps(self) -> Tensor:
+        from dcgan_probe.probes._regression import maps_of
+
+        # The last hidden layer: its cells are the smallest, and so are the errors of an edge.
+        layer = self.session.config.layers("generator")[:-1][-1]
+        return maps_of(self.session, self.session.latents(self.n), layer)
+
+    def propose(
+        self, boxes: dp.Boxes | None, label: str
+    ) -> dict[int, list[tuple[int, int, int, int]]]:
+        """Boxes that look like those of a label, on the samples that nobody looked at yet.
+
+        A logistic regression on the filters of the generator's last hidden layer, over all places
+        of the samples looked at, inside of boxes or not; connected places that it takes for inside
+        are a box. Returns edges x0, y0, x1, y1 in pixels, by sample. InputError for fewer than
+        `HANDFUL` boxes to learn from.
+        """
+        import torch
+        from torch.nn import functional as F
+
+        from dcgan_probe.probes._regression import fit
+
+        drawn = [box for box in boxes.boxes if box.label == label] if boxes else []
+        if boxes is None or len(drawn) < HANDFUL:
+            raise InputError(f"found {len(drawn)} boxes of {label!r}, expected {HANDFUL} or more")
+        with self._lock:
+            maps = self._maps
+        looked = maps[list(boxes.images)]
+        inside = boxes.only(label).mask((maps.shape[2], maps.shape[3]))
+        if inside.all() or not inside.any():
+            raise InputError(f"boxes of {label!r}: found no place inside, or none outside")
+        fitted = fit(looked.transpose(1, 3).flatten(0, 2).numpy(), inside.swapaxes(1, 2).ravel())
+        rest = sorted(set(range(self.n)) - set(boxes.images))
+        weights = torch.from_numpy(fitted.weights).float()
+        logits = torch.einsum("nchw,c->nhw", maps[rest], weights) + fitted.bias
+        width, height = boxes.image_size
+        marked = F.interpolate(logits[:, None], (height, width), mode="bilinear") > 0
+        least = LEAST_AREA * min((box.x1 - box.x0) * (box.y1 - box.y0) for box in drawn)
+        found = {image: _extents(marked[i, 0].numpy(), least) for i, image in enumerate(rest)}
+        return {image: extents for image, extents in found.items() if extents}
+
+    def preview(self, boxes: dp.Boxes | None, label: str) -> Preview:
+        """`forget` by the paper's rule, drawn on samples with boxes and not judged.
+
+        Raises InputError where there is no box of the label, or as `forget` does.
+        """
+        from dcgan_probe.probes import _choice, forget
+        from dcgan_probe.probes._regression import cells_of, fit, maps_of
+
+        began = time.perf_counter()
+        if boxes is None:
+            raise InputError(f"found no boxes of {label!r}, expected one or more")
+        boxes = boxes.only(label)
+        boxed = sorted({box.image for box in boxes.boxes})
+        boxes = replace(boxes, images=tuple(boxed))
+        session, layer = self.session, forget.default_layer(self.session.config)
+        with self._lock:
+            z = session.latents(self.n)
+            maps = maps_of(session, z[boxed], layer)
+            inside = dp.edits.cells(boxes, layer, tuple(maps.shape), session.config)
+            cells = cells_of(maps.numpy(), inside, session.seed, "boxes")
+            weights = fit(cells.activations, cells.inside).weights
+            chosen = _choice.by_weight(layer, weights, int((weights > 0).sum()), ())
+            selection = dp.Selection(layer, chosen.filters, session.checkpoint.sha256)
+            count = min(SHOWN, len(boxed))
+            shown = [boxed[i * len(boxed) // count] for i in range(count)]
+            before = dp.figures.pixels(session.generate(z[shown]))
+            with session.editing(selection):
+                after = dp.figures.pixels(session.generate(z[shown]))
+        return Preview(tuple(shown), before, after, selection, time.perf_counter() - began)
+
+
+def _extents(marked: np.ndarray, least_area: float) -> list[tuple[int, int, int, int]]:
+    """Edges of the connected parts of H x W bool, without those that are small."""
+    import cv2
+    import numpy as np
+
+    _, _, stats, _ = cv2.connectedComponentsWithStats(marked.astype(np.uint8), connectivity=4)
+    return sorted(
+        (x, y, x + width, y + height)
+        for x, y, width, height, area in stats[1:].tolist()  # the first is the ground
+        if area >= least_area and min(width, height) >= LEAST_SIDE
+    )

@@ -1,0 +1,84 @@
+"""Samples that a person picked as exemplars of concepts, on the disk after every change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from dcgan_probe import concepts
+from dcgan_probe.concepts import Concept, Concepts
+from dcgan_probe.errors import InputError
+from dcgan_probe.json_values import Value
+from dcgan_probe.label.resuming import NotSaved, resumed
+
+
+class ConceptWork:
+    """Concepts, with samples 0 to n-1 of a seed among their exemplars.
+
+        >>> work = ConceptWork(Path("/tmp/new.json"), 150, seed=3, checkpoint="ab" * 32)
+        >>> work.change(Value({"concept": "smiling", "samples": [17, 42]}, "request"))
+        >>> work.concepts.named["smiling"].exemplars
+        ('3:17', '3:42')
+
+    Exemplars of other seeds, latents, and what a concept `shows` stay as they are in the file. A
+    file that is there is gone on with, as `BoxWork` does it; raises as that does.
+    """
+
+    mode = "concepts"
+
+    def __init__(self, path: Path, n: int, seed: int, checkpoint: str):
+        self.path, self.n, self.seed = path, n, seed
+        found, self.notice = resumed(path, concepts.FORMAT, Concepts.read)
+        if found is not None and found.checkpoint != checkpoint:
+            raise InputError(
+                f"{path}: checkpoint: found concepts of {found.checkpoint[:8]}, "
+                f"expected those of {checkpoint[:8]}"
+            )
+        self.concepts = found or Concepts(checkpoint, {}, str(path))
+        self._lock = Lock()
+
+    def state(self) -> dict[str, Any]:
+        """Everything the page needs to show the work, as JSON values."""
+        picked = {
+            name: {
+                "samples": [i for i in map(self._index, concept.exemplars) if i is not None],
+                "others": sum(self._index(e) is None for e in concept.exemplars),
+            }
+            for name, concept in self.concepts.named.items()
+        }
+        return {"concepts": picked}
+
+    def change(self, request: Value) -> None:
+        """Make `samples` the exemplars of `concept` from this seed, and write the file.
+
+        A concept that is left without any exemplar is gone. InputError for whatever is none of
+        this, NotSaved where the file cannot be written.
+        """
+        with self._lock:
+            name = concepts.check_name(request["concept"].text(), "request")
+            samples = [item.whole(0, self.n - 1) for item in request["samples"].items()]
+            before = self.concepts.named.get(name, Concept(()))
+            others = [e for e in before.exemplars if self._index(e) is None]
+            exemplars = (*others, *(f"{self.seed}:{i}" for i in sorted(set(samples))))
+            named = dict(self.concepts.named) | {name: replace(before, exemplars=exemplars)}
+            if not exemplars:
+                del named[name]
+            made = replace(self.concepts, named=named)
+            try:
+                made.write(self.path)
+            except InputError as error:
+                raise NotSaved(str(error)) from error
+            self.concepts = made
+
+    def _index(self, exemplar: concepts.Exemplar) -> int | None:
+        """Which of the samples on the page an exemplar is, or None."""
+        if not isinstance(exemplar, str):
+            return None
+        seed, index = map(int, exemplar.split(":"))
+        return index if seed == self.seed and index < self.n else None
+
+    def __str__(self) -> str:
+        counts = [f"{n} ({len(c.exemplars)} exemplars)" for n, c in self.concepts.named.items()]
+        return ", ".join(counts) or "no concept named"
