@@ -52,8 +52,8 @@ def main() -> None:
             _best(box, rest.get(i, [])) >= FOUND for i, some in proposed.items() for box in some
         ]
         notes.append(
-            f"{model}: from the first {seen} samples, proposals overlap {np.mean(found):.1%} of the "
-            f"other boxes by half, and {np.mean(right):.1%} of them overlap such a box; "
+            f"{model}: from {seen} samples, proposals overlap {np.mean(found):.1%} of the other "
+            f"boxes by half, and {np.mean(right):.1%} of them overlap such a box; "
             f"without a mouse {_keys(of):.1f} keys a box"
         )
     print("\n" + "\n".join(notes))

@@ -16,22 +16,31 @@ if TYPE_CHECKING:
     import numpy as np
 
 COLUMNS = 16
+# Of a contact sheet.
+ACROSS, ON_A_SHEET = 10, 80
 
 
 @dataclass(frozen=True, eq=False)
 class Samples(Result):
-    """What `run` returns. pixels: n x H x W x 3 uint8; names: a file name for each."""
+    """What `run` returns. pixels: n x H x W x 3 uint8; names: a file name for each.
+
+    numbered: draw contact sheets, and no files.
+    """
 
     pixels: np.ndarray
     names: tuple[str, ...]
+    numbered: bool
     caption: str
 
     def values(self) -> dict[str, Any]:
-        return {"images": list(self.names)}
+        return {"images": [] if self.numbered else list(self.names)}
 
     def draw(self, folder: Path) -> None:
         import numpy as np
 
+        if self.numbered:
+            self._contact_sheets(folder)
+            return
         columns = min(COLUMNS, len(self.pixels))
         rows = -(-len(self.pixels) // columns)
         sheet = np.full((rows * columns, *self.pixels.shape[1:]), 255, np.uint8)
@@ -48,28 +57,43 @@ class Samples(Result):
             f"{self.caption}.",
         )
 
+    def _contact_sheets(self, folder: Path) -> None:
+        seed = self.made_with["seed"]
+        for page, start in enumerate(range(0, len(self.pixels), ON_A_SHEET)):
+            images = self.pixels[start : start + ON_A_SHEET]
+            dp.figures.sheet(
+                folder / f"sheet{page}.png",
+                f"Samples {start} to {start + len(images) - 1} of seed {seed}",
+                images,
+                [f"{seed}:{start + i}" for i in range(len(images))],
+                f"Each with its seed and index, as `concepts add` takes them. {self.caption}.",
+                columns=ACROSS,
+            )
+
     def __str__(self) -> str:
         return f"{len(self.names)} samples"
 
 
-def run(session: dp.Session, n: int = 64) -> Samples:
+def run(session: dp.Session, n: int = 64, numbered: bool = False) -> Samples:
     """Draw the first n samples of the session's seed, with its edits in force.
 
         >>> run(dp.Session.open("rooms", seed=3), n=8).names[7]
         '..._seed3_0007.png'
 
     A sample's file name holds the first digits of the checkpoint's hash, the seed and the index:
-    boxes drawn on these files, in whatever tool, find their latents again.
+    boxes drawn on these files, in whatever tool, find their latents again. numbered: contact sheets
+    that name every sample, in place of files.
     """
     pixels = dp.figures.pixels(session.sample(n))
     sha = session.checkpoint.sha256
     names = tuple(dp.boxes.sample_name(sha, session.seed, i) for i in range(n))
-    return Samples(session.made_with(n=n), pixels, names, session.caption())
+    return Samples(session.made_with(n=n), pixels, names, numbered, session.caption())
 
 
 @click.command()
 @click.option("--n", default=64, type=click.IntRange(1), help="How many samples.")
+@click.option("--sheet", is_flag=True, help="Contact sheets that name every sample, and no files.")
 @pass_session
-def sample(session: dp.Session, n: int) -> None:
+def sample(session: dp.Session, n: int, sheet: bool) -> None:
     """Draw samples, with the edits in force: a sheet, and files to draw boxes on."""
-    session.save(run(session, n))
+    session.save(run(session, n, sheet))

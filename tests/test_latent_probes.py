@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation, Slerp
 from scipy.stats import binomtest
 
@@ -111,6 +112,21 @@ def test_a_jump_is_told_from_a_fast_change(session):
     jump = walk.run(session, [f"0:{a}", f"0:{b}"], steps=3, ways=("linear",)).tracks["linear"]
     assert jump.largest_part == pytest.approx(1)
     assert 1 / walk.PARTS - 1e-3 <= even.largest_part < 0.6
+
+
+def test_the_nearest_images_are_those_of_scipy(session, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    pixels = dp.figures.pixels(session.sample(30, seed=5))
+    for i, image in enumerate(pixels):
+        dp.figures.write_image(folder / f"{i:02d}.png", image)
+    found = walk.run(session, 3, steps=4, ways=("linear",), images=folder)
+    flat = torch.from_numpy(pixels).permute(0, 3, 1, 2).flatten(1) / 127.5 - 1
+    own = session.generate(found.tracks["linear"].z.flatten(0, 1)).flatten(1)
+    distances, rows = cKDTree(flat.numpy()).query(own.numpy())
+    assert found.nearest.names.ravel().tolist() == [f"{i:02d}.png" for i in rows]
+    assert np.allclose(found.nearest.distances.ravel(), distances / 3072**0.5, atol=1e-5)
+    assert np.array_equal(found.nearest.pixels.reshape(-1, 32, 32, 3), pixels[rows])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""The nearest of many vectors, which come in batches, to a few that are held."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan_probe.errors import InputError
+
+EXACT_NUMBERS = 1 << 16  # of the pairs that are measured at once, which then fit into a CPU's cache
+
+
+class Search:
+    """The k nearest references of each query, among references that are seen once.
+
+        >>> search = Search(torch.zeros(2, 3), k=2)
+        >>> for batch in torch.eye(3).split(2):
+        ...     search.add(batch)
+        >>> search.indices
+        array([[0, 1],
+               [0, 1]])
+
+    queries: Q x D float32, finite; references come to their device. The result is exact: a matrix
+    product in float32 rules out most pairs, by a bound on its own rounding (Higham 2002, equation
+    3.5), and the others are measured in float64 from their differences, so that the distance of
+    equal vectors is 0. Of equal distances the reference that came first goes first.
+
+    Memory: the queries, one batch of B references and 16 bytes for each of Q x B pairs, however
+    many references come.
+
+    Raises InputError for fewer than one query or neighbour, and for numbers that are not finite.
+    """
+
+    def __init__(self, queries: Tensor, k: int = 1):
+        if k < 1 or queries.ndim != 2 or not len(queries):
+            shape = " x ".join(map(str, queries.shape))
+            raise InputError(f"search: found queries {shape}, k={k}, expected Q x D, k at least 1")
+        self.queries = queries
+        self.k = k
+        self.seen = 0
+        self._norms = _norms(queries, "queries")
+        # gamma of the D products of a norm and of twice an inner product, which by Cauchy and
+        # Schwarz is at most the norms' sum, and a few roundings more.
+        units = (queries.shape[1] + 8) * torch.finfo(torch.float32).eps / 2
+        self._rounding = 2 * units / (1 - units)
+        self._distances = np.full((len(queries), k), np.inf)
+        self._indices = np.full((len(queries), k), -1, np.int64)
+
+    @property
+    def distances(self) -> np.ndarray:
+        """Q x k float64, ascending: Euclidean; infinite where fewer than k references came."""
+        return np.sqrt(self._distances)
+
+    @property
+    def indices(self) -> np.ndarray:
+        """Q x k int64: which of all references, in the order they came; -1 where there is none."""
+        return self._indices
+
+    def add(self, references: Tensor) -> None:
+        """Look at more references, B x D float32."""
+        if references.ndim != 2 or references.shape[1] != self.queries.shape[1]:
+            shape = " x ".join(map(str, references.shape))
+            raise InputError(f"references: found {shape}, expected B x {self.queries.shape[1]}")
+        references = references.to(self.queries.device)
+        rows, columns = self._candidates(references, _norms(references, "references"))
+        step = max(1, EXACT_NUMBERS // references.shape[1])
+        exact = []
+        for r, c in zip(rows.split(step), columns.split(step), strict=True):
+            apart = self.queries[r].double().sub_(references[c])
+            exact.append(torch.linalg.vecdot(apart, apart))
+        if exact:
+            self._merge(rows.cpu().numpy(), columns.cpu().numpy(), torch.cat(exact).cpu().numpy())
+        self.seen += len(references)
+
+    def _candidates(self, references: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
+        """Pairs of query and reference that may be among the k nearest; no other pair is."""
+        sums = self._norms[:, None] + norms
+        products = (self.queries @ references.T).mul_(-2)
+        worst = torch.from_numpy(self._distances[:, -1]).to(sums)
+        if len(references) >= self.k:
+            most = torch.add(products, sums, alpha=1 + self._rounding)
+            worst = worst.minimum(most.kthvalue(self.k, dim=1).values)
+        least = products.add_(sums, alpha=1 - self._rounding)
+        rows, columns = torch.where(least <= worst[:, None])
+        return rows, columns
+
+    def _merge(self, rows: np.ndarray, columns: np.ndarray, exact: np.ndarray) -> None:
+        """Keep the k least of what was kept and what was measured, of each query."""
+        changed = np.unique(rows)
+        owner = np.concatenate([np.repeat(changed, self.k), rows])
+        distance = np.concatenate([self._distances[changed].ravel(), exact])
+        index = np.concatenate([self._indices[changed].ravel(), columns + self.seen])
+        order = np.lexsort((index, distance, owner))
+        firsts = np.searchsorted(owner[order], changed)
+        best = order[firsts[:, None] + np.arange(self.k)]
+        self._distances[changed], self._indices[changed] = distance[best], index[best]
+
+
+def _norms(vectors: Tensor, what: str) -> Tensor:
+    """Squared lengths; InputError for vectors with numbers that are not finite."""
+    norms = torch.linalg.vecdot(vectors, vectors)
+    if not norms.isfinite().all():
+        raise InputError(f"{what}: found NaN, infinite or too large numbers, expected finite ones")
+    return norms
