@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe import hooks
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.networks import Discriminator
+from dcgan_probe.networks import Discriminator, estimate_statistics
+from dcgan_probe.sources import Images
 
 GRID = 4
+BATCHES, BATCH = 100, 128
 
 
 class Column(NamedTuple):
@@ -23,6 +28,42 @@ class Column(NamedTuple):
     filter: int
     row: int
     column: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of a set of features are, in few words.
+
+        >>> layout = Layout(("8x8", "4x4"), (256, 512), grid=4)
+        >>> len(layout), layout.columns()[17]
+        (12288, Column(layer='8x8', filter=1, row=0, column=1))
+
+    layers: in order. filters: how many each has. grid: each filter has grid x grid columns, the
+    cells of its map row by row.
+    """
+
+    layers: tuple[str, ...]
+    filters: tuple[int, ...]
+    grid: int
+
+    def __len__(self) -> int:
+        return sum(self.filters) * self.grid**2
+
+    def slices(self) -> dict[str, slice]:
+        """The columns of each layer."""
+        ends = np.cumsum([count * self.grid**2 for count in self.filters]).tolist()
+        starts = [0, *ends[:-1]]
+        return {name: slice(a, b) for name, a, b in zip(self.layers, starts, ends, strict=True)}
+
+    def columns(self) -> list[Column]:
+        """Each column."""
+        return [
+            Column(name, number, row, column)
+            for name, count in zip(self.layers, self.filters, strict=True)
+            for number in range(count)
+            for row in range(self.grid)
+            for column in range(self.grid)
+        ]
 
 
 def layers(discriminator: Discriminator, only: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -66,24 +107,46 @@ def extract(
     return found
 
 
-def columns(discriminator: Discriminator, names: Sequence[str], grid: int = GRID) -> list[Column]:
-    """What each column of `extract` is.
+def layout(discriminator: Discriminator, names: Sequence[str], grid: int = GRID) -> Layout:
+    """What the columns of `extract` are.
 
-    >>> columns(Discriminator(PRESETS["paper"]), ["4x4"])[17]
-    Column(layer='4x4', filter=1, row=0, column=1)
+    >>> d = Discriminator(PRESETS["cifar10"])
+    >>> len(layout(d, layers(d)))
+    28672
     """
     config = discriminator.config
     image = torch.zeros(1, config.channels, config.size, config.size)
     device = next(discriminator.parameters()).device
     with torch.no_grad():
         maps = responses(discriminator, image.to(device), names)
-    return [
-        Column(name, number, row, column)
-        for name in names
-        for number in range(maps[name].shape[1])
-        for row in range(grid)
-        for column in range(grid)
-    ]
+    return Layout(tuple(names), tuple(maps[name].shape[1] for name in names), grid)
+
+
+def columns(discriminator: Discriminator, names: Sequence[str], grid: int = GRID) -> list[Column]:
+    """What each column of `extract` is.
+
+    >>> columns(Discriminator(PRESETS["paper"]), ["4x4"])[17]
+    Column(layer='4x4', filter=1, row=0, column=1)
+    """
+    return layout(discriminator, names, grid).columns()
+
+
+def averaged(discriminator: Discriminator, images: Images, seed: int = 0) -> Discriminator:
+    """A copy of a discriminator with the batch-norm statistics of images, as the authors probed.
+
+        >>> d = averaged(discriminator, ImageSource("photographs.zip", size=32, channels=3))
+
+    images: as the network takes them. The statistics are means over up to 100 batches of 128 of
+    them, drawn by the seed; of all of them in one batch if they are fewer. Raises InputError if
+    there are none. Source: the authors' code.
+    """
+    device = next(discriminator.parameters()).device
+    rows = np.random.default_rng(seed).permutation(len(images))[: BATCHES * BATCH].tolist()
+    whole = max(len(rows) // BATCH * BATCH, min(len(rows), BATCH))
+    batches = (rows[i : i + BATCH] for i in range(0, whole, BATCH))
+    copy = deepcopy(discriminator)
+    estimate_statistics(copy, (images.read(batch).to(device) for batch in batches))
+    return copy
 
 
 def distance(discriminator: Discriminator, a: Tensor, b: Tensor) -> Tensor:
@@ -93,9 +156,10 @@ def distance(discriminator: Discriminator, a: Tensor, b: Tensor) -> Tensor:
         >>> distance(d, torch.zeros(2, 3, 64, 64), torch.zeros(2, 3, 64, 64))
         tensor([0., 0.])
 
-    a, b: N x C x size x size float32 in [-1, 1], on the network's device. At each place of each
-    convolution layer the responses of all filters are brought to length one; the squared distance
-    is averaged over places, then over layers. Returns N float32; gradients flow if they are on.
+    a, b: N x C x size x size float32 in [-1, 1], on the network's device; b may be one image
+    for all of a. At each place of each convolution layer the responses of all filters are brought
+    to length one; the squared distance is averaged over places, then over layers. Returns N
+    float32; gradients flow if they are on.
     Source: Zhang et al. (2018), equation 1, with equal weights and this network.
     """
     names = layers(discriminator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 
@@ -100,8 +101,10 @@ def write(path: str | os.PathLike[str], z: Tensor, sha256: str) -> None:
 
     >>> write("/tmp/z.safetensors", torch.zeros(1, 100), "ab" * 32)
     """
-    about = {"format": FORMAT, "checkpoint": sha256}
-    files.write_bytes(path, save({"z": z.detach().cpu().float().contiguous()}, about))
+    about = json.dumps({"format": FORMAT, "checkpoint": sha256}, sort_keys=True)
+    # One metadata key: safetensors does not keep the order of several.
+    tensors = {"z": z.detach().cpu().float().contiguous()}
+    files.write_bytes(path, save(tensors, {"dcgan_probe": about}))
 
 
 def read(path: str | os.PathLike[str], config: Config, sha256: str) -> Tensor:
@@ -112,19 +115,20 @@ def read(path: str | os.PathLike[str], config: Config, sha256: str) -> Tensor:
     """
     try:
         with safetensors.safe_open(str(path), "pt") as file:
-            about = file.metadata() or {}
-            if about.get("format") != FORMAT or "z" not in file.keys():  # noqa: SIM118
-                found = about.get("format")
-                raise InputError(f"{path}: format: found {found!r}, expected {FORMAT!r}")
-            if about.get("checkpoint") != sha256:
-                raise InputError(
-                    f"{path}: found latents of checkpoint {about.get('checkpoint', '')[:8]}, "
-                    f"expected those of {sha256[:8]}"
-                )
-            z = file.get_tensor("z")
-    except (OSError, safetensors.SafetensorError) as error:
+            about = json.loads((file.metadata() or {}).get("dcgan_probe", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: found no latents that can be read: {error}") from error
+    found = about.get("format") if isinstance(about, dict) else None
+    if found != FORMAT or set(tensors) != {"z"}:
+        raise InputError(f"{path}: format: found {found!r}, expected {FORMAT!r}")
+    if about.get("checkpoint") != sha256:
+        raise InputError(
+            f"{path}: found latents of checkpoint {str(about.get('checkpoint'))[:8]}, expected "
+            f"those of {sha256[:8]}"
+        )
+    z = tensors["z"]
     if z.ndim != 2 or z.shape[1] != config.z_size or not z.isfinite().all():
-        found = " x ".join(map(str, z.shape))
-        raise InputError(f"{path}: found {found} numbers, expected finite n x {config.z_size}")
+        shape = " x ".join(map(str, z.shape))
+        raise InputError(f"{path}: found {shape} numbers, expected finite n x {config.z_size}")
     return z.float()

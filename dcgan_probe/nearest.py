@@ -43,7 +43,7 @@ class Search:
         # gamma of the D products of a norm and of twice an inner product, which by Cauchy and
         # Schwarz is at most the norms' sum, and a few roundings more.
         units = (queries.shape[1] + 8) * torch.finfo(torch.float32).eps / 2
-        self._rounding = 2 * units / (1 - units)
+        self._rounding = 2 * units / (1 - 2 * units)
         self._distances = np.full((len(queries), k), np.inf)
         self._indices = np.full((len(queries), k), -1, np.int64)
 

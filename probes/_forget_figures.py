@@ -39,7 +39,7 @@ class Pictures:
         selections: Sequence[dp.Selection],
         proofs: Sequence[Proof],
     ) -> None:
-        """Write forget.png and where.png."""
+        """Write forget.png, where.png, before.png and after.png."""
         import numpy as np
 
         count = sum(len(of.filters) for of in selections)
@@ -75,6 +75,9 @@ class Pictures:
             f"dark 0 to yellow 1 or more, on images in [-1, 1]. {self.caption}.",
             zoom=1,
         )
+        # Strips alone, for a report to lay over each other.
+        for name, images in (("before", self.before), ("after", self.after)):
+            dp.figures.write_image(folder / f"{name}.png", np.concatenate(images, axis=1))
 
 
 def pictures(

@@ -87,6 +87,9 @@ class _Pictures:
             self.caption,
             zoom=1,
         )
+        # Strips alone, for a report to lay over each other.
+        for name, images in (("before", self.before), ("after", self.after)):
+            dp.figures.write_image(path.with_name(f"{name}.png"), np.concatenate(images, axis=1))
 
 
 def run(

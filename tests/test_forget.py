@@ -194,6 +194,8 @@ def test_a_saved_result_is_whole(result, tmp_path):
     result.save(tmp_path / "forget")
     assert {p.name for p in (tmp_path / "forget").iterdir()} == {
         "forget.png",
+        "before.png",
+        "after.png",
         "where.png",
         "selection.json",
         "result.json",
