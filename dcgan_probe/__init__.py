@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         classifiers,
         concepts,
         detectors,
+        differences,
         edits,
         errors,
         exported,
@@ -36,13 +37,18 @@ if TYPE_CHECKING:
         files,
         foreign,
         hooks,
+        labelled,
         latents,
         metrics,
+        nearest,
         networks,
+        plugins,
         results,
+        saved,
         scan,
         session,
         sources,
+        svm,
         tails,
         video,
     )
@@ -54,6 +60,7 @@ if TYPE_CHECKING:
     from dcgan_probe.errors import InputError
     from dcgan_probe.networks import Config, Discriminator, Generator
     from dcgan_probe.results import Result
+    from dcgan_probe.saved import load_result
     from dcgan_probe.session import Session
 
 # OpenCV reads these once, when it is loaded: a larger picture is refused by its header, before
@@ -74,6 +81,7 @@ _NAMES = {
     "Result": "results",
     "Selection": "edits",
     "Session": "session",
+    "load_result": "saved",
 }
 _MODULES = (
     "attribution",
@@ -84,6 +92,7 @@ _MODULES = (
     "classifiers",
     "concepts",
     "detectors",
+    "differences",
     "edits",
     "errors",
     "exported",
@@ -93,13 +102,18 @@ _MODULES = (
     "files",
     "foreign",
     "hooks",
+    "labelled",
     "latents",
     "metrics",
+    "nearest",
     "networks",
+    "plugins",
     "results",
+    "saved",
     "scan",
     "session",
     "sources",
+    "svm",
     "tails",
     "video",
 )
@@ -125,6 +139,7 @@ __all__ = [
     "classifiers",
     "concepts",
     "detectors",
+    "differences",
     "edits",
     "errors",
     "exported",
@@ -134,13 +149,19 @@ __all__ = [
     "files",
     "foreign",
     "hooks",
+    "labelled",
     "latents",
+    "load_result",
     "metrics",
+    "nearest",
     "networks",
+    "plugins",
     "results",
+    "saved",
     "scan",
     "session",
     "sources",
+    "svm",
     "tails",
     "video",
 ]

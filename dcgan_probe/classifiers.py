@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from dcgan_probe import exported, features
+from dcgan_probe import exported, features, plugins, terminal
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.exported import Network
 from dcgan_probe.session import BATCH
@@ -122,9 +122,9 @@ def find(name: str, session: Session) -> Classifier:
     installed name goes before a path. Raises InputError for a name that is not there, a package
     that cannot be imported, and as `exported.read` and `Learnt.of` do.
     """
-    points = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    points = plugins.find(GROUP, terminal.here().only_ours)
     if name in points:
-        return _made(points[name])
+        return _made(plugins.the_one(points[name]))
     if not os.path.exists(name):
         known = [*sorted(points), "the path of a file of torch.export.save or of a folder"]
         raise unknown("classifier", name, known)

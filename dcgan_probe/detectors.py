@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_probe import exported
+from dcgan_probe import exported, plugins, terminal
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.exported import Network
 from dcgan_probe.session import BATCH
@@ -86,9 +86,9 @@ def find(
     Raises InputError for a name that is not there, a package that cannot be imported, a label that
     the detector does not know, and as `exported.read` does.
     """
-    points = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    points = plugins.find(GROUP, terminal.here().only_ours)
     if name in points:
-        return _made(points[name], label)
+        return _made(plugins.the_one(points[name]), label)
     if not os.path.exists(name):
         known = [*also, *sorted(points), "the path of a file of torch.export.save"]
         raise unknown("detector", name, known)

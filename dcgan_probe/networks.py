@@ -6,6 +6,8 @@ what it puts out, and that name is what users type after ``--layer`` and what ho
     generator       4x4  8x8  16x16  32x32  64x64      z -> image
     discriminator   32x32  16x16  8x8  4x4  score      image -> logit
 
+A discriminator of two convolutions a resolution has 32x32a before 32x32, and so on.
+
 The parts of a block can be named too: ``8x8.conv``, ``8x8.norm``, ``8x8.act``. ``8x8`` itself is
 what the block passes on, its feature maps after normalisation and activation.
 """
@@ -39,11 +41,12 @@ class Config:
     size: image height and width in pixels, a power of two from 16 to 256.
     channels: 1 (grey) or 3 (RGB).
     g_width, d_width: feature maps at half the image size; they double with every halving.
-    kernel: 4 or 5, the size of every strided kernel.
+    kernel: 4 or 5, the size of every strided kernel; those without stride are 3 or 5.
     z_size, z_distribution: the latent; "uniform" on [-1, 1] or "normal" (standard).
     norm_per_unit: batch norm of the generator's first layer has a gain and bias for every unit
         (the authors' code) or one for every feature map (what most others do).
     norm_eps: added to the variance in batch norm.
+    d_depth: convolutions of the discriminator at each resolution, 1 or 2; the first is strided.
 
     Raises InputError for a value outside of these. Source: section 3; the authors' code for the
     latent's range, the norm of the first layer and its eps.
@@ -58,6 +61,7 @@ class Config:
     z_distribution: str = "uniform"
     norm_per_unit: bool = True
     norm_eps: float = 1e-8
+    d_depth: int = 1
 
     def __post_init__(self) -> None:
         def need(name: str, ok: bool, expected: str) -> None:
@@ -80,10 +84,22 @@ class Config:
         need("z_size", 1 <= self.z_size <= 4096, "1 to 4096")
         need("z_distribution", self.z_distribution in ("uniform", "normal"), "uniform or normal")
         need("norm_eps", 0 < self.norm_eps < 1, "a number between 0 and 1")
+        need("d_depth", self.d_depth in (1, 2), "1 or 2")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for `from_dict`.
+
+        >>> PRESETS["paper"].to_dict()["size"]
+        64
+        """
+        values = dataclasses.asdict(self)
+        if self.d_depth == 1:
+            del values["d_depth"]  # older files have none, and the same network is the same bytes
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """The config that `dataclasses.asdict` wrote; InputError names a field that is not one."""
+        """The config that `to_dict` wrote; InputError names a field that is not one."""
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
@@ -98,7 +114,11 @@ class Config:
     def layers(self, network: str) -> tuple[str, ...]:
         """Names of the layers of "generator" or "discriminator", in the order of the data."""
         names = tuple(f"{r}x{r}" for r in self.resolutions)
-        return names if network == "generator" else (*reversed(names[:-1]), "score")
+        if network == "generator":
+            return names
+        # The plain name is that of the last convolution of a resolution.
+        ends = ("a", "")[-self.d_depth :]
+        return (*(name + end for name in reversed(names[:-1]) for end in ends), "score")
 
 
 PRESETS = {
@@ -111,6 +131,8 @@ PRESETS = {
         norm_per_unit=False,
         norm_eps=1e-5,
     ),
+    # Section 5.1: 128-128-256-256-512-512 maps, whose 4x4 grids are its 28,672 features.
+    "cifar10": Config(size=32, z_size=256, d_depth=2),
 }
 
 
@@ -175,18 +197,17 @@ class Discriminator(nn.Sequential):
     config: Config
 
     def __init__(self, config: Config):
-        maps = [config.d_width * config.size // 2 // r for r in reversed(config.resolutions[:-1])]
+        sizes = [r for r in reversed(config.resolutions[:-1]) for _ in range(config.d_depth)]
+        maps = [config.d_width * config.size // 2 // r for r in sizes]
+        padding = (config.kernel - 1) // 2
         blocks: OrderedDict[str, nn.Module] = OrderedDict()
         for i, name in enumerate(config.layers("discriminator")[:-1]):
             before = config.channels if i == 0 else maps[i - 1]
-            conv = nn.Conv2d(
-                before,
-                maps[i],
-                config.kernel,
-                stride=2,
-                padding=(config.kernel - 1) // 2,
-                bias=False,
-            )
+            strided = i % config.d_depth == 0
+            # Without stride only an odd kernel keeps the resolution.
+            kernel = config.kernel if strided else 2 * padding + 1
+            stride = 2 if strided else 1
+            conv = nn.Conv2d(before, maps[i], kernel, stride, padding, bias=False)
             parts: list[tuple[str, nn.Module]] = [("conv", conv)]
             if i > 0:
                 parts += [("norm", nn.BatchNorm2d(maps[i], eps=config.norm_eps))]

@@ -1,16 +1,26 @@
-"""What a probe returns: values that save and draw themselves."""
+"""What a probe returns: values that save, draw and, in a notebook, show themselves."""
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import os
+import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dcgan_probe import files
+from dcgan_probe.errors import InputError
 
 FORMAT = "dcgan-probe/result/1"
+FILE = "result.json"
+# Names in a result.json that are not the probe's to give.
+RESERVED = ("format", "made_with", "summary", "files")
+PICTURES = {".png": "image/png", ".gif": "image/gif", ".webp": "image/webp"}
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,8 @@ class Result(ABC):
         >>> result.save("out/forget")
 
     made_with: the checkpoint and its hash, seed, edits in force, versions: see
-    `Session.made_with`. str(result) is what the command line prints.
+    `Session.made_with`. str(result) is what the command line prints; a notebook shows it with the
+    pictures.
     """
 
     made_with: dict[str, Any]
@@ -40,9 +51,58 @@ class Result(ABC):
     def save(self, folder: str | os.PathLike[str], force: bool = False) -> None:
         """Write ``result.json`` and the pictures into a new folder, whole or not at all.
 
-        Raises InputError if the folder already holds something, unless `force`.
+        Raises InputError if the folder already holds something, unless `force`, and for values of
+        a name that the format uses itself.
         """
+        values = self.values()
+        for name in values.keys() & set(RESERVED):
+            raise InputError(
+                f"{type(self).__name__}: found a value named {name!r}, expected none of: "
+                f"{', '.join(RESERVED)}"
+            )
         with files.new_folder(folder, force) as work:
             self.draw(work)
-            values = {"format": FORMAT, "made_with": self.made_with, **self.values()}
-            files.write_json(work / "result.json", values)
+            head = {
+                "format": FORMAT,
+                "made_with": self.made_with,
+                "summary": str(self),
+                "files": hashes(work),
+            }
+            files.write_json(work / FILE, {**head, **values})
+
+    def _repr_html_(self) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            self.draw(Path(folder))
+            return as_html(str(self), sorted(Path(folder).iterdir()))
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder and those below, by relative path with forward slashes."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
+
+
+def as_html(text: str, pictures: Iterable[Path]) -> str:
+    """Text and pictures as HTML that needs no other file, as notebooks take it.
+
+    >>> as_html("a < b", [])
+    '<pre>a &lt; b</pre>'
+
+    What is not a PNG, GIF or WebP is left out.
+    """
+    parts = [f"<pre>{html.escape(text)}</pre>"]
+    for path in pictures:
+        if kind := PICTURES.get(path.suffix):
+            data = base64.b64encode(path.read_bytes()).decode()
+            name = html.escape(path.name)
+            parts.append(f'<img alt="{name}" title="{name}" src="data:{kind};base64,{data}">')
+    return "\n".join(parts)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of ``result.json``.
+
+    >>> schema()["properties"]["format"]["const"] == FORMAT
+    True
+    """
+    return json.loads((Path(__file__).parent / "result.schema.json").read_text())

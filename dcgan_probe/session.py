@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import platform
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,12 +15,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_probe import checkpoints, files, hooks, latents
+from dcgan_probe import checkpoints, files, hooks, latents, terminal
 from dcgan_probe.checkpoints import Checkpoint
 from dcgan_probe.edits import Selection, cells
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.networks import Discriminator, Generator
-from dcgan_probe.results import Result
+from dcgan_probe.results import FILE, Result
 from dcgan_probe.sources import Images, ImageSource, Samples, batches
 
 BATCH = 64
@@ -195,10 +197,20 @@ class Session:
         return hooks.activations(self.generator, layer, self.latents(1).to(self.device))
 
     def made_with(self, **options: Any) -> dict[str, Any]:
-        """What a result must record so that it can be had again; `options` are the probe's own."""
+        """What a result must record so that it can be had again; `options` are the probe's own.
+
+        >>> Session.open("rooms", seed=3).made_with(n=4)["options"]
+        {'n': 4}
+
+        On a command line also what was typed and the hashes of the files it names: see
+        `terminal.asked`. No time and no place, so that the same line writes the same bytes.
+        """
         return {
+            **terminal.asked(),
             "dcgan_probe": metadata.version("dcgan-probe"),
             "torch": torch.__version__,
+            "numpy": metadata.version("numpy"),
+            "python": platform.python_version(),
             "device": str(self.device),
             "checkpoint": {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256},
             "seed": self.seed,
@@ -212,8 +224,9 @@ class Session:
         return ", ".join([line, *map(str, self.edits)])
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
-        """Show progress over items on stderr, if that is a terminal."""
-        return tqdm(items, desc=what, total=total, leave=False, disable=None)
+        """Show progress over items on stderr, if that is a terminal and nobody asked for quiet."""
+        silent = terminal.here().quiet or None
+        return tqdm(items, desc=what, total=total, leave=False, disable=silent)
 
     def start(self, command: str) -> None:
         """Reserve the folder that a command will write: refused before any work is done."""
@@ -223,13 +236,17 @@ class Session:
         folder = self.out / (command if not again else f"{command}-again{again}")
         files.check_free(folder, self.force)
         self._folders.append(folder)
+        terminal.log(f"{folder.name}: starts")
 
     def save(self, result: Result) -> None:
-        """Write the result of the command that was started, and print it."""
+        """Write the result of the command that was started, and answer with it."""
         folder = self._folders[-1]
+        terminal.log(f"{folder.name}: computed, now draws")
         result.save(folder, self.force)
-        print(result)
-        print(f"wrote {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+        terminal.log(f"{folder.name}: written")
+        values = json.loads((folder / FILE).read_text())
+        names = ", ".join(sorted(path.name for path in folder.iterdir()))
+        terminal.answer(values, f"{result}\nwrote {folder}: {names}")
 
     def report(self, values: dict[str, Any]) -> None:
         """Save and print plain values: the result of a probe that draws nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from torch import Tensor
 import dcgan_probe as dp
 from dcgan_probe.classifiers import Classifier, agreement, seen, wanted
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import sliced_wasserstein
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Samples among which exemplars are looked for, and how clearly they must show their concept.
 POOL = 2000
 CLEAR = 0.9
+PROJECTIONS = 128
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,13 @@ class Method:
     """One way to make images: of its draws, how many have what was asked, and kept the rest.
 
     has: all that was asked; kept: by label that was not asked, how many show it as the base does;
-    pixels: images of the first draws, N x H x W x 3 uint8.
+    drift: sliced Wasserstein distance, times 1000, from as many samples; pixels: images of the
+    first draws, N x H x W x 3 uint8.
     """
 
     has: Share
     kept: dict[str, Share]
+    drift: float
     pixels: np.ndarray
 
     @property
@@ -66,6 +70,7 @@ class Method:
             "has_what_was_asked": _values(self.has),
             "kept_what_was_not": {label: _values(share) for label, share in self.kept.items()},
             "kept_mean": self.kept_mean,
+            "sliced_wasserstein_x1000": self.drift,
         }
 
 
@@ -74,6 +79,7 @@ class Success:
     """What `measure` returns.
 
     asked: conditions that the sum should meet; changed: those of them that the base does not.
+    candidates: clear samples of each concept; floor: the drift of samples from other samples.
     """
 
     classifier: str
@@ -83,6 +89,7 @@ class Success:
     changed: tuple[str, ...]
     exemplars: int
     candidates: dict[str, int]
+    floor: float
     methods: dict[str, Method]
 
     def values(self) -> dict[str, Any]:
@@ -92,6 +99,7 @@ class Success:
             "asked": list(self.asked),
             "changed": list(self.changed),
             "candidates": self.candidates,
+            "sliced_wasserstein_x1000_of_samples": self.floor,
             "methods": {name: method.values() for name, method in self.methods.items()},
         }
 
@@ -142,7 +150,8 @@ class Success:
         ]
         for name, method in self.methods.items():
             lines.append(
-                f"{name}: {method.has} have it, {method.kept_mean:.2f} of the other labels kept"
+                f"{name}: {method.has} have it, {method.kept_mean:.2f} of the other labels kept, "
+                f"{method.drift:.0f} from samples (samples from each other: {self.floor:.0f})"
             )
         return "\n".join(lines)
 
@@ -189,7 +198,8 @@ def measure(
     labels = list(classifier.labels)
 
     z = session.latents(POOL, session.seed + 1)
-    pool = seen(classifier, session.generate(z))
+    samples = session.generate(z)
+    pool = seen(classifier, samples)
     candidates = {}
     for name in factors:
         wants = [(labels.index(label), yes) for label, yes in conditions[name].items()]
@@ -220,7 +230,7 @@ def measure(
     }
     of_base = seen(classifier, images["base alone"]) > 0.5
     methods = {
-        name: _method(seen(classifier, pictures), pictures[:shown], asked, of_base, labels)
+        name: _method(classifier, pictures, samples, asked, of_base, shown)
         for name, pictures in images.items()
     }
     return Success(
@@ -231,6 +241,7 @@ def measure(
         tuple(label if asked[label] else f"not {label}" for label in changed),
         exemplars,
         {name: len(rows) for name, rows in candidates.items()},
+        _drift(samples[draws : 2 * draws], samples),
         methods,
     )
 
@@ -272,8 +283,15 @@ def _mean_images(session: dp.Session, z: Tensor, picks: Mapping[str, Tensor]) ->
 
 
 def _method(
-    found: Tensor, first: Tensor, asked: Mapping[str, bool], base: Tensor, labels: Sequence[str]
+    classifier: Classifier,
+    images: Tensor,
+    samples: Tensor,
+    asked: Mapping[str, bool],
+    base: Tensor,
+    shown: int,
 ) -> Method:
+    labels = list(classifier.labels)
+    found = seen(classifier, images)
     wants = [(labels.index(label), yes) for label, yes in asked.items()]
     same = (found > 0.5) == base
     return Method(
@@ -283,8 +301,15 @@ def _method(
             for i, label in enumerate(labels)
             if label not in asked
         },
-        dp.figures.pixels(first),
+        _drift(images, samples),
+        dp.figures.pixels(images[:shown]),
     )
+
+
+def _drift(images: Tensor, samples: Tensor) -> float:
+    """How far images are from as many samples."""
+    found = sliced_wasserstein(images, samples[: len(images)], projections=PROJECTIONS)
+    return found["mean"]
 
 
 def _values(share: Share) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
+from dcgan_probe import terminal
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import Opener
+from dcgan_probe.plugins import Last, Opener
 from dcgan_probe.results import Result
 
 if TYPE_CHECKING:
@@ -105,14 +106,7 @@ def suggest(
     )
 
 
-class _Last(click.Command):
-    """Takes all that follows, so its options may stand behind its arguments."""
-
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        return super().make_context(*args, **{**extra, "allow_interspersed_args": True})
-
-
-@click.command(cls=_Last)
+@click.command(cls=Last)
 @click.argument("action", type=click.Choice(["add", "remove", "list", "suggest"]))
 @click.argument("arguments", nargs=-1)
 @click.option(
@@ -173,7 +167,17 @@ def concepts(
                 raise dp.errors.unknown("concept", name, named, where=str(path))
             del named[name]
         replace(have, named=named).write(path)
-    for name, concept in named.items():
-        shown = [e if isinstance(e, str) else "a stored z" for e in concept.exemplars]
-        note = f"   shows {', '.join(concept.shows)}" if concept.shows else ""
-        click.echo(f"{name}: {' '.join(shown)}{note}")
+    terminal.answer(
+        {name: _values(concept) for name, concept in named.items()},
+        "\n".join(_line(name, concept) for name, concept in named.items()),
+    )
+
+
+def _values(concept: dp.concepts.Concept) -> dict[str, Any]:
+    return {"exemplars": list(concept.exemplars), "shows": list(concept.shows)}
+
+
+def _line(name: str, concept: dp.concepts.Concept) -> str:
+    shown = [e if isinstance(e, str) else "a stored z" for e in concept.exemplars]
+    note = f"   shows {', '.join(concept.shows)}" if concept.shows else ""
+    return f"{name}: {' '.join(shown)}{note}"

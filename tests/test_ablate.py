@@ -220,6 +220,8 @@ def test_an_edit_stays_in_force_and_its_file_takes_it_up_again(run, tmp_path):
     out = tmp_path / "out"
     assert {p.name for p in (out / "ablate").iterdir()} == {
         "ablate.png",
+        "before.png",
+        "after.png",
         "selection.json",
         "result.json",
     }
@@ -293,6 +295,8 @@ def test_an_edit_inside_of_boxes_is_not_left_in_force(run, tmp_path):
     assert images(out / "sample") == images(out / "sample-again1")
     assert {p.name for p in (out / "ablate").iterdir()} == {
         "ablate.png",
+        "before.png",
+        "after.png",
         "boxes.json",
         "result.json",
     }

@@ -100,7 +100,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, text):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"none\.json: found no such file, expected a file of filters"):
+    with pytest.raises(InputError, match=r"none\.json: found no such file"):
         dp.Selection.read(tmp_path / "none.json")
 
 

@@ -1,12 +1,15 @@
 import dataclasses
+import io
 
 import pytest
 import torch
 from torch import nn
 
-from dcgan_probe import networks
+from dcgan_probe import checkpoints, networks
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks import PRESETS, Config, Discriminator, Generator
+from dcgan_probe.training.recipe import Recipe
+from dcgan_probe.training.trainer import Trainer
 
 
 def small(**values):
@@ -50,6 +53,34 @@ def test_layer_names_of_the_config_are_those_of_the_networks(size):
     config = small(size=size, g_width=2, d_width=2)
     for part, network in [("generator", Generator), ("discriminator", Discriminator)]:
         assert config.layers(part) == tuple(name for name, _ in network(config).named_children())
+
+
+@pytest.mark.parametrize("kernel", [4, 5])
+@pytest.mark.parametrize("size", [16, 64])
+def test_two_convolutions_a_resolution_keep_the_names_of_the_resolutions(size, kernel):
+    config = small(size=size, g_width=2, d_width=3, kernel=kernel, d_depth=2)
+    discriminator = Discriminator(config).eval()
+    names = [name for name, _ in discriminator.named_children()]
+    assert config.layers("discriminator") == tuple(names)
+    plain = Config.layers(small(size=size), "discriminator")
+    assert [name for name in names if not name.endswith("a")] == list(plain)
+    x = torch.zeros(2, config.channels, size, size)
+    for name, block in discriminator.named_children():
+        x = block(x)
+        assert name.rstrip("a") == (f"{x.shape[2]}x{x.shape[3]}" if x.ndim == 4 else "score")
+    strides = [m.stride[0] for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
+    assert strides == [2, 1] * (len(plain) - 1)
+    assert [hasattr(block, "norm") for block in discriminator] == [
+        *(False, *[True] * (len(strides) - 1), False)
+    ]
+
+
+def test_the_preset_of_cifar10_is_the_paper_s():
+    config = PRESETS["cifar10"]
+    assert (config.size, config.z_size, config.z_distribution) == (32, 256, "uniform")
+    with torch.device("meta"):
+        convs = [m for m in Discriminator(config).modules() if isinstance(m, nn.Conv2d)]
+    assert [conv.out_channels for conv in convs] == [128, 128, 256, 256, 512, 512]
 
 
 def test_feature_maps_double_with_every_halving():
@@ -147,6 +178,7 @@ def test_no_batches_are_refused_and_an_exception_leaves_eval_mode():
         *(("z_size", value) for value in (0, 4097, None)),
         *(("z_distribution", value) for value in ("", "gaussian", 1)),
         *(("norm_per_unit", value) for value in (1, "yes")),
+        *(("d_depth", value) for value in (0, 3, True)),
         *(("norm_eps", value) for value in (0.0, 1.0, float("nan"), 1)),
     ],
 )
@@ -164,5 +196,41 @@ def test_a_config_refuses_networks_too_wide_for_memory():
 def test_a_config_goes_to_a_dict_and_back():
     config = small(z_distribution="normal")
     assert Config.from_dict(dataclasses.asdict(config)) == config
+    assert Config.from_dict(config.to_dict()) == config
+    assert "d_depth" not in config.to_dict()  # as in files from before there was one
+    deep = small(d_depth=2)
+    assert Config.from_dict(deep.to_dict()) == deep != config
     with pytest.raises(InputError, match="unknown field 'depth', expected one of: size, channels"):
         Config.from_dict({"depth": 4})
+
+
+def test_a_checkpoint_of_two_convolutions_a_resolution_is_read_as_it_was_saved(tmp_path):
+    for depth in (1, 2):
+        network = networks.initialise(Discriminator(small(d_depth=depth)), seed=0).eval()
+        path = tmp_path / f"{depth}.safetensors"
+        checkpoints.save(checkpoints.Checkpoint(network.config, None, network), path)
+        found = checkpoints.load(path).discriminator
+        assert found.config == network.config
+        for name, value in network.state_dict().items():
+            assert torch.equal(found.state_dict()[name], value)
+        assert (b"d_depth" in path.read_bytes()) == (depth == 2)
+
+
+@pytest.mark.parametrize(("saved", "wanted"), [(1, 2), (2, 1)])
+def test_a_training_goes_on_with_its_own_depth_only(tmp_path, saved, wanted):
+    def trainer(depth):
+        images = torch.zeros(8, 3, 16, 16, dtype=torch.uint8)
+        return Trainer(small(d_depth=depth), Recipe(batch=4), images)
+
+    path = tmp_path / "state.pt"
+    path.write_bytes(trainer(saved).state({}))
+    with pytest.raises(InputError, match=f"network.d_depth: found {saved}, expected {wanted} as"):
+        trainer(wanted).load_state(path)
+
+
+def test_a_training_state_from_before_there_was_a_depth_is_of_depth_one(tmp_path):
+    trainer = Trainer(small(), Recipe(batch=4), torch.zeros(8, 3, 16, 16, dtype=torch.uint8))
+    state = torch.load(io.BytesIO(trainer.state({"kept": 1})), weights_only=True)
+    del state["settings"]["network.d_depth"]
+    torch.save(state, tmp_path / "state.pt")
+    assert trainer.load_state(tmp_path / "state.pt") == {"kept": 1}

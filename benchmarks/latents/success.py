@@ -84,7 +84,9 @@ def table(results: dict) -> str:
         f"Checkpoint {checkpoint['sha256'][:8]}, seed {about['seed']}, {first['draws']} draws of "
         f"exemplars; classifier {first['classifier']['name']}. Share of draws that have all that "
         "was asked (Wilson's 95%), and of the labels that were not asked the mean share that is as "
-        f"in the base. torch {about['torch']}, {about['threads']} threads.",
+        f"in the base; and the sliced Wasserstein distance (x1000) from as many samples, which are "
+        f"{first['sliced_wasserstein_x1000_of_samples']:.0f} from each other. "
+        f"torch {about['torch']}, {about['threads']} threads.",
         "",
     ]
     for expression in dict.fromkeys(r["expression"] for r in results["results"]):
@@ -98,8 +100,8 @@ def table(results: dict) -> str:
             + ", ".join(f"{name} {n}" for name, n in rows[0]["candidates"].items())
             + ".",
             "",
-            "| exemplars | | has what was asked | kept what was not | seconds |",
-            "|---|---|---|---|---|",
+            "| exemplars | | has what was asked | kept what was not | from samples | seconds |",
+            "|---|---|---|---|---|---|",
         ]
         for row in rows:
             for i, (method, values) in enumerate(row["methods"].items()):
@@ -110,6 +112,7 @@ def table(results: dict) -> str:
                 lines.append(
                     f"| {count} | {'sum in z' if i == 0 else method} | {has['share']:.2f} "
                     f"({has['low']:.2f} to {has['high']:.2f}) | {values['kept_mean']:.2f} | "
+                    f"{values['sliced_wasserstein_x1000']:.0f} | "
                     f"{seconds} |"
                 )
         lines.append("")

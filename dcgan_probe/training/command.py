@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from dcgan_probe import terminal
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks import PRESETS
 from dcgan_probe.sources import ImageSource
@@ -72,7 +73,7 @@ def run(
             unit=" images",
             unit_scale=True,
             mininterval=0.5,
-            disable=not own.first,
+            disable=not own.first or terminal.here().quiet,
         ) as bar:
 
             def progress(step: int, losses: dict[str, float] | None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dcgan_probe import cache, figures, files
+from dcgan_probe import cache, figures, files, terminal
 from dcgan_probe.errors import InputError
 from dcgan_probe.session import choose_device
 from dcgan_probe.sources import ImageSource
@@ -214,4 +214,4 @@ def _check_names(names: Iterable[str], data: Path) -> None:
 
 
 def _progress(what: str) -> Callable[[Iterable[int]], Iterable[int]]:
-    return lambda items: tqdm(items, desc=what, leave=False, disable=None)
+    return lambda items: tqdm(items, desc=what, leave=False, disable=terminal.here().quiet or None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dcgan_probe import cache
+from dcgan_probe import cache, terminal
 from dcgan_probe.errors import InputError
 from dcgan_probe.sources import ImageSource
 
@@ -24,7 +24,12 @@ def read(
     Shows progress on a terminal, and says on stderr how many images were skipped and why the
     first was. Raises InputError as `cached` does, and for a list that cannot be read.
     """
-    with tqdm(unit=" images", unit_scale=True, leave=False, disable=None if show else True) as bar:
+    with tqdm(
+        unit=" images",
+        unit_scale=True,
+        leave=False,
+        disable=None if show and not terminal.here().quiet else True,
+    ) as bar:
 
         def progress(what: str, done: int, total: int) -> None:
             bar.desc, bar.total, bar.n = what, total, done

@@ -216,7 +216,7 @@ class Trainer:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            saved = state["settings"]
+            saved = {"network.d_depth": 1, **state["settings"]}  # which older states do not hold
         except Exception as error:
             raise InputError(
                 f"{path}: found no training state that can be read: {error}"

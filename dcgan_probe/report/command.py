@@ -1,0 +1,31 @@
+"""The command ``dcgan-probe report``: write the page, and say where it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    help="File to write; FOLDER/report.html if not given.",
+)
+@click.pass_context
+def report(context: click.Context, folder: Path | None, to: Path | None) -> None:
+    """Write what a chain found as one HTML file, to read, print or mail.
+
+    FOLDER holds the results, each in its sub-folder; it is that of --out if not given. The file
+    needs nothing beside it and asks for nothing from anywhere.
+
+        dcgan-probe --out out forget sample report
+    """
+    from dcgan_probe.report import page
+
+    root = context.find_root().params
+    where = folder or root["out"]
+    written = page.write(where, to, root["force"])
+    click.echo(f"wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")

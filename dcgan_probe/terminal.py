@@ -1,0 +1,143 @@
+"""How a command line is answered: results on stdout, all that is said about them on stderr.
+
+A command gives its result to `answer`, which knows whether a person reads it or, under
+``--json``, a program. In a script there is no command line, and `here` says so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import click
+
+ARGUMENTS = f"{__name__}.arguments"  # as typed, in the meta of click's context
+_TERMINAL = f"{__name__}.terminal"
+# Where a result goes and what is said about it are no part of how it was made.
+_NOT_OF_THE_RESULT = ("out", "force", "report", "as_json", "quiet", "verbose")
+_LARGEST = 1 << 30  # bytes of an input that is still hashed
+
+
+class Terminal(NamedTuple):
+    """line: the command line without where its results go; None in a script.
+
+    json: where JSON lines are written, None if results are told to a person. quiet: say nothing.
+    only_ours: use no package but this one. began: when, if it is to be said what is done.
+    """
+
+    line: str | None = None
+    json: TextIO | None = None
+    quiet: bool = False
+    only_ours: bool = False
+    began: float | None = None
+
+
+def here() -> Terminal:
+    """The terminal of the command line that runs now.
+
+    >>> here().line is None  # in a script
+    True
+    """
+    context = click.get_current_context(silent=True)
+    return Terminal() if context is None else context.meta.get(_TERMINAL, Terminal())
+
+
+def begin(
+    context: click.Context, as_json: bool, quiet: bool, verbose: bool, only_ours: bool
+) -> None:
+    """Set up stdout and stderr for a command line, until its context closes.
+
+    Under --json whatever a command prints goes to stderr, so that a stranger's ``print`` does not
+    land between the results.
+    """
+    stdout = sys.stdout if as_json else None
+    context.meta[_TERMINAL] = Terminal(
+        _line(context), stdout, quiet, only_ours, time.perf_counter() if verbose else None
+    )
+    if quiet:
+        context.with_resource(_silence())
+    elif as_json:
+        context.with_resource(redirect_stdout(sys.stderr))
+
+
+def answer(values: dict[str, Any], text: str) -> None:
+    """Give the result of a command: its text or, under --json, its values on one line.
+
+    >>> answer({"brightness": 0.5}, "brightness: 0.5")
+    brightness: 0.5
+    """
+    stdout = here().json
+    if stdout is None:
+        click.echo(text)
+    else:
+        import json
+
+        click.echo(json.dumps(values, allow_nan=False), file=stdout)
+
+
+def log(text: str, error: BaseException | None = None) -> None:
+    """Under --verbose, say on stderr what is done, and where an error was raised."""
+    began = here().began
+    if began is not None:
+        click.echo(f"{time.perf_counter() - began:7.2f} s  {text}", err=True)
+        if error is not None:
+            import traceback
+
+            traceback.print_exception(error)
+
+
+def asked() -> dict[str, Any]:
+    """What was typed: the command, the line, and the files that it was given with their SHA-256.
+
+    >>> asked()  # in a script
+    {'command': None, 'line': None, 'inputs': []}
+
+    A file of more than 1 GiB is named without its hash. What ``--to`` names is written, not read.
+    """
+    context, line = click.get_current_context(silent=True), here().line
+    if context is None or line is None:
+        return {"command": None, "line": None, "inputs": []}
+    root = context.find_root()
+    inputs = [*_inputs(root), *(_inputs(context) if context is not root else ())]
+    return {"command": context.info_name, "line": line, "inputs": inputs}
+
+
+def _inputs(context: click.Context) -> Iterator[dict[str, Any]]:
+    from dcgan_probe import files
+
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path) and parameter.name != "to" and path.is_file():
+                small = path.stat().st_size <= _LARGEST
+                sha = files.sha256(path) if small else None
+                yield {"option": parameter.opts[-1], "file": path.name, "sha256": sha}
+
+
+def _line(context: click.Context) -> str:
+    """The command line with the group's options in one order."""
+    import shlex
+
+    typed = context.meta.get(ARGUMENTS, [])
+    given, rest, _ = context.command.make_parser(context).parse_args(list(typed))
+    words = ["dcgan-probe"]
+    for parameter in context.command.params:
+        if parameter.name in given and parameter.name not in _NOT_OF_THE_RESULT:
+            value, option = given[parameter.name], parameter.opts[0]
+            if isinstance(parameter, click.Option) and parameter.is_flag:
+                words.append(option)
+            else:
+                for each in value if isinstance(value, list) else [value]:
+                    words += [option, str(each)]
+    return shlex.join([*words, *rest])
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield

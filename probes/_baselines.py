@@ -1,0 +1,136 @@
+"""What features of a trained discriminator are held against, on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dcgan_probe as dp
+from dcgan_probe.errors import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dcgan_probe.features import Layout
+    from dcgan_probe.networks import Discriminator
+    from dcgan_probe.sources import Images
+
+PIXELS, RANDOM, KMEANS = BESIDE = ("pixels", "random", "kmeans")
+CENTROIDS, PATCH, PATCHES, POOL = 800, 6, 100_000, 2
+CHUNK = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A way to make features of images. about: what they depend on, as JSON values."""
+
+    name: str
+    words: str
+    compute: Callable[[Tensor], Tensor]
+    layout: Layout
+    about: dict[str, Any]
+
+
+def discriminator(
+    network: Discriminator, layers: tuple[str, ...], grid: int, about: dict[str, Any], name: str
+) -> Kind:
+    """The responses of a discriminator; see `features.extract`."""
+    from dcgan_probe import features
+
+    device = next(network.parameters()).device
+
+    def compute(images: Tensor) -> Tensor:
+        return features.extract(network, images.to(device), layers, grid)
+
+    return Kind(
+        name,
+        f"{about['network']}, layers {', '.join(layers)}, grid {grid}, batch-norm statistics "
+        f"{about['statistics']}",
+        compute,
+        features.layout(network, layers, grid),
+        about,
+    )
+
+
+def beside(
+    name: str, session: dp.Session, images: Images, layers: tuple[str, ...], grid: int, said: str
+) -> Kind:
+    """A baseline by name: "pixels", "random" or "kmeans".
+
+    images: those for training, which random weights take their batch-norm statistics from and
+    k-means its patches. said: these in words.
+    """
+    from dcgan_probe import features
+    from dcgan_probe.features import Layout
+
+    config = session.config
+    if name == PIXELS:
+        layout = Layout((PIXELS,), (config.channels,), config.size)
+        words = f"the {config.size} x {config.size} x {config.channels} pixels, in [-1, 1]"
+        return Kind(name, words, lambda batch: batch.flatten(1), layout, {"network": PIXELS})
+    if name == RANDOM:
+        untrained = dp.Discriminator(config)
+        dp.networks.initialise(untrained, session.seed)
+        untrained.to(session.device).requires_grad_(False)
+        network = features.averaged(untrained, images, session.seed)
+        about = {
+            "network": f"random weights of seed {session.seed}",
+            "config": config.to_dict(),
+            "statistics": f"averaged over {said}",
+        }
+        return discriminator(network, layers, grid, about, name)
+    if name == KMEANS:
+        return _kmeans(images, session.seed, str(session.device), said)
+    raise unknown("baseline", name, BESIDE)
+
+
+def _kmeans(images: Images, seed: int, device: str, said: str) -> Kind:
+    """Distances of whitened patches to centroids, pooled in quadrants (Coates, Lee, Ng 2011).
+
+    The triangle activation of section 3.2.2 and the pooling of section 3.2.3, with fewer centroids.
+    """
+    import numpy as np
+    import torch
+    from sklearn.cluster import MiniBatchKMeans
+    from torch.nn import functional as F
+
+    from dcgan_probe.features import Layout
+
+    def patches(batch: Tensor) -> Tensor:
+        """n x places x numbers, each patch brought to mean 0 and deviation 1."""
+        flat = F.unfold(batch, PATCH).transpose(1, 2) * 127.5
+        centred = flat - flat.mean(2, keepdim=True)
+        return centred / (centred.var(2, keepdim=True) + 10).sqrt()
+
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(images))[:2000])
+    each = -(-PATCHES // len(rows))
+    drawn = []
+    for start in range(0, len(rows), CHUNK):
+        for found in patches(images.read(rows[start : start + CHUNK].tolist())):
+            drawn.append(found[torch.from_numpy(rng.integers(0, len(found), each))])
+    sample = torch.cat(drawn).double()
+    mean = sample.mean(0)
+    values, vectors = torch.linalg.eigh((sample - mean).T.cov())
+    whiten = vectors @ torch.diag((values + 0.1).rsqrt()) @ vectors.T
+    white = ((sample - mean) @ whiten).numpy()
+    count = min(CENTROIDS, len(white) // 10)
+    machine = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=4096).fit(white)
+    centroids = torch.from_numpy(machine.cluster_centers_).float().to(device)
+    shift, whitening = mean.float().to(device), whiten.float().to(device)
+
+    def compute(batch: Tensor) -> Tensor:
+        pooled = []
+        for part in batch.to(device).split(CHUNK):
+            found = (patches(part) - shift) @ whitening
+            apart = torch.cdist(found, centroids.expand(len(part), -1, -1))
+            near = (apart.mean(2, keepdim=True) - apart).clamp_min(0)
+            side = part.shape[2] - PATCH + 1
+            maps = near.transpose(1, 2).reshape(len(part), count, side, side)
+            pooled.append(F.adaptive_avg_pool2d(maps, POOL).flatten(1))
+        return torch.cat(pooled)
+
+    about = {"network": KMEANS, "centroids": count, "seed": seed, "patches from": said}
+    words = f"{count} centroids of {PATCH} x {PATCH} patches, whitened, pooled to {POOL} x {POOL}"
+    return Kind(KMEANS, words, compute, Layout((KMEANS,), (count,), POOL), about)

@@ -1,0 +1,297 @@
+"""Packages beside ours: found, guarded, told of; started from a template."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import strangers
+from click.testing import CliRunner
+from mypy import api
+
+import dcgan_probe as dp
+from dcgan_probe import installed, new_probe, plugins
+from dcgan_probe.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch) -> Path:
+    """A folder of installed packages, for this process and its children."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, config, generator):
+    model = tmp_path / "model.safetensors"
+    dp.checkpoints.save(dp.Checkpoint(config, generator, None), model)
+
+    def invoke(*arguments: object, expect: int = 0) -> str:
+        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
+        result = CliRunner().invoke(main, [str(a) for a in given])
+        assert result.exit_code == expect, result.output
+        return result.output
+
+    return invoke
+
+
+def test_a_strangers_probe_is_one_of_the_chain(run, site, tmp_path):
+    strangers.install(site, "stranger", {"strange_a.py": strangers.PROBE}, bright="strange_a:probe")
+    assert "Mean brightness of n samples." in run("--help")
+    output = run("ablate", "--layer", "8x8", "--filters", "1", "bright", "--n", 2)
+    assert "brightness: " in output
+    found = json.loads((tmp_path / "out/bright/result.json").read_text())
+    assert found["made_with"]["edits"]
+    assert -1 <= found["brightness"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import nothing_of_this_name", "cannot be imported: ModuleNotFoundError: No module named"),
+        ("raise RuntimeError('broken\\nin two lines')", "RuntimeError: broken in two lines"),
+        ("probe = 3", "found int, expected a click command"),
+        ("def (", "cannot be imported: SyntaxError"),
+    ],
+)
+def test_a_broken_probe_costs_only_itself(run, site, source, message):
+    module = f"broken_{abs(hash(source))}"
+    strangers.install(site, "stranger", {f"{module}.py": source}, strange=f"{module}:probe")
+    assert "strange" in run("--help")
+    run("sample", "--n", 1)
+    output = run("--force", "strange", expect=2)
+    assert message in output
+    assert f"probe strange (stranger, {module}:probe)" in output
+    assert output.count("\n") == 1
+
+
+def test_help_imports_no_package_of_a_stranger(site):
+    strangers.install(
+        site,
+        "stranger",
+        {
+            "strange_b/__init__.py": "raise SystemExit('imported')",
+            "strange_b/deep/__init__.py": "raise SystemExit('imported')",
+            "strange_b/deep/probe.py": strangers.PROBE,
+        },
+        bright="strange_b.deep.probe:probe",
+        gone="strange_b.deep.nowhere:probe",
+        compiled="math:probe",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "dcgan_probe", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "bright       Mean brightness of n samples." in done.stdout
+    assert "gone         (broken: there is no module strange_b.deep.nowhere)" in done.stdout
+    assert "compiled" in done.stdout
+
+
+def test_a_name_that_two_packages_took_is_refused_with_both(run, site):
+    for package in ("one", "two"):
+        module = f"strange_{package}"
+        strangers.install(
+            site, package, {f"{module}.py": strangers.PROBE}, bright=f"{module}:probe"
+        )
+    expected = (
+        "Error: bright: found the name in one (strange_one:probe) and two (strange_two:probe), "
+        "expected it in one package: uninstall the others\n"
+    )
+    assert run("bright", expect=2) == expected
+    assert "found the name in" in " ".join(run("--help").split())
+    run("sample", "--n", 1)
+
+
+def test_ours_is_not_shadowed(run, site):
+    strangers.install(
+        site,
+        "stranger",
+        {"strange_c.py": strangers.PROBE},
+        sample="strange_c:probe",
+        show="strange_c:probe",
+    )
+    assert "brightness" not in run("sample", "--n", 1)
+    assert "Mean brightness" not in run("--help")
+    assert plugins.the_one(plugins.find()["sample"]).value == "dcgan_probe.probes.sample:sample"
+    found = {plug.name: plug for plug in installed.check(limit=60, commands=["show"])}
+    strange = [plug for plug in installed.check(limit=60) if plug.package == "stranger"]
+    assert (found["show"].status, found["show"].why) == ("taken", "dcgan-probe has the name too")
+    assert [(plug.name, plug.status) for plug in strange] == [("sample", "taken"), ("show", "ok")]
+
+
+def test_without_plugins_there_are_only_ours(run, site):
+    strangers.install(site, "stranger", {"strange_d.py": strangers.PROBE}, bright="strange_d:probe")
+    assert "  bright  " in run("--help")
+    assert "  bright  " not in run("--no-plugins", "--help")
+    assert "unknown command 'bright'" in run("--no-plugins", "bright", expect=2)
+    run("--no-plugins", "sample", "--n", 1)
+    assert plugins.find(only_ours=True).keys() == plugins.find().keys() - {"bright"}
+
+
+def test_each_plugin_is_imported_and_guarded(site):
+    strangers.install(
+        site,
+        "stranger",
+        {
+            "strange_e.py": strangers.PROBE,
+            "raising.py": "raise KeyError('generator')",
+            "leaving.py": "import sys; sys.exit('no GPU')",
+            "dying.py": "import os; os._exit(3)",
+            "hanging.py": "import time; time.sleep(600)",
+            "noisy.py": 'print(\'["ok", "not the answer"]\')\nprobe = 1',
+        },
+        b_raising="raising:probe",
+        c_leaving="leaving:probe",
+        d_dying="dying:probe",
+        e_hanging="hanging:probe",
+        f_noisy="noisy:probe",
+        g_gone="gone_module:probe",
+        h_bright="strange_e:probe",
+    )
+    found = {
+        name: points[0]
+        for name, points in plugins.find().items()
+        if plugins.owner(points[0]) == "stranger"
+    }
+    assert list(zip(found, installed.imported(list(found.values()), 5), strict=True)) == [
+        ("b_raising", ("broken", "cannot be imported: KeyError: 'generator'")),
+        ("c_leaving", ("broken", "SystemExit: no GPU")),
+        ("d_dying", ("broken", "the import ended the process, with code 3")),
+        ("e_hanging", ("slow", "not imported after 5 s")),
+        ("f_noisy", ("broken", "found int, expected a click command")),
+        (
+            "g_gone",
+            ("broken", "cannot be imported: ModuleNotFoundError: No module named 'gone_module'"),
+        ),
+        ("h_bright", ("ok", "")),
+    ]
+
+
+def test_plugins_lists_everything_that_is_installed(site):
+    source = "bright = lambda label: None"
+    strangers.install(site, "stranger", {"f.py": source}, "detectors", bright="f:bright")
+    runner = CliRunner()
+    done = runner.invoke(main, ["--json", "plugins"])
+    listed = json.loads(done.stdout)["plugins"]
+    (strange,) = (each for each in listed if each["package"] == "stranger")
+    assert strange == {
+        **{"kind": "detector", "name": "bright", "package": "stranger", "version": "1.2"},
+        **{"target": "f:bright", "status": "ok", "why": ""},
+    }
+    names = {(each["kind"], each["name"]) for each in listed}
+    assert names >= {("probe", "sample"), ("detector", "rooms"), ("classifier", "faces")}
+    table = installed.table([installed.Plugin(**each) for each in listed])
+    assert "detector    bright" in table
+    assert len({line.index("  1.2") for line in table.splitlines() if "stranger" in line}) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Edge", "found the name 'Edge', expected small letters, digits and single hyphens"),
+        ("edge_energy", "found the name 'edge_energy'"),
+        ("edge--energy", "found the name"),
+        ("../edge", "found the name"),
+        ("3d", "found the name"),
+        ("sample", "found 'sample', which is a command already"),
+        ("diff", "found 'diff', which is a command already"),
+    ],
+)
+def test_names_of_new_probes_are_checked(run, tmp_path, name, message):
+    output = run("new-probe", name, "--to", tmp_path / "new", expect=2)
+    assert message in output
+    assert output.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_new_probe_overwrites_nothing(run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    output = run("--force", "new-probe", "mine", "--to", tmp_path / "mine", expect=2)
+    assert "mine: already exists, expected a new folder" in output
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def installed_beside(package: Path, tmp_path: Path) -> dict[str, str]:
+    """Install a package beside ours from a copy, without a network; the environment to use it."""
+    copy, site = tmp_path / "copy", tmp_path / "site"
+    shutil.copytree(package, copy)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--no-deps", "--no-build-isolation", "--no-index", "--target", str(site), str(copy)]
+    subprocess.run(pip, check=True)
+    return {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+
+
+def run_tests(package: Path, environment: dict[str, str]) -> str:
+    """The tests of a package, as their author runs them."""
+    line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*line, "--rootdir", str(package), "-c", os.devnull, str(package)],
+        **{"env": environment, "capture_output": True, "text": True, "check": False},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_new_probe_works_as_it_is(tmp_path):
+    package = new_probe.write("edge-energy", tmp_path / "mine")
+    environment = installed_beside(package, tmp_path)
+    line = [sys.executable, "-m", "dcgan_probe", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [*line, "sample", "--n", "2", "edge-energy", "--n", "5"],
+        **{"env": environment, "capture_output": True, "text": True, "check": True},
+    )
+    assert "5 samples: brightness" in done.stdout
+    assert (tmp_path / "out/edge-energy/edge-energy.png").exists()
+    assert "2 passed" in run_tests(package, environment)
+
+
+def test_the_example_of_a_package_works_beside_ours(tmp_path):
+    package = ROOT / "examples/dcgan-probe-directions"
+    environment = installed_beside(package, tmp_path)
+    shutil.copy(package / "test_directions.py", tmp_path / "copy")
+    assert "3 passed" in run_tests(tmp_path / "copy", environment)
+
+
+CONTRACT = """
+import dcgan_probe.results
+from dcgan_probe.plugins import Probe
+
+class Wrong:
+    @staticmethod
+    def run(session: str) -> dcgan_probe.results.Result: raise NotImplementedError
+
+class Silent:
+    @staticmethod
+    def run(session: dcgan_probe.session.Session) -> None: ...
+
+"""
+
+
+def test_mypy_holds_our_probes_to_the_contract(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names = {
+        point.module.rpartition(".")[2]
+        for (point,) in plugins.find(only_ours=True).values()
+        if point.module.startswith("dcgan_probe.probes.")
+    }
+    # concepts edits a file, and has a result only for suggestions.
+    kept = sorted(names - {"concepts"})
+    lines = [f"import probes.{name}\n_{name}: Probe = probes.{name}" for name in kept]
+    wrong = "_wrong: Probe = Wrong()\n_silent: Probe = Silent()\n"
+    (tmp_path / "contract.py").write_text(CONTRACT + wrong + "\n".join(lines))
+    monkeypatch.setenv("MYPYPATH", str(ROOT))
+    output, errors, _ = api.run([str(tmp_path / "contract.py"), "--no-error-summary"])
+    assert not errors
+    found = [line for line in output.splitlines() if ": error: " in line]
+    assert len(kept) >= 8
+    assert ["Wrong" in found[0], "Silent" in found[1]] == [True, True], output
+    assert len(found) == 2, output

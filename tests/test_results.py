@@ -1,0 +1,270 @@
+"""Results as files: their schema, read back, shown, compared, in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import dcgan_probe as dp
+from dcgan_probe import differences, results, saved
+from dcgan_probe.cli import main
+
+
+@pytest.fixture
+def run(tmp_path, config, generator, discriminator):
+    model = tmp_path / "model.safetensors"
+    sha = dp.checkpoints.save(dp.Checkpoint(config, generator, discriminator), model)
+    boxes = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
+    dp.Boxes(boxes, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(
+        tmp_path / "boxes.json"
+    )
+
+    def invoke(*arguments: object, expect: int = 0) -> str:
+        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
+        result = CliRunner().invoke(main, [str(a) for a in given])
+        assert result.exit_code == expect, result.output
+        return result.output
+
+    return invoke
+
+
+@dataclass(frozen=True)
+class Drawn(dp.Result):
+    """A result that says and draws what it is given."""
+
+    said: str
+    found: dict[str, Any]
+
+    def values(self) -> dict[str, Any]:
+        return self.found
+
+    def draw(self, folder: Path) -> None:
+        dp.figures.write_image(folder / "a&b.png", np.zeros((2, 2, 3), np.uint8))
+        (folder / "more").mkdir()
+        (folder / "more/table.csv").write_text("1,2")
+
+    def __str__(self) -> str:
+        return self.said
+
+
+# One short line a probe; BOXES and IMAGES stand for files that the test makes.
+LINES = {
+    "ablate": ["--layer", "8x8", "--filters", "1"],
+    "dissect": ["--boxes", "BOXES", "--n", "4"],
+    "evaluate": ["--images", "IMAGES", "--n", "8"],
+    "forget": ["--boxes", "BOXES"],
+    "sample": ["--n", "2"],
+    "visualize-d": ["--n", "12", "--k", "2"],
+    "walk": ["--points", "3", "--steps", "3"],
+    "turn": ["--from", "0:1", "--to", "0:2", "--n", "2", "--steps", "3"],
+    "arithmetic": ["--draws", "2", "0:1 - 0:2 + 0:3"],
+    "features": ["--images", "IMAGES"],
+    "neighbours": ["--images", "IMAGES", "--n", "4"],
+    "invert": ["--starts", "2", "--steps", "3", "IMAGE"],
+}
+
+
+@pytest.mark.parametrize("command", LINES)
+def test_every_probes_result_is_of_the_schema(run, tmp_path, command):
+    samples = dp.Session.open(tmp_path / "model.safetensors", device="cpu").sample(20)
+    (tmp_path / "images").mkdir()
+    for i, pixels in enumerate(dp.figures.pixels(samples)):
+        dp.figures.write_image(tmp_path / f"images/{i}.png", pixels)
+    files = {
+        "BOXES": tmp_path / "boxes.json",
+        "IMAGES": tmp_path / "images",
+        "IMAGE": tmp_path / "images/0.png",
+    }
+    run(command, *(files.get(word, word) for word in LINES[command]))
+    value = json.loads((tmp_path / "out" / command / "result.json").read_text())
+    check = jsonschema.Draft202012Validator(results.schema())
+    check.check_schema(results.schema())
+    assert [error.message for error in check.iter_errors(value)] == []
+    found = saved.load_result(tmp_path / "out" / command)
+    assert found.to_dict() == value
+    assert found.command == command
+    assert found.changed() == {}
+    on_disk = {p for p in (tmp_path / "out" / command).rglob("*") if p.is_file()}
+    assert {found.folder / name for name in found.files} == on_disk - {found.path}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("format",), "dcgan-probe/result/2"),
+        (("made_with", "seed"), -1),
+        (("made_with", "checkpoint", "sha256"), "ab"),
+        (("files",), {"../x.png": "ab" * 32}),
+        (("files",), {"x.png": "ab"}),
+        (("summary",), None),
+    ],
+)
+def test_the_schema_refuses_what_is_wrong(session, tmp_path, place, value):
+    Drawn(session.made_with(), "said", {}).save(tmp_path / "a")
+    whole = json.loads((tmp_path / "a/result.json").read_text())
+    jsonschema.validate(whole, results.schema())
+    inner = whole
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(whole, results.schema())
+
+
+def test_a_value_cannot_take_a_name_of_the_format(session, tmp_path):
+    wrong = Drawn(session.made_with(), "said", {"files": 3})
+    with pytest.raises(dp.InputError, match="Drawn: found a value named 'files', expected none of"):
+        wrong.save(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_loaded_result_knows_its_pictures_and_what_was_changed(session, tmp_path):
+    Drawn(session.made_with(n=3), "two\nlines", {"x": 1.5}).save(tmp_path / "a")
+    found = saved.load_result(tmp_path / "a/result.json")
+    assert found.values == {"x": 1.5}
+    assert found.made_with == session.made_with(n=3)
+    assert found.pictures == (tmp_path / "a/a&b.png",)
+    assert found.files["a&b.png"] == dp.files.sha256(tmp_path / "a/a&b.png")
+    assert "not as written" not in str(found)
+    (tmp_path / "a/a&b.png").write_bytes(b"other")
+    (tmp_path / "a/more/table.csv").unlink()
+    assert found.changed() == {"a&b.png": "changed", "more/table.csv": "missing"}
+    shown = str(found)
+    assert shown.endswith("\n\ntwo\nlines")
+    assert re.search(r"^options: +n 3$", shown, re.MULTILINE)
+    assert re.search(r"^files: +a&b.png, more/ \(1 files\)$", shown, re.MULTILINE)
+    assert "a&b.png (changed), more/table.csv (missing)" in shown
+
+
+def test_what_is_shown_does_not_steer_the_terminal(session, tmp_path):
+    Drawn(session.made_with(), "a\x1b[2Jb", {}).save(tmp_path / "a")
+    assert "\x1b" not in str(saved.load_result(tmp_path / "a"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "result.json: found an empty file, expected JSON"),
+        ("{", "result.json: line 1, column 2: found broken or cut-off JSON"),
+        ("[]", "result.json: format: found None, expected 'dcgan-probe/result/1'"),
+        ('{"format": "dcgan-probe/dedup/1"}', "format: found 'dcgan-probe/dedup/1', expected"),
+        ('{"format": "dcgan-probe/result/1"}', 'found no "made_with", expected it beside'),
+    ],
+)
+def test_a_bad_file_is_told_in_a_line(run, tmp_path, text, message):
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    for output in (run("show", path, expect=2), run("diff", path, path, expect=2)):
+        assert message in output
+        assert output.count("\n") == 1
+    assert "none/result.json" not in run("show", tmp_path / "none", expect=2)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("made_with", "seed"), "1", 'made_with.seed: found "1", expected a whole number'),
+        (("made_with", "torch"), None, "made_with.torch: found null, expected text"),
+        (("made_with", "checkpoint"), [], "made_with.checkpoint: found a list of 0, expected"),
+        (("made_with", "inputs"), [{"option": "--x"}], 'made_with.inputs[0]: found no "file"'),
+        (("summary",), 3, "summary: found 3, expected text"),
+        (("files",), {"a.png": 3}, 'files["a.png"]: found 3, expected text'),
+        (("files",), {"../a.png": "ab"}, "files: found '../a.png', expected a file below"),
+        (("files",), {"/etc/passwd": "ab"}, "files: found '/etc/passwd', expected a file below"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(session, tmp_path, place, value, message):
+    Drawn(session.made_with(), "said", {}).save(tmp_path / "a")
+    path = tmp_path / "a/result.json"
+    whole = json.loads(path.read_text())
+    inner = whole
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_text(json.dumps(whole))
+    with pytest.raises(dp.InputError, match=re.escape(message)):
+        saved.load_result(path)
+
+
+def test_show_prints_what_the_command_printed(run, tmp_path):
+    printed = run("--seed", 2, "sample", "--n", 3).splitlines()[0]
+    shown = run("show", tmp_path / "out/sample").splitlines()
+    assert shown[-1] == printed == "3 samples"
+    assert [line for line in shown if line.startswith("seed")] == ["seed:           2"]
+
+
+def test_diff_says_what_was_run_differently_and_what_came_out(run, tmp_path):
+    run("--seed", 1, "visualize-d", "--n", 12)
+    (tmp_path / "out").rename(tmp_path / "a")
+    run("--seed", 1, "visualize-d", "--n", 12)
+    (tmp_path / "out").rename(tmp_path / "b")
+    run("--seed", 2, "visualize-d", "--n", 12)
+    a, b, c = (tmp_path / name / "visualize-d" for name in ("a", "b", "out"))
+    assert run("diff", a, b) == "no differences\n"
+    output = run("diff", a, c, expect=1)
+    assert "made_with:" in output
+    assert "  seed: 1 -> 2 (+1, +1 of it)" in output
+    assert "values:" in output
+    assert re.search(r"^  filters.png: \"[0-9a-f]{8}\" -> \"[0-9a-f]{8}\"$", output, re.MULTILINE)
+
+
+def test_differences_are_those_of_the_leaves(session, tmp_path):
+    one = {"x": 1, "same": [1, {"y": 2}], "list": [1, 2], "gone": None, "kind": 1, "word": "a"}
+    two = {"x": 1.5, "same": [1.0, {"y": 2}], "list": [1, 3, 4], "new": 0, "kind": True}
+    for name, values in (("a", one), ("b", {**two, "word": "b"})):
+        Drawn(session.made_with(), "said", values).save(tmp_path / name)
+    first, second = (saved.load_result(tmp_path / name) for name in ("a", "b"))
+    found = differences.differences(first, second)
+    assert {each.place: (each.a, each.b, each.change) for each in found} == {
+        "x": (1, 1.5, 0.5),
+        "list[1]": (2, 3, 1),
+        "list[2]": (None, 4, None),
+        "gone": (None, None, None),
+        "new": (None, 0, None),
+        "kind": (1, True, None),
+        "word": ("a", "b", None),
+    }
+    assert {each.part for each in found} == {"values"}
+    assert str(found[0]) == "x: 1 -> 1.5 (+0.5, +0.5 of it)"
+
+
+class Page(HTMLParser):
+    """Text and pictures of a page, by a parser that is not ours."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.text, self.images = "", []
+        self.feed(page)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ("pre", "img")
+        if tag == "img":
+            self.images.append(dict(attrs))
+
+
+def test_a_notebook_shows_a_result_with_its_pictures(session, tmp_path):
+    said = "<script>alert('x')</script> & more"
+    result = Drawn(session.made_with(), said, {})
+    result.save(tmp_path / "a")
+    loaded = saved.load_result(tmp_path / "a")
+    for shown, text in ((result, said), (loaded, str(loaded))):
+        page = Page(shown._repr_html_())
+        assert page.text.strip() == text
+        (image,) = page.images
+        assert image["alt"] == "a&b.png"
+        head, data = image["src"].split(",")
+        assert head == "data:image/png;base64"
+        assert base64.b64decode(data) == (tmp_path / "a/a&b.png").read_bytes()

@@ -1,0 +1,240 @@
+"""What lands on stdout and what on stderr, for a person, a pipe and a shell that completes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import strangers
+from click.testing import CliRunner, Result
+
+import dcgan_probe as dp
+from dcgan_probe import terminal
+from dcgan_probe.cli import main
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def run(tmp_path, config, generator, discriminator):
+    model = tmp_path / "model.safetensors"
+    dp.checkpoints.save(dp.Checkpoint(config, generator, discriminator), model)
+
+    def invoke(*arguments: object, expect: int = 0) -> Result:
+        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
+        result = CliRunner().invoke(main, [str(a) for a in given])
+        assert result.exit_code == expect, result.output
+        return result
+
+    return invoke
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_results_go_to_stdout_and_nothing_to_stderr(run):
+    done = run("sample", "--n", 2)
+    assert done.stdout.startswith("2 samples\nwrote ")
+    assert done.stderr == ""
+
+
+def test_json_is_one_line_a_command_and_what_was_saved(run, tmp_path):
+    done = run("--json", "sample", "--n", 2, "ablate", "--layer", "8x8", "--filters", 1)
+    printed = lines(done.stdout)
+    assert [each["made_with"]["command"] for each in printed] == ["sample", "ablate"]
+    for each in printed:
+        saved = tmp_path / "out" / each["made_with"]["command"] / "result.json"
+        assert each == json.loads(saved.read_text())
+
+
+def test_what_a_stranger_prints_is_not_between_the_json(run, tmp_path, monkeypatch):
+    noisy = strangers.PROBE.replace("    session.report", "    print('loud')\n    session.report")
+    strangers.install(tmp_path / "site", "loud", {"loud_a.py": noisy}, loud="loud_a:probe")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    done = run("--json", "loud")
+    assert lines(done.stdout)[0]["made_with"]["command"] == "loud"
+    assert done.stderr == "loud\n"
+
+
+def test_every_command_of_ours_answers_in_json(run, tmp_path):
+    samples = dp.Session.open(tmp_path / "model.safetensors").sample(12)
+    (tmp_path / "images").mkdir()
+    for i, pixels in enumerate(dp.figures.pixels(samples)):
+        dp.figures.write_image(tmp_path / f"images/{i}.png", pixels)
+    small = ["--size", 16, "--batch", 4, "--g-width", 4, "--d-width", 4, "--steps", 1]
+    (train,) = lines(run("--json", "train", "--data", tmp_path / "images", *small).stdout)
+    assert train["sha256"] == dp.files.sha256(train["file"])
+    assert train["stopped"] is None
+    (new,) = lines(run("--json", "new-probe", "mine", "--to", tmp_path / "mine").stdout)
+    assert new["files"] == sorted(path.name for path in (tmp_path / "mine").iterdir())
+    run("sample", "--n", 2)
+    saved = tmp_path / "out/sample"
+    (shown,) = lines(run("--json", "show", saved).stdout)
+    assert shown == json.loads((saved / "result.json").read_text())
+    (compared,) = lines(run("--json", "diff", saved, saved).stdout)
+    assert compared["differences"] == []
+
+
+def test_a_mistake_is_on_stderr_under_json_too(run, tmp_path):
+    done = run("--json", "convert", "--to", tmp_path / "x.safetensors", "none.pth", expect=2)
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: none.pth")
+    assert done.stderr.count("\n") == 1
+
+
+def test_quiet_says_nothing_but_mistakes(run, tmp_path):
+    done = run("--quiet", "sample", "--n", 2)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (tmp_path / "out/sample/result.json").exists()
+    assert "already holds results" in run("--quiet", "sample", "--n", 2, expect=2).stderr
+    done = run("--quiet", "--json", "--force", "sample", "--n", 2)
+    assert len(lines(done.stdout)) == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_shows_no_progress(session, quiet, monkeypatch):
+    @click.command()
+    @click.pass_context
+    def probe(context):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        terminal.begin(context, as_json=False, quiet=quiet, verbose=False, only_ours=False)
+        assert list(session.progress(range(3), "counting")) == [0, 1, 2]
+
+    done = CliRunner().invoke(probe, [], catch_exceptions=False)
+    assert ("counting" in done.stderr) is not quiet
+
+
+def test_verbose_says_what_is_done_and_where_a_mistake_was_found(run):
+    done = run("--verbose", "sample", "--n", 2)
+    assert done.stdout.startswith("2 samples\n")
+    said = [re.sub(r"^ *\d+\.\d\d s  ", "", line) for line in done.stderr.splitlines()]
+    assert said[0].startswith("opened model (")
+    assert said[1:] == ["sample: starts", "sample: computed, now draws", "sample: written"]
+    done = run("--verbose", "--force", "visualize-d", "--layer", "no", expect=2)
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("expected one of: 16x16, 8x8, 4x4, score\n")
+
+
+def test_the_line_is_recorded_without_where_its_results_go(run, tmp_path):
+    run("--seed", 3, "--force", "--quiet", "sample", "--n", "2")
+    made = json.loads((tmp_path / "out/sample/result.json").read_text())["made_with"]
+    model = tmp_path / "model.safetensors"
+    assert made["line"] == f"dcgan-probe --model {model} --seed 3 --device cpu sample --n 2"
+    assert made["command"] == "sample"
+
+
+def test_files_on_the_line_are_recorded_with_their_hashes(run, tmp_path):
+    boxes = tmp_path / "windows.json"
+    sha = dp.files.sha256(tmp_path / "model.safetensors")
+    drawn = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
+    dp.Boxes(drawn, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(boxes)
+    run("ablate", "--layer", "8x8", "--filters", 1)
+    edit = tmp_path / "out/ablate/selection.json"
+    run("--edit", edit, "forget", "--boxes", boxes, "--layer", "16x16")
+    made = json.loads((tmp_path / "out/forget/result.json").read_text())["made_with"]
+    assert [(each["option"], each["file"]) for each in made["inputs"]] == [
+        ("--edit", "selection.json"),
+        ("--boxes", "windows.json"),
+    ]
+    assert made["inputs"][1]["sha256"] == dp.files.sha256(boxes)
+
+
+def test_a_script_has_no_line(session):
+    assert terminal.asked() == {"command": None, "line": None, "inputs": []}
+    assert session.made_with()["line"] is None
+
+
+def complete(shell: str, words: str, at: int, **environment: str) -> str:
+    done = subprocess.run(
+        [BIN / "dcgan-probe"],
+        env={
+            **os.environ,
+            **environment,
+            "_DCGAN_PROBE_COMPLETE": f"{shell}_complete",
+            "COMP_WORDS": words,
+            # fish gives the word itself
+            "COMP_CWORD": words.split(" ")[at] if shell == "fish" else str(at),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_commands_and_options_are_completed(shell):
+    assert "sample" in complete(shell, "dcgan-probe sa", 1)
+    assert "visualize-d" in complete(shell, "dcgan-probe sample vis", 2)
+    assert "train" not in complete(shell, "dcgan-probe sample vis", 2)
+    assert "--layer" in complete(shell, "dcgan-probe dissect --la", 2)
+    assert "--no-plugins" in complete(shell, "dcgan-probe --no", 1)
+    assert "rooms" in complete(shell, "dcgan-probe --model roo", 2)
+    assert "cuda" in complete(shell, "dcgan-probe --device cu", 2)
+
+
+def test_completion_shows_help_and_survives_broken_plugins(tmp_path):
+    site = str(tmp_path / "site")
+    strangers.install(
+        tmp_path / "site",
+        "stranger",
+        {"hanging.py": "import time; time.sleep(600)", "raising.py": "raise KeyError"},
+        hanging="hanging:probe",
+        raising="raising:probe",
+    )
+    for before in ("", "sample "):
+        at = 1 + bool(before)
+        found = complete("fish", f"dcgan-probe {before}dis", at, PYTHONPATH=site)
+        assert found.startswith("plain,dissect\tFind which filters of a layer")
+        found = complete("bash", f"dcgan-probe {before}", at, PYTHONPATH=site)
+        assert {"plain,hanging", "plain,raising", "plain,train"} <= set(found.split())
+    complete("bash", "dcgan-probe raising --", 2, PYTHONPATH=site)
+
+
+SHELLS = {
+    "bash": """
+        eval "$(_DCGAN_PROBE_COMPLETE=bash_source dcgan-probe)"
+        complete -p dcgan-probe
+        COMP_WORDS=(dcgan-probe sample vis); COMP_CWORD=2
+        _dcgan_probe_completion dcgan-probe
+        printf '%s\n' "${COMPREPLY[@]}"
+    """,
+    # The rest of zsh's completion needs a terminal: here it prints what it is given.
+    "zsh": """
+        compdef() { print registered $2 }
+        _describe() { print -l ${(P)3} }
+        eval "$(_DCGAN_PROBE_COMPLETE=zsh_source dcgan-probe)"
+        words=(dcgan-probe sample vis); CURRENT=3
+        _dcgan_probe_completion
+    """,
+    "fish": """
+        _DCGAN_PROBE_COMPLETE=fish_source dcgan-probe | source
+        complete -C 'dcgan-probe sample vis'
+    """,
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_real_shell_completes(shell):
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not installed")
+    done = subprocess.run(
+        [program, "-c", SHELLS[shell]],
+        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"^visualize-d\b", done.stdout, re.MULTILINE), done.stdout + done.stderr
+    assert done.stderr == ""
