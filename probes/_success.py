@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,8 +62,10 @@ class Method:
     pixels: np.ndarray
 
     @property
-    def kept_mean(self) -> float:
-        return sum(share.value for share in self.kept.values()) / max(1, len(self.kept))
+    def kept_mean(self) -> float | None:
+        """None if every label was asked for."""
+        values = [share.value for share in self.kept.values()]
+        return sum(values) / len(values) if values else None
 
     def values(self) -> dict[str, Any]:
         return {
@@ -132,7 +134,8 @@ class Success:
                 (method.has.value, "o", figures.BLUE, "has what was asked"),
                 (method.kept_mean, "D", figures.ORANGE, "kept what was not"),
             ):
-                axes.plot(at, row, mark, color=colour, label=None if row else label)
+                if at is not None:
+                    axes.plot(at, row, mark, color=colour, label=None if row else label)
         axes.set_yticks(range(len(self.methods)), list(self.methods), fontsize=9)
         axes.invert_yaxis()
         axes.set_xlim(-0.02, 1.02)
@@ -149,9 +152,11 @@ class Success:
             f"{self.exemplars} exemplars; base: {self.base})"
         ]
         for name, method in self.methods.items():
+            mean = method.kept_mean
+            kept = "" if mean is None else f"{mean:.2f} of the other labels kept, "
             lines.append(
-                f"{name}: {method.has} have it, {method.kept_mean:.2f} of the other labels kept, "
-                f"{method.drift:.0f} from samples (samples from each other: {self.floor:.0f})"
+                f"{name}: {method.has} have it, {kept}{method.drift:.0f} from samples "
+                f"(samples from each other: {self.floor:.0f})"
             )
         return "\n".join(lines)
 
@@ -229,8 +234,10 @@ def measure(
         "base alone": session.generate(several[base]),
     }
     of_base = seen(classifier, images["base alone"]) > 0.5
+    opposite = _opposites(pool, [labels.index(label) for label in asked])
+    others = [i for i in range(len(labels)) if labels[i] not in asked and i not in opposite]
     methods = {
-        name: _method(classifier, pictures, samples, asked, of_base, shown)
+        name: _method(classifier, pictures, samples, asked, others, of_base, shown)
         for name, pictures in images.items()
     }
     return Success(
@@ -287,6 +294,7 @@ def _method(
     images: Tensor,
     samples: Tensor,
     asked: Mapping[str, bool],
+    others: Sequence[int],
     base: Tensor,
     shown: int,
 ) -> Method:
@@ -296,14 +304,20 @@ def _method(
     same = (found > 0.5) == base
     return Method(
         Share(int((agreement(found, wants) > 0.5).sum()), len(found)),
-        {
-            label: Share(int(same[:, i].sum()), len(found))
-            for i, label in enumerate(labels)
-            if label not in asked
-        },
+        {labels[i]: Share(int(same[:, i].sum()), len(found)) for i in others},
         _drift(images, samples),
         dp.figures.pixels(images[:shown]),
     )
+
+
+def _opposites(probabilities: Tensor, asked: Sequence[int]) -> set[int]:
+    """Labels that are the opposite of one that was asked, so that to ask is to change them."""
+    return {
+        other
+        for label in asked
+        for other in range(probabilities.shape[1])
+        if (probabilities[:, label] + probabilities[:, other] - 1).abs().max() < 1e-4
+    }
 
 
 def _drift(images: Tensor, samples: Tensor) -> float:

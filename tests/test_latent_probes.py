@@ -180,6 +180,20 @@ def test_success_is_high_for_a_concept_itself_and_low_for_its_opposite(
     assert found.methods["sum of pixels"].has.count == 60
 
 
+def test_the_opposite_of_what_is_asked_is_no_other_label(session, concepts, monkeypatch):
+    class Two(Bright):
+        labels = ("bright", "dim")
+
+        def __call__(self, images):
+            bright = super().__call__(images)[:, 0]
+            return torch.stack([bright, 1 - bright], 1)
+
+    monkeypatch.setattr(_success, "CLEAR", 0.6)
+    found = _success.measure(session, {"light": 1.0}, concepts, Two(), draws=60)
+    assert all(method.kept == {} for method in found.methods.values())
+    assert found.methods["base alone"].kept_mean is None
+
+
 def test_what_cannot_be_measured_is_refused(session, concepts):
     for factors, message in (
         ({"light": 2.0, "dark": -1.0}, "no label says anything about"),

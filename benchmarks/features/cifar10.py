@@ -7,8 +7,8 @@
 Every row is of the same images and the same machine, protocol `cifar10`, seed 0: pixels, k-means,
 discriminators of random weights, the authors' SVHN discriminator, and those of checkpoints.
 Features and finished rows stay in FOLDER (1.7 GB for 7,168 features, 6.9 GB for 28,672): a command
-that was stopped goes on after the last row; delete FOLDER to measure anew. With --n it tries
-everything on a part, and prints the table without writing it.
+that was stopped goes on after the last row; delete FOLDER to measure anew. With --n everything is
+of so many images on either side, and the files say so in their names.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def carried(rows: Sequence[dict[str, Any]]) -> str:
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--cache", required=True, type=click.Path(path_type=Path), help="For features.")
 @click.option("--checkpoint", multiple=True, type=click.Path(path_type=Path), help="One or many.")
-@click.option("--n", type=click.IntRange(200), help="Images of either side, to try it out.")
+@click.option("--n", type=click.IntRange(200), help="Images of either side; all if not given.")
 def main(data: Path, cache: Path, checkpoint: tuple[Path, ...], n: int | None) -> None:
     """Make the table of CIFAR-10."""
     tasks = [
@@ -163,22 +163,24 @@ def main(data: Path, cache: Path, checkpoint: tuple[Path, ...], n: int | None) -
     ]
     rows = [row for task in tasks for row in measured(task, data, cache, n)]
     print(table(rows))
-    if n is not None:
-        return
+    train, test = (50_000, 10_000) if n is None else (n, n)
+    each = 400 if n is None else max(1, n // 50)
     text = (
         "# CIFAR-10, read by a linear machine\n\n"
         f"Made by `python benchmarks/features/cifar10.py` on {time.strftime('%Y-%m-%d')}, torch "
         f"{torch.__version__}, device {rows[0]['made_with']['device']}. Test accuracy in %, of "
-        "10,000 images, after training on 50,000\nor on 400 of each class, with 95% intervals: for "
-        "all labels over test images, for 400 of the mean over draws of\nlabels. C is chosen on "
-        "10,000 of the training images. No label was used to train a network. The images are JPEG\n"
+        f"{test:,} images, after training on {train:,}\nor on {each} of each class, with 95% "
+        f"intervals: for all labels over test images, for {each} of the mean over draws of\n"
+        f"labels. C is chosen on {10_000 if n is None else n // 5:,} of the training images. No "
+        "label was used to train a network. The images are JPEG\n"
         "re-encodings of CIFAR-10 (Krizhevsky 2009); published rows are of the originals, and of "
         f"networks trained on other data.\n\n{table(rows)}\n\n## Which layers carry it\n\n"
         "All labels, one layer at a time, with its own C; and its share of the squared weight of "
         f"the machine on all layers.\n\n{carried(rows)}\n"
     )
-    dp.files.write_text(HERE / "cifar10.md", text)
-    dp.files.write_json(HERE / "cifar10.json", rows)
+    name = "cifar10" if n is None else f"cifar10-{n}"
+    dp.files.write_text(HERE / f"{name}.md", text)
+    dp.files.write_json(HERE / f"{name}.json", rows)
 
 
 if __name__ == "__main__":

@@ -108,10 +108,11 @@ def table(results: dict) -> str:
                 if method == "single exemplars":
                     continue
                 has = values["has_what_was_asked"]
+                kept_mean = "" if values["kept_mean"] is None else f"{values['kept_mean']:.2f}"
                 count, seconds = (row["exemplars"], f"{row['seconds']:.1f}") if i == 0 else ("", "")
                 lines.append(
                     f"| {count} | {'sum in z' if i == 0 else method} | {has['share']:.2f} "
-                    f"({has['low']:.2f} to {has['high']:.2f}) | {values['kept_mean']:.2f} | "
+                    f"({has['low']:.2f} to {has['high']:.2f}) | {kept_mean} | "
                     f"{values['sliced_wasserstein_x1000']:.0f} | "
                     f"{seconds} |"
                 )

@@ -58,3 +58,19 @@ def draw_shipped(page: Page, samples: range) -> None:
 
 def saved(page: Page) -> None:
     expect(page.locator("#saved")).to_have_text("Saved")
+
+
+def shot(page, name, request):
+    """A picture for the docs, where --shots says a folder."""
+    folder = request.config.getoption("--shots", default=None)
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def serious(found):
+    return [
+        (rule["id"], [node["html"] for node in rule["nodes"]])
+        for rule in found.response["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]

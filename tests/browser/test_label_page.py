@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import resource
 import time
-from pathlib import Path
 
 import pytest
-from pages import DRAWN, drag, draw_shipped, expect, middle, opened, saved
 
 import dcgan_probe as dp
+from browser.pages import DRAWN, drag, draw_shipped, expect, middle, opened, saved, serious, shot
 
 pytestmark = pytest.mark.browser
 
 WINDOW = ("--object", "window")
 HOSTILE = '<img src=x onerror="document.title=1"> & \'); DROP'
-
-
-def shot(page, name, request):
-    """A picture for the docs, where --shots says a folder."""
-    folder = request.config.getoption("--shots", default=None)
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def test_boxes_that_are_drawn_are_in_the_file(label, context):
@@ -401,14 +392,6 @@ def test_axe_finds_nothing_serious(label, chromium, scheme, request):
     assert serious(axe.run(page)) == []
     shot(page, f"label_keys_{scheme}", request)
     user.close()
-
-
-def serious(found):
-    return [
-        (rule["id"], [node["html"] for node in rule["nodes"]])
-        for rule in found.response["violations"]
-        if rule["impact"] in ("serious", "critical")
-    ]
 
 
 def edges(run):

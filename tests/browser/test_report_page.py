@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import expect
-from test_label_page import serious, shot
 
 import dcgan_probe as dp
+from browser.pages import expect, serious, shot
 from dcgan_probe.report import page as report
 from dcgan_probe.results import FORMAT
 

@@ -1,0 +1,76 @@
+"""The documentation site, by Sphinx and MyST: `make docs` builds it into build/site.
+
+The sources are read from the root of the repository, not from docs/, because pages link to the
+measurements, to the notes on what ships, and to the code, with relative links that work in the
+repository's own view too.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))  # docstrings.py
+
+import docstrings  # noqa: E402
+
+about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+project = about["name"]
+release = version = about["version"]
+copyright = "MIT license"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+root_doc = "docs/index"
+source_suffix = {".md": "markdown"}
+include_patterns = ["docs/**", "benchmarks/**/*.md", "fixtures/*/README.md", "examples/*/README.md"]
+exclude_patterns = ["docs/_root"]
+suppress_warnings = ["epub.unknown_project_files"]
+
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True}
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+nitpicky = True
+# Other projects' types are shown and not linked: the site builds without a network.
+nitpick_ignore_regex = [(r"py:.*", r"(?!dcgan_probe\.).*")]
+
+html_theme = "furo"
+html_title = project
+html_extra_path = ["_root"]  # an index.html that leads from the site's root to docs/
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"
+
+
+def lead_on(app: Sphinx, doctree: nodes.document) -> None:
+    """Links that the repository's view follows and the site must be told: folders, the README."""
+    for node in doctree.findall(addnodes.pending_xref):
+        if node["reftype"] != "myst":
+            continue
+        if node["reftarget"] == "README":
+            node["reftarget"] = root_doc
+        elif node["refdomain"] is None:
+            _, path = app.env.relfn2path(node["reftarget"], app.env.docname)
+            page = app.env.path2doc(Path(path) / "README.md")
+            if page in app.env.found_docs:
+                node.attributes.update(refdomain="doc", reftarget=page, reftargetid=None)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", lead_on)
+    app.connect("autodoc-process-docstring", docstrings.process)
