@@ -7,6 +7,7 @@ repository's own view too.
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -41,9 +42,11 @@ autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
+autodoc_inherit_docstrings = False
 nitpicky = True
-# Other projects' types are shown and not linked: the site builds without a network.
-nitpick_ignore_regex = [(r"py:.*", r"(?!dcgan_probe\.).*")]
+# Types of other projects, and of modules that no page shows, are named and not linked.
+_shown = "|".join(re.escape(name) for name in docstrings.modules())
+nitpick_ignore_regex = [(r"py:.*", rf"(?!(?:{_shown})\.(?!_|T$)).*")]
 
 html_theme = "furo"
 html_title = project

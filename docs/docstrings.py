@@ -177,16 +177,13 @@ def _scopes(where: str) -> Iterator[Any]:
 
 
 def _shown(found: Any, owner: Any, name: str) -> str | None:
-    if isinstance(owner, type):
-        full = f"{owner.__module__}.{owner.__qualname__}.{name}"
-        found = getattr(found, "fget", found)
-    elif inspect.isclass(found) or inspect.isfunction(found):
-        full = f"{found.__module__}.{found.__qualname__}"
-    else:
+    """The full name of a class, a function or a member of a class, if the API pages show it."""
+    if not isinstance(found, type | property) and not inspect.isroutine(found):
         return None
-    module = (owner if isinstance(owner, type) else found).__module__
-    documented = bool(getattr(found, "__doc__", None)) and "._" not in f".{full}"
-    return full if documented and module in modules() else None
+    holder = owner if isinstance(owner, type) else found
+    full = f"{holder.__module__}.{holder.__qualname__}" + f".{name}" * (holder is owner)
+    shown = holder.__module__ in modules() and "._" not in full
+    return full if shown and found.__doc__ else None
 
 
 @functools.cache

@@ -141,12 +141,13 @@ def test_of_a_network_with_a_norm_per_unit_and_kernels_of_5(generator, config, l
 @given(st.sets(st.integers(0, 5)), st.integers(1, 3))
 def test_whatever_comes_after_the_maps(name, filters, n):
     torch.manual_seed(0)
-    network, x = toy(after_the_maps()[name]), torch.randn(n, 3, 5, 5)
+    # In double precision: in single, the rounding of values of 16 is larger than the tolerance.
+    network, x = toy(after_the_maps()[name]).double(), torch.randn(n, 3, 5, 5).double()
     base = started(network, "before", x)
     for _ in range(2):  # the second time what is linear is known
         assert close(base.without(list(filters)), expected(network, "before", x, list(filters)))
     assert close(base.images(), network(x))
-    new = torch.randn(n, len(filters), 5, 5)
+    new = torch.randn(n, len(filters), 5, 5).double()
     maps = base.maps.clone()
     maps[:, list(filters)] = new
     with torch.no_grad():
