@@ -59,6 +59,20 @@ def read_boxes(session: dp.Session, path: Path | None) -> dp.Boxes:
     return dp.Boxes.read(path or shipped_boxes(session), image_size=size)
 
 
+def no_cell_outside(boxes: dp.Boxes, layer: str, config: dp.Config) -> InputError:
+    """The error for boxes that cover every cell of a layer; it names a layer that has others."""
+    resolving = [f"{r}x{r}" for r in config.resolutions if not boxes.mask((r, r)).all()]
+    expected = (
+        f"layer {resolving[0]}, the coarsest that has one"
+        if resolving
+        else "boxes that leave something out"
+    )
+    return InputError(
+        f"{boxes.source or 'boxes'}: found no cell of layer {layer!r} outside of the boxes, "
+        f"expected {expected}"
+    )
+
+
 def without_a_cell(boxes: dp.Boxes, grid: tuple[int, int]) -> int:
     """How many boxes lie between the centres of a layer's cells."""
     alone = (replace(boxes, boxes=(box,)) for box in boxes.boxes)

@@ -14,7 +14,7 @@ import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.probes._agreement import Agreement, agreement
-from dcgan_probe.probes._boxed import boxes_option, latents_of, read_boxes
+from dcgan_probe.probes._boxed import boxes_option, latents_of, no_cell_outside, read_boxes
 from dcgan_probe.probes._effects import Effect, Judge, measure
 from dcgan_probe.probes._masked import Pictures, pictures
 from dcgan_probe.probes._regression import maps_of
@@ -265,16 +265,7 @@ def _inside(boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.Conf
     """Which cells of a layer are in boxes, N x h x w bool; InputError if all or none are."""
     mask = dp.edits.cells(boxes, layer, shape, config)
     if mask.all():
-        resolving = [f"{r}x{r}" for r in config.resolutions if not boxes.mask((r, r)).all()]
-        expected = (
-            f"layer {resolving[0]}, the coarsest that has one"
-            if resolving
-            else "boxes that leave something out"
-        )
-        raise InputError(
-            f"{boxes.source or 'boxes'}: found no cell of layer {layer!r} outside of the boxes, "
-            f"expected {expected}"
-        )
+        raise no_cell_outside(boxes, layer, config)
     return mask
 
 

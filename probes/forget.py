@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from dcgan_probe.probes import _choice, _proof
 from dcgan_probe.probes._boxed import (
     boxes_option,
     latents_of,
+    no_cell_outside,
     read_boxes,
     shipped_boxes,
     without_a_cell,
@@ -114,7 +116,10 @@ def run(
     first, where = layers[0], f"{boxes.source or 'boxes'}: layer {layers[0]!r}"
     maps = maps_of(session, latents_of(session, boxes), first)
     grid = (maps.shape[2], maps.shape[3])
-    dp.edits.cells(boxes, first, tuple(maps.shape), session.config)
+    # Only images with boxes give places, inside and outside.
+    drawn = dataclasses.replace(boxes, images=tuple({box.image for box in boxes.boxes}))
+    if dp.edits.cells(drawn, first, tuple(maps.shape), session.config).all():
+        raise no_cell_outside(drawn, first, session.config)
     chosen, fitted, cells = task.choose(choosing_boxes, where)
     accuracy = held_out_accuracy(cells)
 
@@ -318,7 +323,6 @@ def _halves(boxes: dp.Boxes) -> tuple[dp.Boxes, dp.Boxes]:
 
 
 def _only_images(boxes: dp.Boxes, images: set[int]) -> dp.Boxes:
-    import dataclasses
 
     kept = tuple(box for box in boxes.boxes if box.image in images)
     return dataclasses.replace(boxes, boxes=kept, images=tuple(sorted(images)))

@@ -1,0 +1,262 @@
+"""What the pages show is true of the commands, and the site builds."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import dcgan_probe as dp
+from dcgan_probe.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(ROOT.glob("fixtures/*/README.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
+]
+ABOUT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+START = ROOT / "docs/start.md"
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def lines(page: str) -> list[list[str]]:
+    """The words of every line of a page's shell blocks, up to a pipe or a comment."""
+    found = []
+    for block in re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        for line in block.replace("\\\n", " ").splitlines():
+            if words := shlex.split(line, comments=True):
+                found.append(words[: words.index("|")] if "|" in words else words)
+    return found
+
+
+def ours(words: list[str]) -> list[str] | None:
+    """The arguments of dcgan-probe on a line; None if it runs something else."""
+    if words[0] == "dcgan-probe":
+        return words[1:]
+    if "dcgan_probe" in words and words[words.index("dcgan_probe") - 1] == "-m":
+        return words[words.index("dcgan_probe") + 1 :]
+    return None
+
+
+def parse(arguments: list[str], strangers: set[str]) -> None:
+    """Parse a line as click does, without running it; it raises what a user would read.
+
+    A command of `strangers`, packages that the page makes, ends it: its options are not ours.
+    """
+    with main.make_context("dcgan-probe", list(arguments)) as context:
+        model = context.params["model"]
+        assert model in dp.checkpoints.shipped() or Path(model).suffix, f"no model is named {model}"
+        rest = [*context._protected_args, *context.args]
+        while rest:
+            if rest[0] in strangers:
+                return
+            command_name, command, rest = main.resolve_command(context, rest)
+            assert command is not None
+            extra = {"allow_extra_args": True, "allow_interspersed_args": False}
+            with command.make_context(command_name, rest, parent=context, **extra) as sub:
+                rest = [*sub._protected_args, *sub.args]
+
+
+def strangers(page: Path, text: str) -> set[str]:
+    """Commands that a page makes: by new-probe, or by an entry point that it shows or ships."""
+    shown = re.findall(r"new-probe (\S+)", text)
+    tables = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    if page.parent.parent.name == "examples":
+        tables.append((page.parent / "pyproject.toml").read_text())
+    for table in tables:
+        points = tomllib.loads(table).get("project", {}).get("entry-points", {})
+        shown += points.get("dcgan_probe.probes", {})
+    return set(shown)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_that_a_page_shows_parses(page):
+    text = page.read_text()
+    inline = [shlex.split(span) for span in re.findall(r"`(dcgan-probe -?[^`]+)`", text)]
+    wrong = []
+    for words in [*lines(text), *(span for span in inline if "..." not in span)]:
+        arguments = ours(words)
+        if arguments is None:
+            continue
+        try:
+            parse(arguments, strangers(page, text))
+        except click.exceptions.Exit:
+            pass  # --help
+        except (click.ClickException, AssertionError) as error:
+            wrong.append(f"{shlex.join(words)}: {error}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--modle rooms forget", "No such option '--modle'"),
+        ("forgett", "unknown command 'forgett'"),
+        ("sample --n 4 forget --boxs x.json", "No such option '--boxs'"),
+        ("forget --select best", "'best' is not one of"),
+        ("sample --n 0", "not in the range"),
+        ("convert a.pth", "Missing parameter: to"),
+        ("arithmetic 'a - b' --draws 9", "No such option '--draws'"),  # its options go first
+        ("--model bedrooms sample", "no model is named bedrooms"),
+    ],
+)
+def test_a_wrong_line_would_be_found(line, said):
+    with pytest.raises((click.ClickException, AssertionError), match=re.escape(said)):
+        parse(shlex.split(line), set())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_whatever_else_a_page_runs_is_there(page):
+    """Targets of make, scripts, modules and extras of this package."""
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    wrong = []
+    for words in lines(page.read_text()):
+        if words[0] == "make":
+            wrong += [word for word in words[1:] if word not in targets]
+        if words[:2] == ["python", "-m"] and words[2].startswith("dcgan_probe"):
+            wrong += [words[2]] * (importlib.util.find_spec(words[2]) is None)
+        elif words[0] == "python" and words[1].endswith(".py"):
+            wrong += [words[1]] * (not (ROOT / words[1]).exists())
+        for extra in re.findall(r"dcgan-probe\[([\w,]+)\]", " ".join(words)):
+            wrong += [e for e in extra.split(",") if e not in ABOUT["optional-dependencies"]]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_and_pictures_are_there(page):
+    """By the file system, as the repository's own view follows them."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\(([^)\s#]+)", prose)
+    local = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_every_public_module_and_probe_has_its_place_in_the_api():
+    shown = set()
+    for page in (ROOT / "docs/api").glob("*.md"):
+        shown.update(re.findall(r"automodule:: (\S+)", page.read_text()))
+    modules = {f"dcgan_probe.{each}" for each in dp.__all__ if each.islower()}
+    probes = {
+        point.module
+        for points in dp.plugins.find(only_ours=True).values()
+        for point in points
+        if point.module.startswith("dcgan_probe.probes.")
+    }
+    assert (modules - {"dcgan_probe.load_result"} | probes) - shown == set()
+    index = (ROOT / "docs/api/index.md").read_text()
+    assert [each for each in dp.__all__ if f"`{each}`" not in index] == []
+
+
+def test_every_probe_has_its_page_in_the_index():
+    pages = {page.stem for page in (ROOT / "docs/probes").glob("*.md")}
+    text = (ROOT / "docs/index.md").read_text()
+    for page in pages:
+        assert text.count(f"probes/{page}") == 2, page  # in the table and in the tree
+
+
+def examples() -> dict[str, dict]:
+    text = (ROOT / "docs/formats.md").read_text()
+    found = map(json.loads, re.findall(r"^```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    return {each["format"]: each for each in found}
+
+
+def test_the_files_that_formats_shows_are_read(tmp_path):
+    shown = examples()
+    for each in (dp.Boxes, dp.Selection, dp.Concepts):
+        kind = each.__name__.lower()
+        path = tmp_path / f"{kind}.json"
+        path.write_text(json.dumps(shown.pop(f"dcgan-probe/{kind}/1")))
+        each.read(path).write(path)
+        each.read(path)
+    checkpoint = shown.pop("dcgan-probe/checkpoint/1")
+    assert set(checkpoint) == {"format", "config", "info"}
+    # The shipped rooms are of this config: none of its members is made up or left out.
+    assert dp.Config.from_dict(checkpoint["config"]) == dp.checkpoints.load("rooms").config
+    assert shown == {}
+
+
+def test_formats_names_every_format():
+    found = set()
+    for folder in ("dcgan_probe", "probes"):
+        for path in (ROOT / folder).rglob("*.py"):
+            found.update(re.findall(r"FORMAT = \"(dcgan-probe/\w+/\d+)\"", path.read_text()))
+    text = (ROOT / "docs/formats.md").read_text()
+    assert [each for each in sorted(found) if f"`{each}`" not in text] == []
+
+
+def write_as_pytorch_example(part: str, network, path: Path) -> None:
+    """A shipped network as pytorch/examples' dcgan would have saved it."""
+    import torch
+
+    # Position in the example's sequence by its convolution; a norm is one behind it.
+    first, step = (0, 3) if part == "generator" else (0, 2)
+    found, at = {}, first
+    for number, block in enumerate(network.children()):
+        if part == "discriminator" and number > 1:
+            step = 3
+        at = number * 3 if part == "generator" else max(0, number * 3 - 1)
+        for leaf, tensor in block.state_dict().items():
+            kind, name = leaf.split(".")
+            if kind == "linear":  # a convolution whose input or output is 1x1
+                into = (-1, tensor.shape[0] // 16, 4, 4)
+                tensor = tensor.T.reshape(into) if part == "generator" else tensor.reshape(1, -1, 4, 4)
+            found[f"main.{at + (kind == 'norm')}.{name}"] = tensor.clone()
+    torch.save(found, path)
+
+
+@pytest.mark.slow
+def test_the_five_minutes_run_as_they_stand(tmp_path, monkeypatch):
+    """Each line in turn, in an empty folder; a person's boxes stand in for the browser."""
+    write_networks(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    for words in lines(START.read_text()):
+        arguments = ours(words)
+        if arguments is None:
+            continue
+        if "label" in arguments:
+            sha = dp.files.sha256("mine.safetensors")
+            drawn = tuple(dp.Box(i, "window", 10, 12, 30, 40) for i in range(5))
+            boxes = dp.Boxes(drawn, tuple(range(8)), (64, 64), seed=0, checkpoint=sha)
+            boxes.write("windows.json")
+            continue
+        done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+        assert done.exit_code == 0, f"{shlex.join(words)}: {done.output}"
+        ran.append(arguments[-1])
+    assert len(ran) == 9
+    named = re.findall(r"`((?:out|without)/[\w/.-]+)`", START.read_text())
+    assert len(named) > 2
+    assert [path for path in named if not Path(path).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="the site is built with pip install -e '.[docs]'")
+    strict = ["-q", "-W", "--keep-going", "-n", "-E"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *strict, "-c", "docs", "-d", tmp_path / "trees"]
+        + [".", tmp_path / "site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    api = (tmp_path / "site/docs/api/session.html").read_text()
+    # Examples, points and links of docstrings arrive as such.
+    assert 'id="dcgan_probe.session.Session.editing"' in api
+    assert "highlight-pycon" in api
+    assert "&gt;&gt;&gt;" not in re.sub(r"<(pre|span)[^>]*>.*?</\1>", "", api, flags=re.DOTALL)
