@@ -15,6 +15,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))  # docstrings.py
@@ -30,8 +31,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
 source_suffix = {".md": "markdown"}
 include_patterns = ["docs/**", "benchmarks/**/*.md", "fixtures/*/README.md", "examples/*/README.md"]
-exclude_patterns = ["docs/_root"]
-suppress_warnings = ["epub.unknown_project_files"]
+exclude_patterns = [".*", "build", "dist", "out"]
 
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
@@ -41,12 +41,14 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
+python_maximum_signature_line_length = 120
 autodoc_inherit_docstrings = False
 nitpicky = True
 # Types of other projects, and of modules that no page shows, are named and not linked.
 _shown = "|".join(re.escape(name) for name in docstrings.modules())
 nitpick_ignore_regex = [(r"py:.*", rf"(?!(?:{_shown})\.(?!_|T$)).*")]
+
+smartquotes = False  # "auto" is a value that is typed
 
 html_theme = "furo"
 html_title = project
@@ -74,6 +76,17 @@ def lead_on(app: Sphinx, doctree: nodes.document) -> None:
                 node.attributes.update(refdomain="doc", reftarget=page, reftargetid=None)
 
 
+def shorten(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, text: nodes.TextElement
+) -> nodes.reference | None:
+    """Lead from `dp.Session`, as signatures of probes have it, to where Session is defined."""
+    name = node["reftarget"].removeprefix("dp.")
+    full = docstrings.target(name, "dcgan_probe") if name != node["reftarget"] else None
+    python = env.domains.python_domain
+    return full and python.resolve_xref(env, node["refdoc"], app.builder, "class", full, node, text)
+
+
 def setup(app: Sphinx) -> None:
     app.connect("doctree-read", lead_on)
+    app.connect("missing-reference", shorten)
     app.connect("autodoc-process-docstring", docstrings.process)

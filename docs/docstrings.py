@@ -25,7 +25,7 @@ from typing import Any
 import dcgan_probe
 
 _NAMES = r"\w+(?:, \w+)*"
-_SENTENCE = re.compile(r"(?:Raises|Returns|Yields|Source:|Not )\b")
+_SENTENCE = re.compile(r"(?:Raises|Returns|Yields|Source)\b")
 _CODE = re.compile(r"``(.+?)``|`(.+?)`", re.DOTALL)
 
 
@@ -47,7 +47,12 @@ def converted(text: str, name: str, obj: Any) -> list[str]:
     for block in blocks(text):
         if block.startswith((" ", ">>>")):
             code = textwrap.dedent(block)
-            found += [f".. code-block:: {_language(code)}", "", *textwrap.indent(code, "   ").split("\n"), ""]
+            found += [
+                f".. code-block:: {_language(code)}",
+                "",
+                *textwrap.indent(code, "   ").split("\n"),
+                "",
+            ]
         else:
             for part in _parts(block, known):
                 found += [*_prose(part, name, known).split("\n"), ""]
@@ -77,8 +82,6 @@ def parameters(obj: Any) -> set[str]:
         names = set()
     if dataclasses.is_dataclass(obj):
         names |= {field.name for field in dataclasses.fields(obj)}
-    if isinstance(obj, type):
-        names |= {n for n, value in vars(obj).items() if isinstance(value, property)}
     return names
 
 
@@ -165,8 +168,8 @@ def _scopes(where: str) -> Iterator[Any]:
             module = importlib.import_module(".".join(parts[:end]))
         except ImportError:
             continue
-        inner = module
-        scopes = [module]
+        inner: Any = module
+        scopes: list[Any] = [module]
         for part in parts[end:]:
             inner = getattr(inner, part, None)
             if isinstance(inner, type):
@@ -180,7 +183,7 @@ def _shown(found: Any, owner: Any, name: str) -> str | None:
     """The full name of a class, a function or a member of a class, if the API pages show it."""
     if not isinstance(found, type | property) and not inspect.isroutine(found):
         return None
-    holder = owner if isinstance(owner, type) else found
+    holder: Any = owner if isinstance(owner, type) else found
     full = f"{holder.__module__}.{holder.__qualname__}" + f".{name}" * (holder is owner)
     shown = holder.__module__ in modules() and "._" not in full
     return full if shown and found.__doc__ else None

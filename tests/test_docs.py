@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
+import inspect
 import json
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -198,49 +202,83 @@ def test_formats_names_every_format():
     assert [each for each in sorted(found) if f"`{each}`" not in text] == []
 
 
-def write_as_pytorch_example(part: str, network, path: Path) -> None:
-    """A shipped network as pytorch/examples' dcgan would have saved it."""
+def write_as_pytorch_example(network: Any, path: Path) -> None:
+    """A network with the names and shapes that pytorch/examples' dcgan gives its own."""
     import torch
 
-    # Position in the example's sequence by its convolution; a norm is one behind it.
-    first, step = (0, 3) if part == "generator" else (0, 2)
-    found, at = {}, first
-    for number, block in enumerate(network.children()):
-        if part == "discriminator" and number > 1:
-            step = 3
-        at = number * 3 if part == "generator" else max(0, number * 3 - 1)
+    generates = isinstance(network, dp.Generator)
+    found = {}
+    for i, block in enumerate(network.children()):
+        # Three modules a block (conv, norm, act), but no norm in the first of a discriminator.
+        first = 3 * i - (i > 0 and not generates)
         for leaf, tensor in block.state_dict().items():
-            kind, name = leaf.split(".")
-            if kind == "linear":  # a convolution whose input or output is 1x1
-                into = (-1, tensor.shape[0] // 16, 4, 4)
-                tensor = tensor.T.reshape(into) if part == "generator" else tensor.reshape(1, -1, 4, 4)
-            found[f"main.{at + (kind == 'norm')}.{name}"] = tensor.clone()
+            kind, leaf_name = leaf.split(".")
+            if kind == "linear":  # where one side of the convolution is 1x1
+                tensor = (tensor.T if generates else tensor).unflatten(1, (-1, 4, 4))
+            found[f"main.{first + (kind == 'norm')}.{leaf_name}"] = tensor.contiguous()
     torch.save(found, path)
 
 
 @pytest.mark.slow
 def test_the_five_minutes_run_as_they_stand(tmp_path, monkeypatch):
-    """Each line in turn, in an empty folder; a person's boxes stand in for the browser."""
-    write_networks(tmp_path)
+    """Each line in turn, in an empty folder.
+
+    The rooms' networks are the stranger's, and the boxes that ship are what was drawn in label.
+    """
     monkeypatch.chdir(tmp_path)
-    ran = []
+    rooms = dp.checkpoints.load("rooms")
+    write_as_pytorch_example(rooms.generator, Path("netG_epoch_24.pth"))
+    write_as_pytorch_example(rooms.discriminator, Path("netD_epoch_24.pth"))
+    shipped = dp.checkpoints.shipped_boxes("rooms")
+    assert shipped is not None
+    ran = 0
     for words in lines(START.read_text()):
         arguments = ours(words)
         if arguments is None:
             continue
         if "label" in arguments:
             sha = dp.files.sha256("mine.safetensors")
-            drawn = tuple(dp.Box(i, "window", 10, 12, 30, 40) for i in range(5))
-            boxes = dp.Boxes(drawn, tuple(range(8)), (64, 64), seed=0, checkpoint=sha)
-            boxes.write("windows.json")
+            replace(dp.Boxes.read(shipped), checkpoint=sha).write("windows.json")
             continue
         done = CliRunner().invoke(main, arguments, catch_exceptions=False)
         assert done.exit_code == 0, f"{shlex.join(words)}: {done.output}"
-        ran.append(arguments[-1])
-    assert len(ran) == 9
+        ran += 1
+    assert ran == 9
     named = re.findall(r"`((?:out|without)/[\w/.-]+)`", START.read_text())
     assert len(named) > 2
     assert [path for path in named if not Path(path).exists()] == []
+
+
+def test_a_docstring_becomes_code_points_and_links(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import docstrings
+
+    def function(maps, gain, where): ...
+
+    text = """Scale `maps` as `hooks.ablate` does, a * b_ and `no_such`.
+
+        >>> function(m, 2)
+
+    maps: N x C. gain: one for all, or
+    a sequence. other: text.
+    Raises InputError for NaN.
+    """
+    assert docstrings.converted(inspect.cleandoc(text), "dcgan_probe.f", function) == [
+        "Scale ``maps`` as :py:obj:`hooks.ablate <dcgan_probe.hooks.ablate>` does, "
+        r"a \* b\_ and ``no_such``.",
+        "",
+        ".. code-block:: pycon",
+        "",
+        "   >>> function(m, 2)",
+        "",
+        "- ``maps``: N x C.",
+        "",
+        "- ``gain``: one for all, or a sequence. other: text.",
+        "",
+        "Raises InputError for NaN.",
+        "",
+    ]
+    assert doctest.testmod(docstrings).failed == 0
 
 
 @pytest.mark.slow
