@@ -6,7 +6,7 @@ OUT ?= out
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 
-.PHONY: setup torch-cuda torch-cpu demo test test-browser test-slow lint types bench clean
+.PHONY: setup torch-cuda torch-cpu demo test test-browser test-slow lint types docs bench clean
 
 setup: $(VENV)/ready-$(BUILD)
 
@@ -58,6 +58,10 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# The site, into build/site; a warning is an error.
+docs: setup
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/trees . build/site
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
