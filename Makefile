@@ -61,7 +61,7 @@ types: setup
 
 # The site, into build/site; a warning is an error.
 docs: setup
-	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/trees . build/site
+	$(BIN)/python -m sphinx -q -W --keep-going -n -c docs -d build/trees . build/site
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from dcgan_probe.plugins import Last
 
-@click.command()
+
+@click.command(cls=Last)
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--to",
