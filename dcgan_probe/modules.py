@@ -102,7 +102,8 @@ def checkpoint(
     elif image is None:
         raise InputError("model: found no generator, expected image=(channels, height, width)")
     else:
-        if image[0] not in (1, 3) or image[1] != image[2]:
+        channels, height, width = image
+        if channels not in (1, 3) or height != width or height < 1:
             raise InputError(f"image: found {image}, expected 1 or 3 channels and a square")
         images = torch.rand(TRIED, *image, generator=torch.Generator().manual_seed(0)) * 2 - 1
     if "discriminator" in parts:
