@@ -36,11 +36,13 @@ def layer(module: nn.Module, name: str) -> nn.Module:
 
 
 def _top(module: nn.Module, prefix: str = "") -> list[str]:
-    """Names of the first parts below a module of which there are several."""
-    below = [(prefix + name, part) for name, part in module.named_children()]
-    if len(below) == 1 and list(below[0][1].children()):
-        return _top(below[0][1], f"{below[0][0]}.")
-    return [name for name, _ in below]
+    """Names of the first parts of which there are several, none of them a mere list."""
+    children = dict(module.named_children())
+    names = []
+    for name, part in children.items():
+        through = len(children) == 1 or isinstance(part, nn.ModuleList | nn.ModuleDict)
+        names += (_top(part, f"{prefix}{name}.") if through else []) or [prefix + name]
+    return names
 
 
 @contextmanager

@@ -123,6 +123,42 @@ def test_what_leads_around_a_layer_is_named():
         dp.tails.Tail(session.generator, "blocks.1.conv1")
 
 
+class AsksTheInput(nn.Module):
+    """After its layer it asks something of z."""
+
+    def __init__(self, ask):
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(16, 4 * 64), nn.Unflatten(1, (4, 8, 8)))
+        self.last, self.ask = nn.Conv2d(4, 3, 3, padding=1), ask
+
+    def forward(self, z):
+        images = torch.tanh(self.last(self.first(z)))
+        return images + 0 * torch.ones(1, device=images.device).expand(self.ask(z), 1, 1, 1)
+
+
+@pytest.mark.parametrize("ask", [lambda z: z.shape[0], lambda z: z.size(0), lambda z: z.size()[0]])
+def test_the_number_of_inputs_may_be_asked_after_a_layer(ask):
+    network, z = AsksTheInput(ask), torch.randn(3, 16)
+    maps = dp.hooks.activations(network, "first", z)
+    torch.testing.assert_close(dp.hooks.tail(network, "first")(maps), network(z))
+
+
+def test_another_size_of_the_input_may_not_be_asked():
+    network = AsksTheInput(lambda z: z.shape[0] * z.shape[1] // 16)
+    with pytest.raises(InputError, match="the input also reaches .* around it"):
+        dp.hooks.tail(network, "first")
+
+
+def test_an_unknown_layer_lists_those_at_the_top(gan, session):
+    top = {
+        "residual": "linear, blocks.0, blocks.1, blocks.2, norm, relu, to_rgb",
+        "conditional": "network.first, network.blocks.0, network.blocks.1, network.blocks.2",
+        "upsample": "0, 1, 2, 3, 4, 5",
+    }
+    with pytest.raises(InputError, match=f"expected one of: {top[gan]}"):
+        dp.hooks.layer(session.generator, "conv9")
+
+
 def test_every_probe_runs_and_saves(gan, session, boxes, folder, tmp_path):
     layer = "blocks.1.conv1" if "blocks.1.conv1" in session.config.layers("generator") else None
     layer = layer or forget.default_layer(session.config)
