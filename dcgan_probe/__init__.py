@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         labelled,
         latents,
         metrics,
+        modules,
         nearest,
         networks,
         plugins,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         sources,
         svm,
         tails,
+        tracing,
         video,
     )
     from dcgan_probe.attribution import GuidedBackprop
@@ -105,6 +107,7 @@ _MODULES = (
     "labelled",
     "latents",
     "metrics",
+    "modules",
     "nearest",
     "networks",
     "plugins",
@@ -115,6 +118,7 @@ _MODULES = (
     "sources",
     "svm",
     "tails",
+    "tracing",
     "video",
 )
 
@@ -153,6 +157,7 @@ __all__ = [
     "latents",
     "load_result",
     "metrics",
+    "modules",
     "nearest",
     "networks",
     "plugins",
@@ -163,6 +168,7 @@ __all__ = [
     "sources",
     "svm",
     "tails",
+    "tracing",
     "video",
 ]
 

@@ -15,6 +15,19 @@ from dcgan_probe.errors import InputError, unknown
 RULES = ("leak", "strict")
 
 _IN_GRAPH = ("ReluBackward", "LeakyReluBackward")
+# Other activations that take the place of a ReLU; the method says nothing about them.
+_OTHERS = (
+    "Celu",
+    "Elu",
+    "Gelu",
+    "Hardswish",
+    "Hardtanh",
+    "Mish",
+    "Prelu",
+    "Rrelu",
+    "Silu",
+    "Softplus",
+)
 
 
 class GuidedBackprop(GradientAttribution):
@@ -37,7 +50,8 @@ class GuidedBackprop(GradientAttribution):
 
     Raises InputError for an unknown rule, for a network in training mode (where batch norm would
     mix the images of a batch), and where it would fall silent: no ReLU or LeakyReLU module is met
-    on the way, or one is called as a function, out of reach of hooks.
+    on the way, one is called as a function, out of reach of hooks, or there is another activation
+    (CELU, ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus).
     Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
     """
 
@@ -137,7 +151,14 @@ class GuidedBackprop(GradientAttribution):
         try:
             with torch.enable_grad():
                 y = output(x)
-                met = _activations_in_graph(y)
+                names = _operations(y)
+                met = sum(name.startswith(_IN_GRAPH) for name in names)
+                others = {each for each in _OTHERS for name in names if name.startswith(each)}
+                if others:
+                    raise InputError(
+                        f"{type(self.model).__name__}: found {', '.join(sorted(others))}, expected "
+                        "ReLU and LeakyReLU as the only activations: guided backpropagation"
+                    )
                 if calls == 0 or met > calls:
                     raise InputError(
                         f"{type(self.model).__name__}: found {calls} ReLU or LeakyReLU modules and "
@@ -149,8 +170,8 @@ class GuidedBackprop(GradientAttribution):
                 handle.remove()
 
 
-def _activations_in_graph(output: Tensor) -> int:
-    """How many ReLU and LeakyReLU operations led to a tensor, modules or not."""
+def _operations(output: Tensor) -> list[str]:
+    """Autograd's names of the operations that led to a tensor."""
     seen = set()
     nodes = [output.grad_fn]
     while nodes:
@@ -158,4 +179,4 @@ def _activations_in_graph(output: Tensor) -> int:
         if node is not None and node not in seen:
             seen.add(node)
             nodes.extend(parent for parent, _ in node.next_functions)
-    return sum(node.name().startswith(_IN_GRAPH) for node in seen)
+    return [node.name() for node in seen]

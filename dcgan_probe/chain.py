@@ -39,6 +39,9 @@ def follow(network: nn.Module, layer: str, images: Tensor) -> list[Link] | None:
 
     def step(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal expected, version, plain
+        if not inputs:  # all by name
+            plain = False
+            return
         # A hook of somebody else's may change what passes; the last layer has one that stops.
         ours = 2 if module is last else 1
         alone = len(module._forward_hooks) == ours and not module._forward_pre_hooks

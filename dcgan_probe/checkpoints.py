@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from dcgan_probe import files
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.networks import Config, Discriminator, Generator
+from dcgan_probe.networks import AnyConfig, Config, Discriminator, Generator
 
 if TYPE_CHECKING:
     from dcgan_probe.sources import Images
@@ -48,9 +48,9 @@ class Checkpoint:
     info: provenance, as JSON values. sha256: of the file, "" if there is no file yet.
     """
 
-    config: Config
-    generator: Generator | None
-    discriminator: Discriminator | None
+    config: AnyConfig
+    generator: nn.Module | None
+    discriminator: nn.Module | None
     info: dict[str, Any] = field(default_factory=dict)
     name: str = "unsaved"
     sha256: str = ""
@@ -62,8 +62,13 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
         >>> sha = save(checkpoint, "mine.safetensors")
 
     half: round the weights of convolutions and linear layers to float16, for half the size; batch
-    norm stays as it is. Same networks, config and info: same bytes.
+    norm stays as it is. Same networks, config and info: same bytes. Raises InputError for networks
+    of others, see `modules`: a file of ours says how to build them, which is not known.
     """
+    if not isinstance(checkpoint.config, Config):
+        raise InputError(
+            f"{checkpoint.name}: found modules of other code, expected a DCGAN of ours"
+        )
     tensors = {}
     for part in ("generator", "discriminator"):
         network = getattr(checkpoint, part)
@@ -114,7 +119,8 @@ def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
     What a path holds is told from its content: our own format, or anything that `convert` takes.
     A name that ships goes before a path; write ``./svhn`` for a file of that name. Weights of
     another precision become float32. Nothing in a file is executed, and every name, shape and
-    type is checked against the network before its memory is taken.
+    type is checked against the network before its memory is taken. Only ``package.module:factory``
+    runs code, that of the factory: see `modules.load`.
 
     Raises InputError: one line with the file, the place in it, what was found, what was expected.
     """
@@ -123,7 +129,16 @@ def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
         return _read_own(_fixtures() / name / "checkpoint.safetensors", name)
     path = Path(name_or_path)
     if not os.path.exists(path):
-        raise unknown("checkpoint", name, [*shipped(), "the path of a file or folder"])
+        # modules.py makes Checkpoints, so it imports this module and not the other way round.
+        from dcgan_probe import modules
+
+        if modules.is_factory(name):
+            return modules.load(name)
+        raise unknown(
+            "checkpoint",
+            name,
+            [*shipped(), "the path of a file or folder", "package.module:factory"],
+        )
     if _is_own(path):
         return _read_own(path, path.stem)
     return convert([path])

@@ -118,7 +118,8 @@ def _models(_context: click.Context, _option: click.Parameter, typed: str) -> li
     "--model",
     default="rooms",
     shell_complete=_models,
-    help="A checkpoint that ships (rooms, cells, faces, svhn) or a path.",
+    help="A checkpoint that ships (rooms, cells, faces, svhn), a path, or package.module:factory, "
+    "which runs your code: it returns modules of any GAN.",
 )
 @click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all that is drawn.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))

@@ -27,7 +27,7 @@ from dcgan_probe import checkpoints, files, json_values, latents
 from dcgan_probe.boxes import MAX_SEED
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.json_values import Value
-from dcgan_probe.networks import Config
+from dcgan_probe.networks import AnyConfig
 
 if TYPE_CHECKING:
     from dcgan_probe.session import Session
@@ -105,7 +105,7 @@ class Concepts:
         head = {"format": FORMAT, "checkpoint": self.checkpoint}
         files.write_json(path, {**head, "concepts": concepts})
 
-    def latents(self, name: str, config: Config, exemplars: int | None = None) -> Tensor:
+    def latents(self, name: str, config: AnyConfig, exemplars: int | None = None) -> Tensor:
         """The latents of a concept's exemplars, n x z_size float32; at most the first so many.
 
         Raises InputError for an unknown name, fewer exemplars than asked for, a stored latent of
@@ -174,7 +174,7 @@ def check_name(name: str, source: str) -> str:
     return name
 
 
-def exemplars_of(arguments: Sequence[str], config: Config, sha256: str) -> tuple[Exemplar, ...]:
+def exemplars_of(arguments: Sequence[str], config: AnyConfig, sha256: str) -> tuple[Exemplar, ...]:
     """What a user gave as exemplars: each "seed:index", or a file of `latents.write`.
 
     Raises InputError for one that is neither, and as `latents.read` does.
@@ -202,7 +202,7 @@ def _exemplar(value: Value) -> Exemplar:
     return f"{int(match[1])}:{int(match[2])}"
 
 
-def _latent(exemplar: Exemplar, config: Config, where: str) -> Tensor:
+def _latent(exemplar: Exemplar, config: AnyConfig, where: str) -> Tensor:
     if isinstance(exemplar, str):
         seed, index = (int(part) for part in exemplar.split(":"))
         return latents.sample(config, 1, seed, start=index)

@@ -13,7 +13,7 @@ from dcgan_probe import files, json_values
 from dcgan_probe.boxes import Box, Boxes
 from dcgan_probe.errors import InputError
 from dcgan_probe.json_values import Value
-from dcgan_probe.networks import Config
+from dcgan_probe.networks import AnyConfig
 
 FORMAT = "dcgan-probe/selection/1"
 
@@ -96,7 +96,7 @@ class Selection:
         optional = {name: list(numbers) for name, numbers in named.items() if numbers}
         return {"layer": self.layer, "filters": list(self.filters), **optional}
 
-    def region(self, config: Config) -> Boxes | None:
+    def region(self, config: AnyConfig) -> Boxes | None:
         """`where` as a box on one image of a network; InputError if it is not inside the image."""
         if self.where is None:
             return None
@@ -129,7 +129,7 @@ class Selection:
         return f"{filters} {how}{inside}"
 
 
-def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: Config) -> np.ndarray:
+def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig) -> np.ndarray:
     """Which cells of a generator's layer lie in boxes: N x h x w bool, as `Boxes.mask`.
 
         >>> cells(boxes, "8x8", (1, 512, 8, 8), session.config).shape
@@ -143,7 +143,8 @@ def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: Config) -> n
         raise InputError(f"{where}: layer {layer!r}: found values without places, expected maps")
     mask = boxes.mask((shape[2], shape[3]))
     if not mask.any():
-        resolving = [f"{r}x{r}" for r in config.resolutions if boxes.mask((r, r)).any()]
+        grids = config.hidden("generator")
+        resolving = [name for name, grid in grids.items() if boxes.mask(grid).any()]
         expected = (
             f"layer {resolving[0]}, the coarsest that has one" if resolving else "a larger one"
         )

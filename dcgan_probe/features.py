@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 
 from dcgan_probe import hooks
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.networks import Discriminator, estimate_statistics
+from dcgan_probe.networks import Config, config_of, copied, estimate_statistics
 from dcgan_probe.sources import Images
 
 GRID = 4
@@ -66,23 +65,31 @@ class Layout:
         ]
 
 
-def layers(discriminator: Discriminator, only: Sequence[str] | None = None) -> tuple[str, ...]:
+def layers(discriminator: nn.Module, only: Sequence[str] | None = None) -> tuple[str, ...]:
     """Names of the convolution layers of a discriminator, in the order of the data.
 
         >>> layers(Discriminator(PRESETS["paper"]))
         ('32x32', '16x16', '8x8', '4x4')
 
-    only: take those of them; raises InputError for a name that is not one.
+    Of a network that is not ours: what it passes on at each resolution. only: take those of them,
+    or other layers of maps; raises InputError for a name that is not one, and if there are none.
     """
-    known = discriminator.config.layers("discriminator")[:-1]
-    for name in only or ():
-        if name not in known:
+    config = config_of(discriminator)
+    known = tuple(config.hidden("discriminator"))
+    if only is None:
+        if not known:
+            raise InputError("discriminator: found no layer of feature maps, expected one")
+        return known
+    # All layers of a network that was traced are maps; ours have a score as well.
+    order = known if isinstance(config, Config) else config.layers("discriminator")
+    for name in only:
+        if name not in order:
             raise unknown("layer", name, known, where="discriminator")
-    return tuple(name for name in known if only is None or name in only)
+    return tuple(name for name in order if name in only)
 
 
 def extract(
-    discriminator: Discriminator, images: Tensor, names: Sequence[str], grid: int = GRID
+    discriminator: nn.Module, images: Tensor, names: Sequence[str], grid: int = GRID
 ) -> Tensor:
     """The responses of layers, max-pooled to a grid and flattened, one row an image.
 
@@ -107,14 +114,14 @@ def extract(
     return found
 
 
-def layout(discriminator: Discriminator, names: Sequence[str], grid: int = GRID) -> Layout:
+def layout(discriminator: nn.Module, names: Sequence[str], grid: int = GRID) -> Layout:
     """What the columns of `extract` are.
 
     >>> d = Discriminator(PRESETS["cifar10"])
     >>> len(layout(d, layers(d)))
     28672
     """
-    config = discriminator.config
+    config = config_of(discriminator)
     image = torch.zeros(1, config.channels, config.size, config.size)
     device = next(discriminator.parameters()).device
     with torch.no_grad():
@@ -122,7 +129,7 @@ def layout(discriminator: Discriminator, names: Sequence[str], grid: int = GRID)
     return Layout(tuple(names), tuple(maps[name].shape[1] for name in names), grid)
 
 
-def columns(discriminator: Discriminator, names: Sequence[str], grid: int = GRID) -> list[Column]:
+def columns(discriminator: nn.Module, names: Sequence[str], grid: int = GRID) -> list[Column]:
     """What each column of `extract` is.
 
     >>> columns(Discriminator(PRESETS["paper"]), ["4x4"])[17]
@@ -131,7 +138,7 @@ def columns(discriminator: Discriminator, names: Sequence[str], grid: int = GRID
     return layout(discriminator, names, grid).columns()
 
 
-def averaged(discriminator: Discriminator, images: Images, seed: int = 0) -> Discriminator:
+def averaged(discriminator: nn.Module, images: Images, seed: int = 0) -> nn.Module:
     """A copy of a discriminator with the batch-norm statistics of images, as the authors probed.
 
         >>> d = averaged(discriminator, ImageSource("photographs.zip", size=32, channels=3))
@@ -144,12 +151,12 @@ def averaged(discriminator: Discriminator, images: Images, seed: int = 0) -> Dis
     rows = np.random.default_rng(seed).permutation(len(images))[: BATCHES * BATCH].tolist()
     whole = max(len(rows) // BATCH * BATCH, min(len(rows), BATCH))
     batches = (rows[i : i + BATCH] for i in range(0, whole, BATCH))
-    copy = deepcopy(discriminator)
+    copy = copied(discriminator)
     estimate_statistics(copy, (images.read(batch).to(device) for batch in batches))
     return copy
 
 
-def distance(discriminator: Discriminator, a: Tensor, b: Tensor) -> Tensor:
+def distance(discriminator: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """How different images look to a discriminator: one number a pair, 0 to 4.
 
         >>> d = Discriminator(PRESETS["paper"]).eval()

@@ -13,6 +13,7 @@ by an exception either.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -30,9 +31,18 @@ def layer(module: nn.Module, name: str) -> nn.Module:
     """
     parts = dict(module.named_modules())
     if not name or name not in parts:
-        top = [known for known in parts if known and "." not in known]
-        raise unknown("layer", name, top, where=type(module).__name__)
+        raise unknown("layer", name, _top(module), where=type(module).__name__)
     return parts[name]
+
+
+def _top(module: nn.Module, prefix: str = "") -> list[str]:
+    """Names of the first parts of which there are several, none of them a mere list."""
+    children = dict(module.named_children())
+    names = []
+    for name, part in children.items():
+        through = len(children) == 1 or isinstance(part, nn.ModuleList | nn.ModuleDict)
+        names += (_top(part, f"{prefix}{name}.") if through else []) or [prefix + name]
+    return names
 
 
 @contextmanager
@@ -202,7 +212,7 @@ def tail(module: nn.Module, name: str) -> nn.Module:
     It shares the module's layers and weights, so hooks on layers after the cut act in it too. What
     holds the layer is traced with torch.fx: its forward must not branch on values.
     Raises InputError for an unknown name, a module that cannot be traced, and a cut that a value
-    bypasses, such as a skip connection over it.
+    bypasses, such as a skip connection over it. The number of inputs may: maps have as many.
     """
     layer(module, name)
     where = f"{type(module).__name__}: cannot run on from layer {name!r}"
@@ -226,12 +236,28 @@ def tail(module: nn.Module, name: str) -> nn.Module:
     calls[0].replace_all_uses_with(activation)
     graph.eliminate_dead_code()
     for node in inputs:
+        for user in [user for user in node.users if _is_of_any_batch(user)]:
+            user.replace_input_with(node, activation)
+    for node in inputs:
         if node.users:
             user = next(iter(node.users))
             raise InputError(f"{where}: the input also reaches {user.target!r} around it")
         graph.erase_node(node)
     rest.recompile()
     return rest
+
+
+def _is_of_any_batch(node: fx.Node) -> bool:
+    """Whether what is asked of a tensor is its length or where it is: the maps answer the same."""
+    if node.op == "call_method" and node.target == "size" and node.args[1:]:
+        return bool(node.args[1] == 0)
+    sized = node.op == "call_method" and node.target == "size" and not node.kwargs
+    if node.op == "call_function" and node.target is getattr:
+        if node.args[1] in ("device", "dtype"):
+            return True
+        sized = node.args[1] == "shape"
+    first = [use.target is operator.getitem and use.args[1] == 0 for use in node.users]
+    return sized and all(first)
 
 
 def _tensor(name: str, output: object) -> Tensor:

@@ -14,22 +14,23 @@ from torch import Tensor
 
 from dcgan_probe import files
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import Config
+from dcgan_probe.networks import AnyConfig, Draw
 
 BLOCK = 1024
 FORMAT = "dcgan-probe/latents/1"
 
 
-def sample(config: Config, n: int, seed: int, start: int = 0) -> Tensor:
+def sample(config: AnyConfig, n: int, seed: int, start: int = 0) -> Tensor:
     """Latents `start` to `start + n` of a seed.
 
         >>> from dcgan_probe.networks import PRESETS
         >>> sample(PRESETS["paper"], n=4, seed=3).shape
         torch.Size([4, 100])
 
-    Returns n x z_size float32, uniform on [-1, 1] or standard normal as the config says. Latent
-    number i of a seed is the same whatever n and start are, so a sample is named by seed and
-    index. Raises InputError if n or start is negative. Source: section 4.
+    Returns n x z_size float32, uniform on [-1, 1], standard normal or as a function draws them,
+    as the config says. Latent number i of a seed is the same whatever n and start are, so a sample
+    is named by seed and index. Raises InputError if n or start is negative, and for a function that
+    draws something else. Source: section 4.
     """
     if n < 0 or start < 0 or seed < 0:
         raise InputError(f"latents: found n={n}, start={start}, seed={seed}, expected none below 0")
@@ -38,15 +39,31 @@ def sample(config: Config, n: int, seed: int, start: int = 0) -> Tensor:
     for block in range(start // BLOCK, -(-(start + n) // BLOCK)):
         rng = np.random.default_rng([seed, block])
         shape = (BLOCK, config.z_size)
-        if config.z_distribution == "uniform":
-            z = rng.random(shape, dtype=np.float32) * 2 - 1
+        if callable(config.z_distribution):
+            z = drawn(config.z_distribution, BLOCK, rng)
+            if z.shape != shape:
+                found = " x ".join(map(str, z.shape))
+                raise InputError(f"latents: found {found}, expected {BLOCK} x {config.z_size}")
+        elif config.z_distribution == "uniform":
+            z = torch.from_numpy(rng.random(shape, dtype=np.float32) * 2 - 1)
         else:
-            z = rng.standard_normal(shape, dtype=np.float32)
+            z = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
         first = block * BLOCK
         parts.append(z[max(start - first, 0) : start + n - first])
-    if not parts:
-        return torch.empty(0, config.z_size)
-    return torch.from_numpy(np.concatenate(parts))
+    return torch.cat(parts) if parts else torch.empty(0, config.z_size)
+
+
+def drawn(draw: Draw, n: int, rng: np.random.Generator) -> Tensor:
+    """n x z_size float32 of a function; InputError if it draws no finite matrix of n rows.
+
+    >>> drawn(lambda n, rng: torch.from_numpy(rng.standard_exponential((n, 8))), 2, rng).shape
+    torch.Size([2, 8])
+    """
+    z = torch.as_tensor(draw(n, rng)).detach().cpu().float()
+    if z.dim() != 2 or len(z) != n or not z.shape[1] or not z.isfinite().all():
+        found = " x ".join(map(str, z.shape)) or "one number"
+        raise InputError(f"latent: drew {found} for n = {n}, expected n x z_size finite numbers")
+    return z
 
 
 def between(a: Tensor, b: Tensor, at: Tensor, how: str = "linear") -> Tensor:
@@ -78,7 +95,7 @@ def between(a: Tensor, b: Tensor, at: Tensor, how: str = "linear") -> Tensor:
     return (turned * torch.lerp(lengths[0], lengths[1], at)).float()
 
 
-def check(z: Tensor, config: Config, where: str) -> Tensor:
+def check(z: Tensor, config: AnyConfig, where: str) -> Tensor:
     """Latents, if a network of this config can have drawn them; InputError says why not.
 
     z: n x z_size, finite; of a uniform latent all lie in [-1, 1].
@@ -107,7 +124,7 @@ def write(path: str | os.PathLike[str], z: Tensor, sha256: str) -> None:
     files.write_bytes(path, save(tensors, {"dcgan_probe": about}))
 
 
-def read(path: str | os.PathLike[str], config: Config, sha256: str) -> Tensor:
+def read(path: str | os.PathLike[str], config: AnyConfig, sha256: str) -> Tensor:
     """The latents of a file of `write`, n x z_size float32.
 
     Raises InputError for another file, for latents of another checkpoint, and for some that are

@@ -17,18 +17,55 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 
 from dcgan_probe.errors import InputError, unknown
 
 LEAK = 0.2
 MAX_WIDTH = 1024
 MAX_FEATURE_MAPS = 16384
+
+# n latents of a generator of random numbers, n x z_size float32.
+Draw = Callable[[int, np.random.Generator], Tensor]
+
+
+class AnyConfig(Protocol):
+    """What probes ask of a GAN's config: `Config` of ours, or `modules.Traced` of another.
+
+    size, channels: of the square images. z_size, z_distribution: of the latents, which are
+    "uniform" on [-1, 1], "normal" (standard), or drawn by a function.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def z_size(self) -> int: ...
+
+    @property
+    def z_distribution(self) -> str | Draw: ...
+
+    def layers(self, network: str) -> tuple[str, ...]:
+        """Names of the layers of "generator" or "discriminator", in the order of the data."""
+
+    def hidden(self, network: str) -> dict[str, tuple[int, int]]:
+        """Height and width of what it passes on at each resolution, without image and score."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +156,15 @@ class Config:
         # The plain name is that of the last convolution of a resolution.
         ends = ("a", "")[-self.d_depth :]
         return (*(name + end for name in reversed(names[:-1]) for end in ends), "score")
+
+    def hidden(self, network: str) -> dict[str, tuple[int, int]]:
+        """Layers of feature maps, in the order of the data: without the image and the score.
+
+        >>> Config(size=32).hidden("generator")
+        {'4x4': (4, 4), '8x8': (8, 8), '16x16': (16, 16)}
+        """
+        sides = {name: int(name.split("x")[0]) for name in self.layers(network)[:-1]}
+        return {name: (side, side) for name, side in sides.items()}
 
 
 PRESETS = {
@@ -230,18 +276,68 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
         >>> untrained = initialise(Discriminator(PRESETS["torch"]), seed=0)
 
     Weights are N(0, 0.02); batch-norm gains N(1, 0.02) and biases 0 (gain: the authors' code).
+    In networks of others, embeddings and numbers that are neither stay as they are.
     The same seed gives the same weights. Source: section 4.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                module.weight.normal_(1.0, 0.02, generator=generator)
-                module.bias.zero_()
+            norm = isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm)
+            if isinstance(module, _NormBase):
                 module.reset_running_stats()
-            elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-                module.weight.normal_(0.0, 0.02, generator=generator)
+            # The module's own parameters, whatever its class: a weight under spectral norm has
+            # another name, and layers that are not torch's have theirs.
+            for name, weight in module.named_parameters(recurse=False):
+                if name == "bias":
+                    weight.zero_()
+                elif norm:
+                    weight.normal_(1.0, 0.02, generator=generator)
+                elif weight.dim() > 1 and not isinstance(module, nn.Embedding):
+                    weight.normal_(0.0, 0.02, generator=generator)
     return network
+
+
+def untrained(network: nn.Module, seed: int) -> nn.Module:
+    """A network of the same architecture with the paper's initial weights; see `initialise`.
+
+    >>> twin = untrained(session.discriminator, seed=0)
+    """
+    device = next(network.parameters()).device
+    return initialise(copied(network).cpu(), seed).to(device)
+
+
+_CONFIGS: WeakKeyDictionary[nn.Module, AnyConfig] = WeakKeyDictionary()
+
+
+def describe(network: nn.Module, config: AnyConfig) -> None:
+    """Say what a network of another class is, for `config_of`; it is not written to."""
+    _CONFIGS[network] = config
+
+
+def config_of(network: nn.Module) -> AnyConfig:
+    """The config of a network.
+
+        >>> config_of(Generator(PRESETS["paper"])).size
+        64
+
+    Raises InputError for one that is neither ours nor of a session.
+    """
+    if isinstance(network, Generator | Discriminator):
+        return network.config
+    if network not in _CONFIGS:
+        raise InputError(
+            f"{type(network).__name__}: found a network that nobody looked into, expected one of "
+            "a session: see Session.from_modules"
+        )
+    return _CONFIGS[network]
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A copy with weights of its own, and the same config."""
+    copy = deepcopy(network)
+    if network in _CONFIGS:
+        describe(copy, _CONFIGS[network])
+    return copy
 
 
 def norms(network: nn.Module) -> Iterator[nn.BatchNorm1d | nn.BatchNorm2d]:
@@ -266,6 +362,9 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # torch's way to say: the plain mean over all batches
     network.train()
+    for part in network.modules():
+        if isinstance(part, _DropoutNd):
+            part.eval()  # it would draw
     seen = 0
     try:
         with torch.no_grad():

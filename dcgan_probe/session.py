@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from dcgan_probe import checkpoints, files, hooks, latents, terminal
+from dcgan_probe import checkpoints, files, hooks, latents, modules, terminal
 from dcgan_probe.checkpoints import Checkpoint
 from dcgan_probe.edits import Selection, cells
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.networks import Discriminator, Generator
+from dcgan_probe.modules import Latent
 from dcgan_probe.results import FILE, Result
 from dcgan_probe.sources import Images, ImageSource, Samples, batches
 
@@ -75,22 +75,56 @@ class Session:
 
     @classmethod
     def open(cls, model: str = "rooms", seed: int = 0, device: str = "auto") -> Session:
-        """A session on a shipped checkpoint, by name, or on a file; see `checkpoints.load`.
+        """A session on a shipped checkpoint, by name, on a file or on what a factory returns.
+
+        See `checkpoints.load`.
 
         >>> Session.open("svhn").config.size
         32
         """
         return cls(checkpoints.load(model), seed, device)
 
+    @classmethod
+    def from_modules(
+        cls,
+        generator: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
+        latent: Latent | None = None,
+        image: tuple[int, int, int] | None = None,
+        name: str | None = None,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> Session:
+        """A session on any networks: one of z to images, one of images to scores, or both.
+
+        >>> g = nn.Sequential(nn.Linear(8, 48), nn.Unflatten(1, (3, 4, 4)), nn.Tanh())
+        >>> Session.from_modules(generator=g, latent=8).sample(2).shape
+        torch.Size([2, 3, 4, 4])
+
+        generator: N x z_size float32 to N x 1 or 3 x S x S in [-1, 1]. discriminator: those to one
+        tensor with a row for each. They are not copied: from here on they are in eval mode, frozen,
+        on the session's device. What ``torch.compile``, DataParallel or DDP put around is left off.
+        latent: z_size of a standard normal z; or (z_size, "uniform") on [-1, 1]; or a function of n
+        and a numpy random generator that returns n x z_size. image: channels, height and width, if
+        there is no generator to tell. name: in captions and results.
+
+        Layers are found by running both once. The checkpoint's SHA-256 is that of classes, state
+        dicts and latents: boxes and edits are tied to it. Raises InputError for networks that do
+        not take or give this, that are no float32, compiled in part, or TorchScript, and where an
+        output depends on the batch or on noise.
+        """
+        found = modules.checkpoint(generator, discriminator, latent, image, name)
+        return cls(found, seed, device)
+
     @property
-    def generator(self) -> Generator:
+    def generator(self) -> nn.Module:
         """The generator; InputError if the checkpoint holds none."""
         if self.checkpoint.generator is None:
             raise InputError(f"{self.checkpoint.name}: found no generator, expected one")
         return self.checkpoint.generator
 
     @property
-    def discriminator(self) -> Discriminator:
+    def discriminator(self) -> nn.Module:
         """The discriminator; InputError if the checkpoint holds none."""
         if self.checkpoint.discriminator is None:
             raise InputError(f"{self.checkpoint.name}: found no discriminator, expected one")

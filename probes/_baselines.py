@@ -10,10 +10,9 @@ import dcgan_probe as dp
 from dcgan_probe.errors import unknown
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from dcgan_probe.features import Layout
-    from dcgan_probe.networks import Discriminator
     from dcgan_probe.sources import Images
 
 PIXELS, RANDOM, KMEANS = BESIDE = ("pixels", "random", "kmeans")
@@ -33,7 +32,7 @@ class Kind:
 
 
 def discriminator(
-    network: Discriminator, layers: tuple[str, ...], grid: int, about: dict[str, Any], name: str
+    network: nn.Module, layers: tuple[str, ...], grid: int, about: dict[str, Any], name: str
 ) -> Kind:
     """The responses of a discriminator; see `features.extract`."""
     from dcgan_probe import features
@@ -70,9 +69,7 @@ def beside(
         words = f"the {config.size} x {config.size} x {config.channels} pixels, in [-1, 1]"
         return Kind(name, words, lambda batch: batch.flatten(1), layout, {"network": PIXELS})
     if name == RANDOM:
-        untrained = dp.Discriminator(config)
-        dp.networks.initialise(untrained, session.seed)
-        untrained.to(session.device).requires_grad_(False)
+        untrained = dp.networks.untrained(session.discriminator, session.seed)
         network = features.averaged(untrained, images, session.seed)
         about = {
             "network": f"random weights of seed {session.seed}",

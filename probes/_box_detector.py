@@ -40,7 +40,7 @@ class BoxDetector(nn.Module):
 
     name = "boxes"
 
-    def __init__(self, discriminator: dp.Discriminator | None):
+    def __init__(self, discriminator: nn.Module | None):
         super().__init__()
         # In a tuple, so that the network is not taken for a part of this one.
         self._discriminator = (discriminator,)
@@ -51,7 +51,7 @@ class BoxDetector(nn.Module):
     @classmethod
     def learn(
         cls,
-        discriminator: dp.Discriminator | None,
+        discriminator: nn.Module | None,
         images: Tensor,
         inside: np.ndarray,
         seed: int = 0,
@@ -123,7 +123,7 @@ class BoxDetector(nn.Module):
         if discriminator is None:
             yield from _colours(images)
             return
-        layers = discriminator.config.layers("discriminator")[:-1]
+        layers = dp.features.layers(discriminator)
         finer = layers[:-1] or layers
         with dp.hooks.record(discriminator, *finer) as seen:
             discriminator(images)

@@ -1,4 +1,4 @@
-"""Boxes as probes take them: the option, what ships, their latents, those that hold no cell."""
+"""Boxes as probes take them: the option, what ships, their latents and layer, who has no cell."""
 
 from __future__ import annotations
 
@@ -20,6 +20,22 @@ boxes_option = click.option(
     type=click.Path(path_type=Path),
     help="Boxes on samples of this checkpoint; those that ship with it if not given.",
 )
+
+
+def default_layer(config: dp.networks.AnyConfig) -> str:
+    """The second-highest convolution layer of a generator, not counting the one that paints pixels.
+
+        >>> default_layer(dp.Config(size=64))
+        '16x16'
+
+    The paper drops 200 maps of its second-highest convolution layer: more than the 128 of 32x32.
+    In any network: of what it passes on at each resolution, the second-highest but not the first.
+    Raises InputError for a generator without feature maps.
+    """
+    hidden = list(config.hidden("generator"))
+    if not hidden:
+        raise InputError("generator: found no layer of feature maps, expected one; name a --layer")
+    return hidden[-2] if len(hidden) > 2 else hidden[-1]
 
 
 def latents_of(session: dp.Session, boxes: dp.Boxes) -> Tensor:
@@ -59,9 +75,10 @@ def read_boxes(session: dp.Session, path: Path | None) -> dp.Boxes:
     return dp.Boxes.read(path or shipped_boxes(session), image_size=size)
 
 
-def no_cell_outside(boxes: dp.Boxes, layer: str, config: dp.Config) -> InputError:
+def no_cell_outside(boxes: dp.Boxes, layer: str, config: dp.networks.AnyConfig) -> InputError:
     """The error for boxes that cover every cell of a layer; it names a layer that has others."""
-    resolving = [f"{r}x{r}" for r in config.resolutions if not boxes.mask((r, r)).all()]
+    grids = config.hidden("generator")
+    resolving = [name for name, grid in grids.items() if not boxes.mask(grid).all()]
     expected = (
         f"layer {resolving[0]}, the coarsest that has one"
         if resolving

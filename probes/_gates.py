@@ -50,7 +50,8 @@ class Choosing:
         images, logits = [], []
         with torch.no_grad():
             for part in maps.split(dp.session.BATCH):
-                images.append(rest(part.to(session.device)).cpu())
+                # A copy: what comes next may be an activation in place.
+                images.append(rest(part.to(session.device, copy=True)).cpu())
                 logits.append(guide.logit(images[-1].to(session.device)).cpu())
         before, logit = torch.cat(images), torch.cat(logits)
         apart = outside(logit > 0)

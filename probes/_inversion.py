@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from scipy.stats import chi  # type: ignore[import-untyped]
-from torch import Tensor
+from torch import Tensor, nn
 
 import dcgan_probe as dp
-from dcgan_probe.networks import Config
-
-if TYPE_CHECKING:
-    from dcgan_probe.networks import Discriminator
+from dcgan_probe.networks import AnyConfig
 
 # Random latents, of which the nearest are the starts.
 CANDIDATES = 512
@@ -130,21 +127,22 @@ def search(session: dp.Session, target: Tensor, starts: int, steps: int, what: s
     )
 
 
-def keep_in_distribution(z: Tensor, config: Config) -> None:
+def keep_in_distribution(z: Tensor, config: AnyConfig) -> None:
     """Bring latents back, in place, to where the distribution has its draws.
 
     z: m x z_size. Uniform ones are clamped to [-1, 1]. Normal ones keep their direction and are
     as long as the middle `MIDDLE` of draws: nearly all lie on a sphere, and none near its middle.
+    Those that a function draws stay where they are: nothing is known of their distribution.
     """
     if config.z_distribution == "uniform":
         z.clamp_(-1, 1)
-    else:
+    elif config.z_distribution == "normal":
         shortest, longest = chi.ppf([(1 - MIDDLE) / 2, (1 + MIDDLE) / 2], config.z_size)
         length = z.norm(dim=1, keepdim=True).clamp_min(1e-12)
         z.mul_(length.clamp(shortest, longest) / length)
 
 
-def nearness(discriminator: Discriminator | None, images: Tensor, target: Tensor) -> Nearness:
+def nearness(discriminator: nn.Module | None, images: Tensor, target: Tensor) -> Nearness:
     """How near each of N images is to a target, 1 x C x H x W, all in [-1, 1] on one device."""
     with torch.no_grad():
         error, distance = _parts(discriminator, images, target)
@@ -153,7 +151,7 @@ def nearness(discriminator: Discriminator | None, images: Tensor, target: Tensor
 
 
 def _parts(
-    discriminator: Discriminator | None, images: Tensor, target: Tensor
+    discriminator: nn.Module | None, images: Tensor, target: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     """Mean squared error of each image, and its distance in D features."""
     error = (images - target).square().mean((1, 2, 3))
@@ -166,5 +164,7 @@ def _loss(error: Tensor, distance: Tensor | None) -> Tensor:
     return error if distance is None else error + WEIGHT * distance
 
 
-def _deviation(config: Config) -> float:
+def _deviation(config: AnyConfig) -> float:
+    if callable(config.z_distribution):
+        return dp.latents.sample(config, CANDIDATES, seed=0).std().item()
     return 1.0 if config.z_distribution == "normal" else 1 / math.sqrt(3)

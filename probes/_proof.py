@@ -121,7 +121,8 @@ def prove(
     """
     lowest = [of.last() for of in chosen]
     parts = [_part(chosen, share) for share in _shares(chosen)]
-    random_parts = [_part(some, share) for share in _shares(chosen) for some in random[:2]]
+    two = [*random, *random][:2]  # of one control, that one twice
+    random_parts = [_part(some, share) for share in _shares(chosen) for some in two]
     edits = [list(chosen), lowest, *map(list, random), *parts, *random_parts]
     tallies = [_Tally(judge, len(edits)) for judge in judges]
     tail = dp.tails.Tail(session.generator, chosen[0].name)

@@ -14,7 +14,13 @@ import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.probes._agreement import Agreement, agreement
-from dcgan_probe.probes._boxed import boxes_option, latents_of, no_cell_outside, read_boxes
+from dcgan_probe.probes._boxed import (
+    boxes_option,
+    default_layer,
+    latents_of,
+    no_cell_outside,
+    read_boxes,
+)
 from dcgan_probe.probes._effects import Effect, Judge, measure
 from dcgan_probe.probes._masked import Pictures, pictures
 from dcgan_probe.probes._regression import maps_of
@@ -145,7 +151,7 @@ class Dissected(Result):
 def run(
     session: dp.Session,
     boxes: dp.Boxes,
-    layer: str = "16x16",
+    layer: str | None = None,
     label: str | None = None,
     n: int = 200,
     detector: str | Detector | None = None,
@@ -159,7 +165,8 @@ def run(
         >>> found.objects[0].effect.area_left.shape
         (128,)
 
-    boxes: drawn on samples of this very checkpoint. label: one of their labels; all if None.
+    boxes: drawn on samples of this very checkpoint. layer: of the generator, that of `forget` if
+    None. label: one of the labels of the boxes; all if None.
 
     Agreement is measured on the boxed samples: the IoU of boxes and map > threshold at the layer's
     size; half of the images choose the threshold, the others score it. Effect is measured on n
@@ -185,6 +192,7 @@ def run(
     boxes.check(session.checkpoint.sha256)
     if not boxes.boxes:
         raise InputError(f"{boxes.source or 'boxes'}: found no boxes, expected at least one")
+    layer = layer or default_layer(session.config)
     labels = boxes.labels if label is None else (label,)
     judges = _judges(session, [boxes.only(each) for each in labels], detector)
     boxed = latents_of(session, boxes)
@@ -261,7 +269,9 @@ def _judges(
     return judges
 
 
-def _inside(boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.Config) -> np.ndarray:
+def _inside(
+    boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.networks.AnyConfig
+) -> np.ndarray:
     """Which cells of a layer are in boxes, N x h x w bool; InputError if all or none are."""
     mask = dp.edits.cells(boxes, layer, shape, config)
     if mask.all():
@@ -270,7 +280,7 @@ def _inside(boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.Conf
 
 
 @click.command()
-@click.option("--layer", default="16x16", help="Layer of the generator.")
+@click.option("--layer", help="Layer of the generator; that of forget if not given.")
 @boxes_option
 @click.option("--object", "label", help="One label of the boxes; all of them if not given.")
 @click.option("--n", default=200, type=click.IntRange(1), help="New samples to measure effects on.")
@@ -283,7 +293,7 @@ def _inside(boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.Conf
 @pass_session
 def dissect(
     session: dp.Session,
-    layer: str,
+    layer: str | None,
     path: Path | None,
     label: str | None,
     n: int,

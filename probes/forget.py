@@ -16,6 +16,7 @@ from dcgan_probe.plugins import pass_session
 from dcgan_probe.probes import _choice, _proof
 from dcgan_probe.probes._boxed import (
     boxes_option,
+    default_layer,
     latents_of,
     no_cell_outside,
     read_boxes,
@@ -44,18 +45,6 @@ __all__ = ["Change", "Drift", "Forgotten", "default_layer", "forget", "run", "sh
 SHOWN = 12
 BOXES = "boxes"  # the judge that is learnt from boxes
 CHOOSING = 100_000  # samples from here on are chosen with, those before are judged and shown
-
-
-def default_layer(config: dp.Config) -> str:
-    """The second-highest convolution layer of a generator, not counting the one that paints pixels.
-
-        >>> default_layer(dp.Config(size=64))
-        '16x16'
-
-    The paper drops 200 maps of its second-highest convolution layer: more than the 128 of 32x32.
-    """
-    hidden = config.layers("generator")[1:-1]
-    return hidden[-2] if len(hidden) > 1 else hidden[-1]
 
 
 def run(

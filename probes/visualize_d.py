@@ -165,14 +165,13 @@ def run(
     """
     trained = session.discriminator
     if layer is None:
-        layer = session.config.layers("discriminator")[-2]
+        layer = dp.features.layers(trained)[-1]
     source = session.images(images, n)
     words = "samples of the generator" if images is None else f"images of {Path(images).name}"
     words = f"{len(source)} {words}"
 
     # Same architecture, the paper's initial weights, statistics of the very images it is shown.
-    untrained = dp.networks.initialise(dp.Discriminator(session.config), session.seed)
-    untrained.to(session.device).requires_grad_(False)
+    untrained = dp.networks.untrained(trained, session.seed)
     first = islice(dp.sources.batches(source, STATISTICS_BATCH), STATISTICS_BATCHES)
     dp.networks.estimate_statistics(untrained, (batch.to(session.device) for batch in first))
 

@@ -37,6 +37,14 @@ def boxes(n: int = 6, **changes) -> dp.Boxes:
     return dp.Boxes(drawn, tuple(range(8)), (32, 32), **given)
 
 
+def test_one_control_is_enough(session):
+    found = run(session, boxes(), layer="8x8", controls=1, n=16, judges=["boxes"])
+    (proof,) = found.proofs
+    assert len(proof.each_random) == 1
+    filters = [count for count, _, _ in proof.curve]
+    assert [count for count, _, _ in proof.random_curve] == filters[:-1]
+
+
 def test_weights_are_those_of_scikit_learn_on_the_places_that_the_paper_names(session):
     drawn = boxes()
     found = run(session, drawn, layer="8x8")

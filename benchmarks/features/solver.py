@@ -80,8 +80,9 @@ def _extracted(values: np.ndarray, data: Path, rng: np.random.Generator) -> np.n
     from dcgan_probe import features
     from dcgan_probe.sources import ImageSource
 
-    network = dp.Session.open("svhn", 0, device="cpu").discriminator
-    images = ImageSource(data, network.config.size, network.config.channels)
+    session = dp.Session.open("svhn", 0, device="cpu")
+    network = session.discriminator
+    images = ImageSource(data, session.config.size, session.config.channels)
     names = features.layers(network)
     train = [i for i, name in enumerate(images.names) if "train/" in str(name)]
     rows = rng.permutation(train)[:MAPPED_ROWS]

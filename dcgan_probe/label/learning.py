@@ -51,7 +51,7 @@ class Learner:
         from dcgan_probe.probes._regression import maps_of
 
         # The last hidden layer: its cells are the smallest, and so are the errors of an edge.
-        layer = self.session.config.layers("generator")[:-1][-1]
+        layer = list(self.session.config.hidden("generator"))[-1]
         return maps_of(self.session, self.session.latents(self.n), layer)
 
     def propose(

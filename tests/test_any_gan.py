@@ -1,0 +1,541 @@
+"""Every probe on networks that are not ours, and what is refused of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import other_gans
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import dcgan_probe as dp
+from dcgan_probe.cli import main
+from dcgan_probe.errors import InputError
+from dcgan_probe.probes import (
+    ablate,
+    arithmetic,
+    dissect,
+    features,
+    forget,
+    invert,
+    neighbours,
+    sample,
+    turn,
+    visualize_d,
+    walk,
+)
+
+GANS = {
+    "residual": other_gans.residual,
+    "conditional": other_gans.conditional,
+    "upsample": other_gans.upsample,
+}
+PASSED = {
+    "residual": ("blocks.0", "blocks.1", "relu"),
+    "conditional": ("network.first", "network.blocks.0", "network.blocks.1", "network.last.0"),
+    "upsample": ("2", "6", "10", "14"),
+}
+SEEN = {
+    "residual": ("blocks.0", "blocks.1", "relu"),
+    "conditional": ("network.features.1", "network.features.3", "network.features"),
+    "upsample": ("2", "5", "8"),
+}
+
+
+@pytest.fixture(params=GANS)
+def gan(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def session(gan) -> dp.Session:
+    return dp.Session.from_modules(**GANS[gan](), device="cpu")
+
+
+@pytest.fixture
+def boxes(session) -> dp.Boxes:
+    drawn = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
+    return dp.Boxes(
+        drawn, tuple(range(8)), (32, 32), seed=0, checkpoint=session.checkpoint.sha256, source="b"
+    )
+
+
+@pytest.fixture
+def folder(session, tmp_path) -> Path:
+    for i, image in enumerate(dp.figures.pixels(session.sample(24, seed=9))):
+        cv2.imwrite(str(tmp_path / f"{i:02}.png"), image[..., ::-1])
+    return tmp_path
+
+
+def test_layers_are_what_is_passed_on_at_each_resolution(gan, session):
+    assert tuple(session.config.hidden("generator")) == PASSED[gan]
+    assert tuple(session.config.hidden("discriminator")) == SEEN[gan]
+    assert dp.features.layers(session.discriminator) == SEEN[gan]
+    for what, inputs in (("generator", session.latents(2)), ("discriminator", session.sample(2))):
+        network = getattr(session, what)
+        for layer in session.config.found[what]:
+            maps = dp.hooks.activations(network, layer.name, inputs)
+            assert maps.shape == (2, layer.filters, layer.height, layer.width)
+
+
+def test_a_dcgan_of_ours_is_traced_to_the_layers_that_its_config_has(generator, discriminator):
+    found = dp.modules.checkpoint(generator, discriminator, (8, "uniform")).config
+    for network in ("generator", "discriminator"):
+        assert found.hidden(network) == generator.config.hidden(network)
+
+
+def test_nothing_leads_around_a_layer_if_its_maps_alone_make_the_image(session):
+    """Found by autograd's graph; here by putting the same maps in place of those of every z."""
+    for what, inputs in (("generator", session.latents(3)), ("discriminator", session.sample(3))):
+        network = getattr(session, what)
+        for layer in session.config.found[what]:
+            shape = (1, layer.filters, layer.height, layer.width)
+            same = torch.rand(shape, generator=torch.manual_seed(0)).repeat(3, 1, 1, 1)
+            part = dp.hooks.layer(network, layer.name)
+            handle = part.register_forward_hook(lambda _m, _i, _o, same=same: same.clone())
+            with torch.no_grad():
+                output = network(inputs)
+            handle.remove()
+            assert torch.allclose(output[0], output[1], atol=1e-6) == layer.alone, layer
+
+
+def test_edits_from_a_layer_on_are_those_of_the_whole_network(session):
+    z = session.latents(3)
+    for name in session.config.hidden("generator"):
+        base = dp.tails.Tail(session.generator, name).start(
+            dp.hooks.activations(session.generator, name, z)
+        )
+        with dp.hooks.ablate(session.generator, name, [1, 2]), torch.no_grad():
+            expected = session.generator(z)
+            torch.testing.assert_close(base.without([1, 2]), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_what_leads_around_a_layer_is_named():
+    session = dp.Session.from_modules(**other_gans.residual(), device="cpu")
+    with pytest.raises(InputError, match=r"layer 'blocks.1.conv1': the input also reaches"):
+        dp.tails.Tail(session.generator, "blocks.1.conv1")
+
+
+class AsksTheInput(nn.Module):
+    """After its layer it asks something of z."""
+
+    def __init__(self, ask):
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(16, 4 * 64), nn.Unflatten(1, (4, 8, 8)))
+        self.last, self.ask = nn.Conv2d(4, 3, 3, padding=1), ask
+
+    def forward(self, z):
+        images = torch.tanh(self.last(self.first(z)))
+        return images + 0 * torch.ones(1, device=images.device).expand(self.ask(z), 1, 1, 1)
+
+
+@pytest.mark.parametrize("ask", [lambda z: z.shape[0], lambda z: z.size(0), lambda z: z.size()[0]])
+def test_the_number_of_inputs_may_be_asked_after_a_layer(ask):
+    network, z = AsksTheInput(ask), torch.randn(3, 16)
+    maps = dp.hooks.activations(network, "first", z)
+    torch.testing.assert_close(dp.hooks.tail(network, "first")(maps), network(z))
+
+
+def test_another_size_of_the_input_may_not_be_asked():
+    network = AsksTheInput(lambda z: z.shape[0] * z.shape[1] // 16)
+    with pytest.raises(InputError, match="the input also reaches .* around it"):
+        dp.hooks.tail(network, "first")
+
+
+def test_an_unknown_layer_lists_those_at_the_top(gan, session):
+    top = {
+        "residual": "linear, blocks.0, blocks.1, blocks.2, norm, relu, to_rgb",
+        "conditional": "network.first, network.blocks.0, network.blocks.1, network.blocks.2",
+        "upsample": "0, 1, 2, 3, 4, 5",
+    }
+    with pytest.raises(InputError, match=f"expected one of: {top[gan]}"):
+        dp.hooks.layer(session.generator, "conv9")
+
+
+def test_every_probe_runs_and_saves(gan, session, boxes, folder, tmp_path):
+    layer = "blocks.1.conv1" if "blocks.1.conv1" in session.config.layers("generator") else None
+    layer = layer or forget.default_layer(session.config)
+    edit = dp.Selection(layer, (0, 1), session.checkpoint.sha256)
+    one, other = (tuple(f"{seed}:{i}" for i in range(3)) for seed in (5, 6))
+    named = {"one": dp.concepts.Concept(one), "other": dp.concepts.Concept(other)}
+    concepts = dp.Concepts(session.checkpoint.sha256, named)
+    results = {
+        "sample": sample.run(session, 4),
+        "forget": forget.run(session, boxes, controls=2, n=16, judges=["boxes"]),
+        "ablate": ablate.run(session, edit, n=4),
+        "dissect": dissect.run(session, boxes, n=8, top=2),
+        "walk": walk.run(session, 3, steps=3),
+        "arithmetic": arithmetic.run(session, "one - other", concepts),
+        "turn": turn.run(session, "one", "other", concepts, n=2, steps=3),
+        "invert": invert.run(session, session.sample(1, seed=4)[0], starts=2, steps=4),
+        "visualize-d": visualize_d.run(session, n=16, filters=[0, 1], k=2),
+        "features": features.run(session, folder, to=tmp_path / "features.npy"),
+        "neighbours": neighbours.run(session, folder, n=4),
+    }
+    for name, result in results.items():
+        assert result.values() is not None
+        if gan != "upsample":
+            continue  # pictures of colours are those of the other tests
+        result.save(tmp_path / "out" / name)
+        found = dp.load_result(tmp_path / "out" / name)
+        assert found.made_with["checkpoint"]["sha256"] == session.checkpoint.sha256
+
+
+def test_forget_chooses_with_the_filters_of_the_layer_it_says(gan, session, boxes):
+    found = forget.run(session, boxes, controls=2, n=16, judges=["boxes"])
+    assert found.selection.layer == PASSED[gan][-2]
+    with session.editing(*found.selections), torch.no_grad():
+        without = session.sample(2)
+        with dp.hooks.record(session.generator, found.selection.layer) as seen:
+            session.generator(session.latents(2))
+    assert not torch.equal(without, session.sample(2))
+    # The hook of `record` came after the edit's.
+    assert seen[found.selection.layer][:, list(found.selection.filters)].abs().max() == 0
+
+
+class Guided(torch.autograd.Function):
+    """ReLU and LeakyReLU that let only positive gradients through, as Springenberg et al. say."""
+
+    @staticmethod
+    def forward(ctx, x, slope):
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return torch.where(x > 0, x, slope * x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient.clamp_min(0) * torch.where(x > 0, 1.0, ctx.slope), None
+
+
+class GuidedLayer(nn.Module):
+    def __init__(self, slope: float):
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x):
+        return Guided.apply(x, self.slope)
+
+
+def test_guided_backprop_is_that_of_a_network_whose_activations_have_the_rule(gan, session):
+    layer, images, of = SEEN[gan][1], session.sample(3), torch.tensor([0, 1, 2])
+    ours = dp.GuidedBackprop(session.discriminator).attribute_neurons(images, layer, of, of, of, of)
+    network = dp.networks.copied(session.discriminator)
+    for part in list(network.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, nn.ReLU | nn.LeakyReLU):
+                setattr(part, name, GuidedLayer(getattr(child, "negative_slope", 0.0)))
+    images.requires_grad_()
+    neurons = dp.hooks.activations(network, layer, images)[of, of, of, of]
+    (theirs,) = torch.autograd.grad(neurons.sum(), images)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_another_activation_than_relu_is_refused_by_name():
+    d = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Conv2d(4, 4, 3), nn.LeakyReLU(0.2))
+    network = nn.Sequential(d, nn.Flatten(), nn.LazyLinear(1))
+    network(torch.zeros(1, 3, 16, 16))
+    session = dp.Session.from_modules(discriminator=network, image=(3, 16, 16), device="cpu")
+    with pytest.raises(InputError, match="found Silu, expected ReLU and LeakyReLU"):
+        zero = torch.tensor([0])
+        dp.GuidedBackprop(session.discriminator).attribute_neurons(
+            torch.zeros(1, 3, 16, 16), "0", zero, zero, zero, zero
+        )
+
+
+def test_the_untrained_twin_has_no_weight_of_the_trained(session):
+    twin = dp.networks.untrained(session.discriminator, seed=0)
+    embeddings = ("of_class",)
+    for (name, ours), theirs in zip(
+        session.discriminator.named_parameters(), twin.parameters(), strict=True
+    ):
+        if not any(word in name for word in embeddings):
+            assert not torch.equal(ours, theirs), name
+    assert dp.features.layers(twin) == dp.features.layers(session.discriminator)
+
+
+def test_latents_of_a_function_are_named_by_seed_and_index():
+    session = dp.Session.from_modules(**other_gans.upsample(), device="cpu")
+    whole = session.latents(1030)
+    torch.testing.assert_close(whole.norm(dim=1), torch.full((1030,), 4.0))
+    assert torch.equal(session.latents(3, start=1023), whole[1023:1026])
+    assert not torch.equal(session.latents(3, seed=1), whole[:3])
+
+
+# torch warns of its own code when it loads what compiles.
+lets_torch_warn = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def group(tmp_path):
+    store = f"file://{tmp_path}/store"
+    torch.distributed.init_process_group("gloo", store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@lets_torch_warn
+def test_what_only_makes_a_network_faster_is_left_off(group):
+    given = other_gans.residual()
+    plain = dp.Session.from_modules(**given, device="cpu")
+    wrappers = {
+        "compile": torch.compile,
+        "DataParallel": nn.DataParallel,
+        "DDP": nn.parallel.DistributedDataParallel,
+        "both": lambda network: torch.compile(nn.DataParallel(network)),
+    }
+    for wrap in wrappers.values():
+        # DDP wants something to train.
+        g, d = (given[part].requires_grad_(True) for part in ("generator", "discriminator"))
+        session = dp.Session.from_modules(wrap(g), wrap(d), 16, device="cpu")
+        assert session.generator is given["generator"]
+        assert session.checkpoint.sha256 == plain.checkpoint.sha256
+        assert torch.equal(session.sample(2), plain.sample(2))
+
+
+def test_identity_is_that_of_weights_class_and_latents():
+    def sha(latent=16, change=None, **given) -> str:
+        parts = {**other_gans.residual(), **given, "latent": latent}
+        if change:
+            change(parts["generator"])
+        return dp.modules.checkpoint(**parts).sha256
+
+    def nudge(g):
+        with torch.no_grad():
+            g.to_rgb.bias[0] += 1e-6
+
+    class Renamed(other_gans.ResidualG):
+        pass
+
+    same = [sha(), sha((16, "normal"))]
+    others = [
+        sha(change=nudge),
+        sha((16, "uniform")),
+        sha(generator=other_gans.alive(Renamed)),
+        *(dp.modules.checkpoint(**other_gans.conditional(y)).sha256 for y in (1, 2)),
+    ]
+    assert len(set(same)) == 1
+    assert len({*same, *others}) == 1 + len(others)
+
+
+def test_boxes_of_other_weights_are_refused(boxes):
+    other = dp.Session.from_modules(other_gans.alive(other_gans.ResidualG, 5), latent=16)
+    with pytest.raises(InputError, match="found boxes drawn on samples of checkpoint"):
+        forget.run(other, boxes)
+
+
+class Puts(nn.Module):
+    """Puts out what a function makes of an honest image."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.linear, self.change = nn.Linear(4, 3 * 8 * 8), change
+
+    def forward(self, z):
+        return self.change(torch.tanh(self.linear(z)).view(-1, 3, 8, 8))
+
+
+class Compiled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.compile(Puts(lambda x: x))
+
+    def forward(self, z):
+        return self.inner(z)
+
+
+def compiled_in_place() -> nn.Module:
+    network = Puts(lambda x: x)
+    network.compile()
+    return network
+
+
+def noisy(x: torch.Tensor) -> torch.Tensor:
+    return (x + 0.5 * torch.rand(1)).clamp(-1, 1)
+
+
+REFUSED = {
+    "generator: found 4 x 2 x 8 x 8, expected N x 1 or 3": lambda: Puts(lambda x: x[:, :2]),
+    "generator: found 4 x 3 x 8 x 5, expected N x 1 or 3 x S x S": lambda: Puts(
+        lambda x: x[..., :5]
+    ),
+    "generator: found 4 x 192, expected": lambda: Puts(lambda x: x.flatten(1)),
+    "generator: found numbers from -1.* to 1.*, expected .* in": lambda: Puts(lambda x: 1.7 * x),
+    r"generator: found numbers from 0.* brought there by 2 \* x - 1": lambda: Puts(
+        lambda x: (x + 1) / 2
+    ),
+    "generator: puts out a tuple, expected one tensor": lambda: Puts(lambda x: (x, x)),
+    "generator: found NaN or infinite": lambda: Puts(lambda x: x / 0),
+    "generator: found an output to which no gradient leads": lambda: Puts(lambda x: x.detach()),
+    "generator: found another output of the same input in another batch": lambda: Puts(noisy),
+    "generator: found another output of the same input in another": lambda: nn.Sequential(
+        Puts(lambda x: x), nn.BatchNorm2d(3, track_running_stats=False), nn.Tanh()
+    ),
+    "generator: found 1 x 3 x 8 x 8 from 4 x 4, expected one for each": lambda: Puts(
+        lambda x: x[:1]
+    ),
+    "generator: found RuntimeError: .* from 4 x 4 numbers, expected a forward": lambda: nn.Linear(
+        9, 3
+    ),
+    "generator: found weights of float64, expected float32": lambda: Puts(lambda x: x).double(),
+    "generator: found no weights": lambda: nn.Unflatten(1, (1, 2, 2)),
+    "generator: inner: found a part that is compiled": Compiled,
+    "generator: Puts: found a part that is compiled": compiled_in_place,
+    "generator: found a function, expected an nn.Module": lambda: noisy,
+}
+
+
+@lets_torch_warn
+@pytest.mark.parametrize("line", REFUSED)
+def test_generators_that_no_probe_can_take_are_refused_in_one_line(line):
+    with pytest.raises(InputError, match=line) as raised:
+        dp.Session.from_modules(generator=REFUSED[line](), latent=4, device="cpu")
+    assert "\n" not in str(raised.value)
+
+
+@lets_torch_warn
+def test_torchscript_is_refused():
+    with torch.no_grad():
+        scripted = torch.jit.trace(nn.Linear(4, 3), torch.zeros(1, 4))
+    with pytest.raises(InputError, match="found TorchScript"):
+        dp.Session.from_modules(generator=scripted, latent=4)
+
+
+@pytest.mark.parametrize(
+    ("latent", "line"),
+    [
+        (None, "latent: found None, expected a size"),
+        (0, "latent: found 0, expected a size"),
+        ((4, "cauchy"), "latent: unknown distribution 'cauchy', expected one of: uniform, normal"),
+        (lambda n, rng: torch.zeros(n), "latent: drew 4 for n = 4, expected n x z_size"),
+        (lambda n, rng: torch.zeros(3, 4), "latent: drew 3 x 4 for n = 4"),
+    ],
+)
+def test_latents_that_are_none_are_refused(latent, line):
+    with pytest.raises(InputError, match=line):
+        dp.Session.from_modules(generator=Puts(lambda x: x), latent=latent)
+
+
+def test_a_gan_may_lack_a_network(tmp_path):
+    given = other_gans.residual()
+    only_d = dp.Session.from_modules(
+        discriminator=given["discriminator"], image=(3, 32, 32), device="cpu"
+    )
+    assert only_d.config.size == 32
+    with pytest.raises(InputError, match="ResidualD: found no generator, expected one"):
+        sample.run(only_d, 2)
+    only_g = dp.Session.from_modules(generator=given["generator"], latent=16, device="cpu")
+    assert forget.default_layer(only_g.config) == "blocks.1"
+    with pytest.raises(InputError, match="ResidualG: found no discriminator, expected one"):
+        visualize_d.run(only_g)
+    with pytest.raises(InputError, match=r"expected image=\(channels, height, width\)"):
+        dp.Session.from_modules(discriminator=given["discriminator"])
+    with pytest.raises(InputError, match="found no generator and no discriminator"):
+        dp.Session.from_modules()
+
+
+def test_a_checkpoint_of_others_is_not_written_as_one_of_ours(tmp_path):
+    found = dp.modules.checkpoint(**other_gans.residual())
+    with pytest.raises(InputError, match="found modules of other code"):
+        dp.checkpoints.save(found, tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+FACTORY = """
+import torch
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    layers = nn.Linear(8, 3 * 64), nn.Unflatten(1, (3, 8, 8)), nn.Tanh()
+    return {"generator": nn.Sequential(*layers), "latent": 8}
+
+def wrong():
+    return build()["generator"]
+
+def raises():
+    raise KeyError("weights.pth")
+
+def misspelt():
+    return {"generater": None}
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    (tmp_path / "my_gan.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my_gan", raising=False)
+
+
+def test_a_factory_on_the_command_line(package, tmp_path):
+    line = ["--model", "my_gan:build", "--out", "out", "--device", "cpu", "--json"]
+    found = CliRunner().invoke(main, [*line, "sample", "--n", "3"])
+    assert found.exit_code == 0, found.output
+    made = json.loads(found.stdout.splitlines()[0])["made_with"]
+    assert made["checkpoint"]["name"] == "my_gan:build"
+    assert len(made["checkpoint"]["sha256"]) == 64
+    assert len(list(Path("out/sample/images").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("my_gan:wrong", "my_gan:wrong: found a Sequential, expected a dict of generator, disc"),
+        ("my_gan:raises", "my_gan:raises: found KeyError: 'weights.pth', expected modules"),
+        ("my_gan:misspelt", "my_gan:misspelt: unknown argument 'generater', expected one of: gen"),
+        ("my_gan:absent", "my_gan:absent: found AttributeError"),
+        ("no_such_gan:build", "no_such_gan:build: found ModuleNotFoundError"),
+    ],
+)
+def test_a_factory_that_makes_no_gan_is_a_line(package, name, line):
+    found = CliRunner().invoke(main, ["--model", name, "sample"])
+    assert found.exit_code == 2
+    assert found.output.startswith(f"Error: {line}"), found.output
+    assert found.output.count("\n") == 1
+
+
+def test_no_code_runs_but_by_the_form_of_a_factory(package):
+    Path("my_gan.py").write_text("raise SystemExit('ran')")
+    for name in ("my_gan", "my_gan.py", "./my_gan:build", "my_gan:build()", "hub:my/gan"):
+        with pytest.raises(InputError):
+            dp.checkpoints.load(name)
+    assert "my_gan" not in sys.modules
+
+
+def test_help_says_that_a_factory_runs_code():
+    found = subprocess.run(
+        [sys.executable, "-m", "dcgan_probe", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "package.module:factory, which runs your code" in " ".join(found.stdout.split())
+
+
+def test_the_first_lines_of_the_docs_run(tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parent.parent / "docs" / "any-gan.md"
+    code = page.read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {})
+    printed = capsys.readouterr().out.strip()
+    assert f"# {printed}: layers" in code
+    assert dp.load_result("out/ablate").made_with["checkpoint"]["name"] == "Sequential"
+
+
+def test_the_wrapper_of_the_docs_is_the_one_that_is_tested():
+    page = Path(__file__).parent.parent / "docs" / "any-gan.md"
+    source = Path(other_gans.__file__).read_text()
+    assert "class OfClass" in source
+    body = source.split("class OfClass(nn.Module):")[1].split("\n\n\n")[0].split("\n\n", 1)[1]
+    assert body.rstrip() in page.read_text()
+
+
+def test_the_numbers_of_one_sample_do_not_depend_on_the_others(session):
+    together, alone = session.sample(5), session.generate(session.latents(5)[3:4])
+    np.testing.assert_allclose(together[3:4], alone, atol=1e-4)
