@@ -39,7 +39,8 @@ demo: setup
 	@echo "The pictures: $(OUT)/svhn/visualize-d/filters.png $(OUT)/rooms/visualize-d/filters.png" \
 		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/forget/where.png $(OUT)/rooms/sample/sheet.png" \
 		"$(OUT)/cells/forget/forget.png $(OUT)/cells/sample/sheet.png" \
-		"$(OUT)/faces/arithmetic/arithmetic.png $(OUT)/faces/turn/turn.png"
+		"$(OUT)/faces/arithmetic/arithmetic.png $(OUT)/faces/turn/turn.png, and as a page" \
+		"$(OUT)/faces/report.html"
 
 test: setup
 	$(BIN)/python -m pytest
