@@ -81,6 +81,11 @@ class Concepts:
             if len(set(given)) < len(given):
                 raise where.error("each exemplar once")
 
+    @property
+    def file(self) -> str:
+        """The name of the file that they were read from, for results: its folder is no matter."""
+        return Path(self.source).name
+
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Concepts:
         """The concepts of a file; InputError says what is wrong with another file."""

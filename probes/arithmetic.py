@@ -154,7 +154,7 @@ def run(
         session.made_with(
             expression=expression,
             exemplars=exemplars,
-            concepts=concepts.source if concepts else None,
+            concepts=concepts.file if concepts else None,
             name=name,
             classifier=classifier.name if classifier else None,
             draws=draws,

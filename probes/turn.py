@@ -197,7 +197,7 @@ def run(
         session.made_with(
             start=start,
             end=end,
-            concepts=concepts.source if concepts else None,
+            concepts=concepts.file if concepts else None,
             classifier=classifier.name if classifier else None,
             **options,
         ),

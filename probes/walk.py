@@ -71,9 +71,9 @@ def run(
     }
     apart = session.latents(2 * PAIRS, seed=session.seed + 1).view(2, PAIRS, -1)
     options = {"points": list(names), "steps": steps, "closed": closed, "exemplars": exemplars}
-    options["images"] = images and str(images)
+    options["images"] = images and Path(images).name
     return Walk(
-        session.made_with(**options, concepts=concepts.source if concepts else None),
+        session.made_with(**options, concepts=concepts.file if concepts else None),
         tuple(names),
         tracks,
         float(_distances(session, apart[0], apart[1]).mean()),

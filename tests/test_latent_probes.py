@@ -286,6 +286,7 @@ def test_a_chain_walks_to_what_arithmetic_made(session, concepts, tmp_path):
     assert torch.allclose(ends[-1], z[0])
     result = json.loads((out / "walk/result.json").read_text())
     assert result["points"] == ["0:4", "sum"]
+    assert result["made_with"]["options"]["concepts"] == "c.json"
     with pytest.raises(InputError, match="expression, character 9: found"):
         chain(session, tmp_path / "o2", (arithmetic.arithmetic, *given, "light - * dark"))
     assert not (tmp_path / "o2").exists()
