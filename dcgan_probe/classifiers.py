@@ -12,7 +12,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from dcgan_probe.session import Session
 
 GROUP = "dcgan_probe.classifiers"
+_NEEDS: dict[str, type] = {"name": str, "about": dict, "labels": Sequence}
 _SHIPPED = {"faces": "faces"}
 _NOT = "not "
 
@@ -118,13 +118,13 @@ def find(name: str, session: Session) -> Classifier:
         'smile'
 
     A file is a network of torch.export.save that puts out N x L probabilities; its labels are its
-    name and a number. A folder, or a zip, holds images in a sub-folder a label: see `Learnt`. An
+    name and a number. A folder holds images in a sub-folder a label: see `Learnt`. An
     installed name goes before a path. Raises InputError for a name that is not there, a package
     that cannot be imported, and as `exported.read` and `Learnt.of` do.
     """
     points = plugins.find(GROUP, terminal.here().only_ours)
     if name in points:
-        return _made(plugins.the_one(points[name]))
+        return plugins.made(plugins.the_one(points[name]), _NEEDS)
     if not os.path.exists(name):
         known = [*sorted(points), "the path of a file of torch.export.save or of a folder"]
         raise unknown("classifier", name, known)
@@ -163,19 +163,6 @@ class Module:
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.network(images.to(self.device))
-
-
-def _made(point: metadata.EntryPoint) -> Classifier:
-    package = point.dist.name if point.dist else "unknown package"
-    where = f"classifier {point.name} ({package}, {point.value})"
-    try:
-        classifier = point.load()()
-    except Exception as error:  # a stranger's module may raise anything
-        raise InputError(f"{where}: cannot be used: {type(error).__name__}: {error}") from error
-    for attribute, kind in (("name", str), ("about", dict), ("labels", Sequence)):
-        if not isinstance(getattr(classifier, attribute, None), kind):
-            raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")
-    return classifier
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +24,7 @@ from dcgan_probe.exported import Network
 from dcgan_probe.session import BATCH
 
 GROUP = "dcgan_probe.detectors"
+_NEEDS = {"name": str, "about": dict}
 # Checkpoint and object, and the detector that ships for it.
 _SHIPPED = {("rooms", "window"): "rooms", ("cells", "white cell"): "cells"}
 
@@ -88,7 +88,7 @@ def find(
     """
     points = plugins.find(GROUP, terminal.here().only_ours)
     if name in points:
-        return _made(plugins.the_one(points[name]), label)
+        return plugins.made(plugins.the_one(points[name]), _NEEDS, label)
     if not os.path.exists(name):
         known = [*also, *sorted(points), "the path of a file of torch.export.save"]
         raise unknown("detector", name, known)
@@ -121,23 +121,6 @@ class Module:
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.network(images.to(self.device))
-
-
-def _made(point: metadata.EntryPoint, label: str) -> Detector:
-    package = point.dist.name if point.dist else "unknown package"
-    where = f"detector {point.name} ({package}, {point.value})"
-    try:
-        detector = point.load()(label)
-    except InputError:
-        raise
-    except Exception as error:  # a stranger's module may raise anything
-        raise InputError(f"{where}: cannot be used: {type(error).__name__}: {error}") from error
-    for attribute, kind in (("name", str), ("about", dict)):
-        if not isinstance(getattr(detector, attribute, None), kind):
-            raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")
-    if not callable(detector):
-        raise InputError(f"{where}: found {type(detector).__name__}, expected a callable")
-    return detector
 
 
 def _checked(detector: Detector, images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import ast
 import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -91,9 +91,35 @@ def is_ours(point: metadata.EntryPoint) -> bool:
     return re.sub(r"[-_.]+", "-", owner(point)).lower() == "dcgan-probe"
 
 
+def _where(point: metadata.EntryPoint) -> str:
+    kind = next(kind for kind, group in GROUPS.items() if group == point.group)
+    return f"{kind} {point.name} ({owner(point)}, {point.value})"
+
+
+def made(point: metadata.EntryPoint, needs: Mapping[str, type], *arguments: Any) -> Any:
+    """What the factory of a detector or classifier returns for arguments.
+
+    needs: attributes that it must have, and their types; it must be callable too. Raises
+    InputError that names the package and what is wrong; one that the factory raises is passed on.
+    """
+    where = _where(point)
+    try:
+        found = point.load()(*arguments)
+    except InputError:
+        raise
+    except Exception as error:  # a stranger's module may raise anything
+        raise InputError(f"{where}: cannot be used: {type(error).__name__}: {error}") from error
+    for attribute, kind in needs.items():
+        if not isinstance(getattr(found, attribute, None), kind):
+            raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")
+    if not callable(found):
+        raise InputError(f"{where}: found {type(found).__name__}, expected a callable")
+    return found
+
+
 def load(point: metadata.EntryPoint) -> click.Command:
     """Import a probe; InputError names the package and what went wrong."""
-    where = f"probe {point.name} ({owner(point)}, {point.value})"
+    where = _where(point)
     try:
         command = point.load()
     except Exception as error:  # a stranger's module may raise anything when imported

@@ -226,10 +226,11 @@ def measure(
     total, of_one = (sum_of(factors, means) for means in (several, single))
     away = torch.randn(total.shape, generator=random)
     away *= (total - several[base]).norm(dim=1, keepdim=True) / away.norm(dim=1, keepdim=True)
+    overlaid = {name: samples[rows].mean(1) for name, rows in picks.items()}
     images = {
         f"mean of {exemplars}": session.generate(total),
         "single exemplars": session.generate(of_one),
-        "sum of pixels": sum_of(factors, _mean_images(session, z, picks)).clamp(-1, 1),
+        "sum of pixels": sum_of(factors, overlaid).clamp(-1, 1),
         "random direction": session.generate(several[base] + away),
         "base alone": session.generate(several[base]),
     }
@@ -280,13 +281,6 @@ def _asked(
             if value in (0, 1):
                 asked[label] = bool(value)
     return asked
-
-
-def _mean_images(session: dp.Session, z: Tensor, picks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: session.generate(z[rows.flatten()]).unflatten(0, rows.shape).mean(1)
-        for name, rows in picks.items()
-    }
 
 
 def _method(

@@ -15,7 +15,6 @@ from dcgan_probe.probes._latent import concepts_option, exemplars_option, video_
 from dcgan_probe.probes._walked import PARTS, Nearest, Track, Walk
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 WAYS = ("linear", "spherical")
@@ -69,14 +68,14 @@ def run(
         way: _track(session, ends, way, steps, FRAMES if video else 0)
         for way in session.progress(ways, "ways")
     }
-    apart = session.latents(2 * PAIRS, seed=session.seed + 1).view(2, PAIRS, -1)
+    apart = session.generate(session.latents(2 * PAIRS, seed=session.seed + 1)).split(PAIRS)
     options = {"points": list(names), "steps": steps, "closed": closed, "exemplars": exemplars}
     options["images"] = images and Path(images).name
     return Walk(
         session.made_with(**options, concepts=concepts.file if concepts else None),
         tuple(names),
         tracks,
-        float(_distances(session, apart[0], apart[1]).mean()),
+        float(_distances(session, *apart).mean()),
         _nearest(session, tracks[ways[0]], images) if images else None,
         video,
         session.caption(),
@@ -93,23 +92,23 @@ def _track(session: dp.Session, ends: Tensor, way: str, steps: int, frames: int)
         return torch.stack([dp.latents.between(a, b, at, way) for a, b in pairs])
 
     z = between(steps)
-    lengths = _distances(session, z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1))
+    flat = session.generate(z.flatten(0, 1))
+    images = flat.unflatten(0, z.shape[:2])
+    lengths = _distances(session, images[:, :-1].flatten(0, 1), images[:, 1:].flatten(0, 1))
     most = int(lengths.argmax())
     at = (most % (steps - 1) + torch.linspace(0, 1, PARTS + 1)) / (steps - 1)
     row = most // (steps - 1)
-    fine = dp.latents.between(ends[row], ends[row + 1], at, way)
+    fine = session.generate(dp.latents.between(ends[row], ends[row + 1], at, way))
     part = _distances(session, fine[:-1], fine[1:]).max() / lengths.max().clamp_min(1e-12)
 
-    def pixels(z: Tensor) -> np.ndarray:
-        return dp.figures.pixels(session.generate(z.flatten(0, 1)))
-
+    film = session.generate(between(frames + 1)[:, :-1].flatten(0, 1)) if frames else None
     size = session.config.size
     return Track(
         z,
-        pixels(z).reshape(*z.shape[:2], size, size, 3),
+        dp.figures.pixels(flat).reshape(*z.shape[:2], size, size, 3),
         lengths.view(len(z), -1).numpy(),
         float(part),
-        pixels(between(frames + 1)[:, :-1]) if frames else np.empty(0),
+        np.empty(0) if film is None else dp.figures.pixels(film),
     )
 
 
@@ -136,13 +135,13 @@ def _nearest(session: dp.Session, track: Track, path: Path) -> Nearest:
 
 
 def _distances(session: dp.Session, a: Tensor, b: Tensor) -> Tensor:
-    """How far the images of latents are from those of others, N float32."""
+    """How far images look from others to the discriminator, pair by pair, N float32."""
     import torch
 
     found = []
     with torch.no_grad():
-        for ours, theirs in zip(a.split(32), b.split(32), strict=True):
-            images = [session.generate(z).to(session.device) for z in (ours, theirs)]
+        for pair in zip(a.split(32), b.split(32), strict=True):
+            images = [part.to(session.device) for part in pair]
             found.append(dp.features.distance(session.discriminator, *images).sqrt().cpu())
     return torch.cat(found)
 
