@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 RULES = ("paper", "top", "l1", "causal", "gates")
 REPLACEMENTS = ("zero", "mean", "outside")
-LEFT = 0.3  # share of the evidence for the object that `causal` and `gates` leave
+LEFT = 0.1  # share of the evidence for the object that `causal` and `gates` leave
 OPEN = 0.95  # a gate that is further open is taken for open
-SCANNED, VERIFIED = 48, 96  # samples on which `causal` drops filters alone, and together
+SCANNED, VERIFIED = 24, 96  # samples on which `causal` compares filters, and measures what it chose
 BATCH = 24
 LEAST_CHANGE = 1e-3  # outside; smaller ones are no merit
 
@@ -67,45 +67,81 @@ def by_sparse_weight(
 
 
 def by_effect(choosing: Choosing, values: Sequence[float], left: float) -> Layer:
-    """Filters in the order of what dropping each alone does, as many as leave little together.
+    """Filters dropped one after another, each time the best of those there are, until enough goes.
 
-    Each filter is dropped alone on `SCANNED` samples: the evidence for the object that goes, over
-    the change outside, orders them. Then the first 1, 2, ... of them are dropped together, on
-    `VERIFIED` samples: the smallest set that leaves `left` of the evidence, or less, is taken; if
-    there is none, the one that leaves least.
+    What dropping a filter does depends on what has been dropped: so in each round every other one
+    is dropped beside those, on `SCANNED` samples, and worth what evidence for the object goes with
+    it over what more changes outside. The best are dropped, half as many as there are already, and
+    at least one. When `left` of the evidence or less is left on `VERIFIED` samples, those without
+    which that stays true are given back, the one first that saves most change; if it never comes to
+    that, the set that leaves least is taken.
     """
     import torch
 
     count = choosing.maps.shape[1]
     put = torch.tensor(values or [0.0] * count)
-    alone = _dropped(choosing, [[f] for f in range(count)], put, SCANNED)
-    gone = 1 - alone[:, 0]
-    # Where nothing goes, the change outside is no credit.
-    worth = torch.where(gone > 0, gone / (alone[:, 1] + LEAST_CHANGE), gone)
-    order = worth.argsort(descending=True, stable=True).tolist()
-    sizes = _sizes(min(int((gone > 0).sum()), count - 1))
-    together = _dropped(choosing, [order[:k] for k in sizes], put, VERIFIED)[:, 0]
-    enough = [k for k, still in zip(sizes, together.tolist(), strict=True) if still <= left]
-    k = enough[0] if enough else sizes[int(together.argmin())]
-    return _layer(choosing.layer, order, k, values)
+    dropped: list[int] = []
+    best, least = dropped, 1.0
+    while least > left:
+        others = [f for f in range(count) if f not in dropped]
+        scanned = _dropped(choosing, [[], *([f] for f in others)], put, SCANNED, dropped)
+        gone, change = (scanned[0] - scanned[1:])[:, 0], (scanned[1:] - scanned[0])[:, 1]
+        worth = gone / (change.clamp_min(0) + LEAST_CHANGE)
+        good = worth.argsort(descending=True, stable=True)[: max(1, len(dropped) // 2)]
+        more = [others[i] for i in good.tolist() if gone[i] > 0]
+        if not more or len(dropped) + len(more) == count:
+            break
+        dropped = [*dropped, *more]
+        still = _dropped(choosing, [dropped], put, VERIFIED)[0, 0].item()
+        if still < least:
+            best, least = dropped, still
+    if least <= left:
+        best = _fewer(choosing, best, put, left)
+    order = [*best, *(f for f in range(count) if f not in best)]
+    return _layer(choosing.layer, order, len(best), values)
 
 
-def _dropped(choosing: Choosing, sets: Sequence[list[int]], put: Tensor, n: int) -> Tensor:
-    """Evidence left and change outside without each of some sets of filters, on n samples."""
+def _fewer(choosing: Choosing, dropped: list[int], put: Tensor, left: float) -> list[int]:
+    """Without those filters that need not be dropped for `left` of the evidence to stay."""
+    while len(dropped) > 1:
+        sets = [[other for other in dropped if other != f] for f in dropped]
+        scanned = _dropped(choosing, [dropped, *sets], put, SCANNED)
+        saves = scanned[0, 1] - scanned[1:, 1]
+        saves[scanned[1:, 0] > left] = 0
+        fewer = sets[int(saves.argmax())]
+        if saves.max() <= 0 or _dropped(choosing, [fewer], put, VERIFIED)[0, 0] > left:
+            break
+        dropped = fewer
+    return dropped
+
+
+def _dropped(
+    choosing: Choosing,
+    sets: Sequence[Sequence[int]],
+    put: Tensor,
+    n: int,
+    beside: Sequence[int] = (),
+) -> Tensor:
+    """Evidence left and change outside without each of some sets of filters, on n samples.
+
+    beside: filters that are dropped with every set.
+    """
     import torch
 
     session = choosing.session
     tail = dp.tails.Tail(session.generator, choosing.layer)
     found = torch.zeros(len(sets), 2)
-    starts = range(0, min(n, len(choosing.maps)), BATCH)
-    for start in session.progress(starts, f"filters of {choosing.layer}"):
-        rows = slice(start, start + BATCH)
-        base = tail.start(choosing.maps[rows].to(session.device))
+    batches = choosing.holding[:n].split(BATCH)
+    for rows in batches:
+        maps = choosing.maps[rows]
+        maps[:, list(beside)] = put[list(beside)].view(1, -1, 1, 1)
+        base = tail.start(maps.to(session.device))
+        what = f"{choosing.layer}: {len(beside)} filters dropped"
         with torch.no_grad():
-            for i, filters in enumerate(sets):
-                new = put[filters].to(base.maps).view(1, -1, 1, 1)
-                measured = choosing.measured(base.replaced(filters, new), rows)
-                found[i] += torch.stack(measured).cpu() / len(starts)
+            for i, filters in enumerate(session.progress(sets, what)):
+                new = put[list(filters)].to(base.maps).view(1, -1, 1, 1)
+                images = base.replaced(filters, new) if filters else base.images()
+                found[i] += torch.stack(choosing.measured(images, rows)).cpu() / len(batches)
     return found
 
 
@@ -156,12 +192,3 @@ def _layer(name: str, order: Sequence[int], k: int, values: Sequence[float]) -> 
     chosen = tuple(order[:k])
     put = tuple(values[f] for f in chosen) if values else ()
     return Layer(name, chosen, tuple(reversed(order[k:])), values=put)
-
-
-def _sizes(most: int) -> list[int]:
-    """1, 2, 3, ... and in larger steps further on, up to the most."""
-    sizes, k = [], 1
-    while k < most:
-        sizes.append(k)
-        k += max(1, k // 16)
-    return [*sizes, most] if most else [1]

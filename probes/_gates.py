@@ -19,6 +19,7 @@ SAMPLES = 256
 STEPS, BATCH = 100, 12
 RATE, VALUE_RATE = 0.2, 0.04
 TOUCHED = 0.02  # what it costs to close all gates, in units of the change outside
+TINY = 1e-6  # samples without the object have no evidence to leave
 EDGE = 2  # pixels around an object that count neither as it nor as outside
 
 
@@ -28,7 +29,7 @@ class Choosing:
 
     maps: N x filters x h x w of the layer. before: their images, unedited. evidence: N x S x S,
     how much the guide's logit is above `ground` in the object, and 0 elsewhere; ground: its mean
-    outside. outside: N x S x S bool.
+    outside. outside: N x S x S bool. holding: which samples have evidence, int64.
     """
 
     session: dp.Session
@@ -39,6 +40,7 @@ class Choosing:
     evidence: Tensor
     outside: Tensor
     ground: float
+    holding: Tensor
 
     @classmethod
     def of(
@@ -54,25 +56,27 @@ class Choosing:
                 images.append(rest(part.to(session.device, copy=True)).cpu())
                 logits.append(guide.logit(images[-1].to(session.device)).cpu())
         before, logit = torch.cat(images), torch.cat(logits)
-        apart = outside(logit > 0)
-        if not (logit > 0).any() or not apart.any():
+        marked, apart = logit > 0, outside(logit > 0)
+        if not marked.any() or not apart.any():
             raise InputError(
                 f"layer {layer!r}: found no object, or nothing else, on {n} samples by a detector "
                 "of the boxes, expected both"
             )
         ground = logit[apart].mean().item()
-        evidence = torch.where(logit > 0, logit - ground, 0).clamp_min(0)
-        return cls(session, layer, guide, maps, before, evidence, apart, ground)
+        evidence = torch.where(marked, logit - ground, 0).clamp_min(0)
+        holding = evidence.sum(dim=(1, 2)).nonzero().flatten()
+        return cls(session, layer, guide, maps, before, evidence, apart, ground, holding)
 
     def measured(self, images: Tensor, rows: slice | Tensor) -> tuple[Tensor, Tensor]:
         """Of edited images of some samples: the evidence left, and the mean change outside.
 
         The evidence for the object, where it was, is a share of what there was; 0 is when to the
-        guide all of it looks like what is outside of objects.
+        guide all of it looks like what is outside of objects. What looks even less like the object
+        than that, such as panes turned orange, is as far from it as what looks more like it.
         """
         evidence = self.evidence[rows].to(images.device)
-        still = (self.guide.logit(images) - self.ground).clamp_min(0)
-        left = torch.minimum(still, evidence).sum() / evidence.sum()
+        still = (self.guide.logit(images) - self.ground).abs()
+        left = torch.minimum(still, evidence).sum() / evidence.sum().clamp_min(TINY)
         apart = (images - self.before[rows].to(images.device)).abs().mean(1)
         where = self.outside[rows].to(images.device)
         return left, (apart * where).sum() / where.sum()

@@ -55,7 +55,7 @@ def run(
     controls: int = 20,
     select: str = "paper",
     k: int = 16,
-    replace: str = "zero",
+    replace: str | None = None,
     left: float = _choice.LEFT,
     judges: Sequence[str | Detector] | None = None,
     n: int = 160,
@@ -77,7 +77,8 @@ def run(
     activations inside the boxes from as many drawn at random outside of them on the same images;
     "top", the `k` of largest weight; "l1", those of a sparse regression; "causal", by the effect of
     dropping them; "gates", gains and replacements learnt by gradient. replace: what takes the place
-    of dropped filters, "zero", their "mean", or that "outside" of the boxes; gates learn their own.
+    of dropped filters, "zero", their "mean", or that "outside" of the boxes, which is the default
+    for causal, as zero is for the others; gates learn their own.
     left: how much of the evidence for the object causal and gates leave, to their own guide.
 
     judges: detectors by name or path (see `detectors.find`), or themselves, that say what is left
@@ -99,6 +100,7 @@ def run(
     layers = _layers(session, layer, select)
     asked = _judges(session, label, judges)
     choosing_boxes, judging_boxes = _halves(boxes) if BOXES in asked else (boxes, boxes)
+    replace = replace or ("outside" if select == "causal" else "zero")
     judging = [_judge(session, judging_boxes, label, name) for name in asked]
 
     task = _Task(session, layers, select, k, replace, left)
@@ -374,9 +376,9 @@ def _change(before: Tensor, after: Tensor, inside: np.ndarray) -> Change:
 @click.option("--k", default=16, type=click.IntRange(1), help="How many, for --select top.")
 @click.option(
     "--replace",
-    default="zero",
     type=click.Choice(REPLACEMENTS),
-    help="By what dropped filters are replaced: zero, their mean, or that outside of the boxes.",
+    help="By what dropped filters are replaced: zero, their mean, or that outside of the boxes. "
+    "Zero if not given; for causal the mean outside.",
 )
 @click.option(
     "--left",

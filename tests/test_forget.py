@@ -402,12 +402,46 @@ def test_the_effect_of_a_filter_is_measured_by_dropping_it(session, choosing):
             images = session.generator(session.latents(24, start=100))
         left, outside = choosing.measured(images, slice(0, 24))
         assert row.tolist() == pytest.approx([left.item(), outside.item()], rel=1e-3, abs=1e-5)
-    chosen = _choice.by_effect(choosing, (), 0.9)
-    alone = _choice._dropped(choosing, [[f] for f in range(len(put))], put, 48)
+
+
+def test_filters_are_dropped_by_effect_until_enough_goes_and_none_needlessly(choosing, monkeypatch):
+    monkeypatch.setattr(_choice, "SCANNED", _choice.VERIFIED)
+    count = choosing.maps.shape[1]
+    put = torch.zeros(count)
+
+    def measured(*sets):
+        return _choice._dropped(choosing, sets, put, _choice.VERIFIED)
+
+    alone = measured(*([f] for f in range(count)))
     worth = (1 - alone[:, 0]) / (alone[:, 1] + _choice.LEAST_CHANGE)
-    assert chosen.filters[0] == worth.argmax()
-    together = _choice._dropped(choosing, [list(chosen.filters)], put, 96)
-    assert together[0, 0] <= 0.9
+    easy = 1.01 * alone[int(worth.argmax()), 0].item()
+    assert _choice.by_effect(choosing, (), easy).filters == (int(worth.argmax()),)
+
+    every = measured(*([f for f in range(count) if bits >> f & 1] for bits in range(1, 2**count)))
+    left = (every[:, 0].min().item() + 1) / 2
+    chosen = list(_choice.by_effect(choosing, (), left).filters)
+    assert len(chosen) > 1
+    still, change = measured(chosen)[0].tolist()
+    assert still <= left
+    fewer = measured(*([f for f in chosen if f != one] for one in chosen))
+    assert not ((fewer[:, 0] <= left) & (fewer[:, 1] < change)).any()
+    # Of all sets of as many filters that leave as little, most change more.
+    others = every[[bits.bit_count() == len(chosen) for bits in range(1, 2**count)]]
+    assert (others[others[:, 0] <= left][:, 1] >= change).float().mean() > 0.5
+
+
+def test_an_object_that_is_rare_is_looked_for_where_it_is(choosing):
+    assert (
+        len(choosing.holding)
+        and not choosing.evidence[choosing.holding].flatten(1).sum(1).eq(0).any()
+    )
+    rare = replace(choosing, evidence=choosing.evidence.clone())
+    rare.evidence[:40] = 0
+    rare = replace(rare, holding=rare.evidence.sum(dim=(1, 2)).nonzero().flatten())
+    assert rare.holding.min() >= 40
+    assert _choice._dropped(rare, [[3]], torch.zeros(8), 24).isfinite().all()
+    left, _ = rare.measured(rare.before[:12], slice(0, 12))
+    assert left == 0
 
 
 def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session, choosing):

@@ -24,7 +24,7 @@ from dcgan_probe.probes import forget
 
 HERE = Path(__file__).parent
 LAYERS = {"rooms": ("16x16", "8x8"), "cells": ("16x16", "8x8")}
-LEFT = (0.3, 0.02)
+LEFT = (0.1, 0.02)
 BOXES = (5, 20, 52)
 SAMPLES = 128
 HEAD = (
