@@ -6,7 +6,7 @@ OUT ?= out
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 
-.PHONY: setup torch-cuda torch-cpu demo test test-browser test-slow lint types docs bench clean
+.PHONY: setup torch-cuda torch-cpu demo test test-browser test-release test-slow lint types docs bench clean
 
 setup: $(VENV)/ready-$(BUILD)
 
@@ -49,6 +49,10 @@ test: setup
 test-browser: setup
 	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy chromium)
 	$(BIN)/python -m pytest tests/browser -m browser
+
+# What is published: built, and installed where nothing else is.
+test-release: setup
+	$(BIN)/python -m pytest tests/test_release.py -m release
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         files,
         foreign,
         hooks,
+        hub,
         labelled,
         latents,
         metrics,
@@ -104,6 +105,7 @@ _MODULES = (
     "files",
     "foreign",
     "hooks",
+    "hub",
     "labelled",
     "latents",
     "metrics",
@@ -153,6 +155,7 @@ __all__ = [
     "files",
     "foreign",
     "hooks",
+    "hub",
     "labelled",
     "latents",
     "load_result",
@@ -178,6 +181,10 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"dcgan_probe.{_NAMES[name]}"), name)
     if name in _MODULES:
         return importlib.import_module(f"dcgan_probe.{name}")
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("dcgan-probe")
     raise AttributeError(f"module 'dcgan_probe' has no attribute {name!r}")
 
 

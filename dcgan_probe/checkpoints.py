@@ -110,13 +110,14 @@ def shipped_concepts(name: str) -> Path | None:
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
-    """Open a checkpoint: one that ships, by name, or a file, or a folder of the authors' arrays.
+    """Open a checkpoint: one that ships, by name, or a file, a folder, or one of the hub.
 
         >>> checkpoint = load("svhn")
         >>> checkpoint.generator(torch.zeros(1, 100)).shape
         torch.Size([1, 3, 32, 32])
 
-    What a path holds is told from its content: our own format, or anything that `convert` takes.
+    What a path holds is told from its content: our own format, as a file or in the layout of the
+    hub, or anything that `convert` takes. ``hub:org/name`` is fetched from there: see `hub`.
     A name that ships goes before a path; write ``./svhn`` for a file of that name. Weights of
     another precision become float32. Nothing in a file is executed, and every name, shape and
     type is checked against the network before its memory is taken. Only ``package.module:factory``
@@ -124,12 +125,16 @@ def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises InputError: one line with the file, the place in it, what was found, what was expected.
     """
+    # hub.py and modules.py make Checkpoints, so they import this module, not the other way round.
+    from dcgan_probe import hub
+
     name = str(name_or_path)
     if name in shipped():
-        return _read_own(_fixtures() / name / "checkpoint.safetensors", name)
+        return read_own(_fixtures() / name / "checkpoint.safetensors", name)
+    if name.startswith(hub.PREFIX):
+        return hub.load(name)
     path = Path(name_or_path)
     if not os.path.exists(path):
-        # modules.py makes Checkpoints, so it imports this module and not the other way round.
         from dcgan_probe import modules
 
         if modules.is_factory(name):
@@ -137,10 +142,12 @@ def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
         raise unknown(
             "checkpoint",
             name,
-            [*shipped(), "the path of a file or folder", "package.module:factory"],
+            [*shipped(), "the path of a file or folder", "hub:org/name", "package.module:factory"],
         )
-    if _is_own(path):
-        return _read_own(path, path.stem)
+    if hub.is_layout(path):
+        return hub.read(path)
+    if is_own(path):
+        return read_own(path, path.stem)
     return convert([path])
 
 
@@ -165,7 +172,7 @@ def convert(
 
     given = [Path(path) for path in paths]
     for path in given:
-        if _is_own(path):
+        if is_own(path):
             raise InputError(f"{path}: found a checkpoint of dcgan-probe, expected another's")
     if len(given) == 1 and given[0].is_dir():
         return foreign.read_authors(given[0], images)
@@ -307,14 +314,16 @@ def opened(path: Path) -> Iterator[Any]:
         raise damaged(path, error, "a whole safetensors file") from error
 
 
-def _is_own(path: Path) -> bool:
+def is_own(path: Path) -> bool:
+    """Whether a path is a file of our own format."""
     if path.is_dir() or content(path) != "safetensors":
         return False
     with opened(path) as file:
         return "dcgan_probe" in (file.metadata() or {})
 
 
-def _read_own(path: Path, name: str) -> Checkpoint:
+def read_own(path: Path, name: str) -> Checkpoint:
+    """A file of our own format as a checkpoint of this name; raises as `load` does."""
     with opened(path) as file:
         config, info = _about(path, file.metadata()["dcgan_probe"])
         found = _file_specs(file)
@@ -354,19 +363,24 @@ def _about(path: Path, text: str) -> tuple[Config, dict[str, Any]]:
         about = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: metadata: found no JSON ({error}), expected it") from error
+    return checked(f"{path}: metadata", about)
+
+
+def checked(where: str, about: Any) -> tuple[Config, dict[str, Any]]:
+    """Config and info of the JSON that a checkpoint has about itself; InputError if it is other."""
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else about
         raise InputError(
-            f"{path}: metadata: found format {found!r:.80}, expected {FORMAT!r}"
+            f"{where}: found format {found!r:.80}, expected {FORMAT!r}"
             " (was it written by a newer dcgan-probe?)"
         )
     config, info = about.get("config"), about.get("info")
     if not isinstance(config, dict) or not isinstance(info, dict):
-        raise InputError(f"{path}: metadata: found no config or no info, expected an object each")
+        raise InputError(f"{where}: found no config or no info, expected an object each")
     for known in Config().to_dict():
         if known not in config:
-            raise InputError(f"{path}: network config: {known}: found none, expected a value")
+            raise InputError(f"{where}: network config: {known}: found none, expected a value")
     try:
         return Config.from_dict(config), info
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{where}: {error}") from error

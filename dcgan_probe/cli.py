@@ -32,6 +32,7 @@ class Group(click.Group):
     """Our own commands, and the probes of all installed packages."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        terminal.accept_all_text()
         context.meta[terminal.ARGUMENTS] = list(args)
         return super().parse_args(context, args)
 
@@ -118,8 +119,8 @@ def _models(_context: click.Context, _option: click.Parameter, typed: str) -> li
     "--model",
     default="rooms",
     shell_complete=_models,
-    help="A checkpoint that ships (rooms, cells, faces, svhn), a path, or package.module:factory, "
-    "which runs your code: it returns modules of any GAN.",
+    help="A checkpoint that ships (rooms, cells, faces, svhn), a path, hub:org/name, or "
+    "package.module:factory, which runs your code: it returns modules of any GAN.",
 )
 @click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all that is drawn.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))

@@ -17,7 +17,12 @@ from dcgan_probe.errors import InputError
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write, NAME.safetensors; any other name is a folder as the Hugging Face hub has.",
+)
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -25,17 +30,26 @@ from dcgan_probe.errors import InputError
 )
 @click.pass_context
 def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: Path | None) -> None:
-    """Convert other people's checkpoints to one safetensors file.
+    """Convert other people's checkpoints to one safetensors file, or to a folder for the hub.
 
     PATHS are state dicts of pytorch/examples' dcgan (netG_epoch_N.pth, netD_epoch_N.pth, either
-    or both) or a folder of the .npy arrays that the paper's authors published.
+    or both) or a folder of the .npy arrays that the paper's authors published; for a folder also
+    a file of ours, which keeps its SHA-256.
     """
-    from dcgan_probe import checkpoints
+    from dcgan_probe import checkpoints, hub
 
-    if to.exists() and not context.find_root().params["force"]:
+    force = context.find_root().params["force"]
+    folder = to.suffix != ".safetensors"
+    if folder:
+        hub.check_free(to, force)
+    elif to.exists() and not force:
         raise InputError(f"{to}: already exists, expected a new file (or --force)")
-    checkpoint = checkpoints.convert(paths, images)
-    sha = checkpoints.save(checkpoint, to)
+    if folder and len(paths) == 1 and images is None and checkpoints.is_own(paths[0]):
+        checkpoint = checkpoints.read_own(paths[0], paths[0].stem)
+        sha = hub.save(paths[0], to, force)
+    else:
+        checkpoint = checkpoints.convert(paths, images)
+        sha = hub.save(checkpoint, to, force) if folder else checkpoints.save(checkpoint, to)
     about = [f"{name}: {value}" for name, value in checkpoint.info.items()]
     terminal.answer(
         {
@@ -102,7 +116,7 @@ def dedup(context: click.Context, **options: Any) -> None:
     if terminal.here().json:
         import json
 
-        terminal.answer(json.loads((folder / "dedup.json").read_text()), "")
+        terminal.answer(json.loads((folder / "dedup.json").read_text(encoding="utf-8")), "")
 
 
 @click.command()

@@ -110,13 +110,22 @@ def new_folder(folder: str | os.PathLike[str], force: bool = False) -> Iterator[
     try:
         os.chmod(work, 0o755)
         yield work
-        if folder.exists():
-            # Two renames: at every moment a whole folder is there under one of the two names.
-            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-            os.replace(folder, old)
-            os.replace(work, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(work, folder)
+        _give_name(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _give_name(work: Path, folder: Path) -> None:
+    """Two renames: at every moment a whole folder is there under one of the two names."""
+    # A name that is free: Windows moves no folder onto another, not even onto an empty one.
+    old = work.with_name(f"{work.name}.old")
+    try:
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(work, folder)
+    except OSError as error:  # on Windows, where a file in it is open somewhere
+        if old.exists():
+            os.replace(old, folder)
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    if old.exists():
+        shutil.rmtree(old)

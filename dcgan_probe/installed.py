@@ -150,7 +150,7 @@ def _status(point: metadata.EntryPoint) -> tuple[str, str]:
 
 def _main(arguments: Sequence[str]) -> None:
     # What the modules print must not land between the answers.
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for group, name, package in zip(*[iter(arguments)] * 3, strict=True):
         (point,) = (p for p in plugins.find(group)[name] if plugins.owner(p) == package)

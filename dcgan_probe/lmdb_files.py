@@ -19,6 +19,8 @@ from dcgan_probe.containers import MAX_ENTRY, Container, Unreadable, check_size
 from dcgan_probe.errors import InputError
 
 _MAGIC = struct.pack("<I", 0xBEEFC0DE)
+# Of a pipe whose other end has died; what is a BrokenPipeError elsewhere is EINVAL on Windows.
+_GONE = (EOFError, OSError)
 _BATCH = 32  # keys a request: fewer bytes than any pipe holds, so no two ends wait for each other
 
 
@@ -93,7 +95,7 @@ class Lmdb(Container):
             return [
                 lmdb_child.exactly(replies, lmdb_child.number(replies, "<I")) for _ in range(count)
             ]
-        except (EOFError, BrokenPipeError) as error:
+        except _GONE as error:
             raise self._died() from error
 
     def _values(self, indices: list[int]) -> list[bytes | Unreadable]:
@@ -112,7 +114,7 @@ class Lmdb(Container):
                     continue
                 gone = Unreadable("found no value, expected one")
                 found.append(lmdb_child.exactly(replies, length) if length >= 0 else gone)
-        except (EOFError, BrokenPipeError) as error:
+        except _GONE as error:
             raise self._died() from error
         return found
 
@@ -135,5 +137,5 @@ class Lmdb(Container):
 def _end(child: subprocess.Popen[bytes]) -> None:
     child.kill()
     # Closing writes what was left to be written, to whom it may concern no more.
-    with suppress(BrokenPipeError), child:
+    with suppress(OSError), child:
         pass

@@ -21,6 +21,8 @@ FILE = "result.json"
 # Names in a result.json that are not the probe's to give.
 RESERVED = ("format", "made_with", "summary", "files")
 PICTURES = {".png": "image/png", ".gif": "image/gif", ".webp": "image/webp"}
+# Halves of a picture that stands beside them, unlabelled: a report lays one over the other.
+STRIPS = ("before.png", "after.png")
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class Result(ABC):
             self.draw(Path(folder))
             return as_html(str(self), sorted(Path(folder).iterdir()))
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        # IPython's terminal, where nothing shows HTML: not every field of the dataclass.
+        return {"text/plain": str(self)}
+
 
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in a folder and those below, by relative path with forward slashes."""
@@ -86,16 +92,18 @@ def as_html(text: str, pictures: Iterable[Path]) -> str:
     """Text and pictures as HTML that needs no other file, as notebooks take it.
 
     >>> as_html("a < b", [])
-    '<pre>a &lt; b</pre>'
+    '<pre style="white-space: pre-wrap">a &lt; b</pre>'
 
-    What is not a PNG, GIF or WebP is left out.
+    Long lines wrap, and pictures are no wider than the page. What is not a PNG, GIF or WebP is left
+    out, and so are `STRIPS` beside another picture.
     """
-    parts = [f"<pre>{html.escape(text)}</pre>"]
-    for path in pictures:
-        if kind := PICTURES.get(path.suffix):
-            data = base64.b64encode(path.read_bytes()).decode()
-            name = html.escape(path.name)
-            parts.append(f'<img alt="{name}" title="{name}" src="data:{kind};base64,{data}">')
+    parts = [f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>']
+    shown = [path for path in pictures if path.suffix in PICTURES]
+    for path in [path for path in shown if path.name not in STRIPS] or shown:
+        data = base64.b64encode(path.read_bytes()).decode()
+        name = html.escape(path.name)
+        source = f"data:{PICTURES[path.suffix]};base64,{data}"
+        parts.append(f'<img style="max-width: 100%" alt="{name}" title="{name}" src="{source}">')
     return "\n".join(parts)
 
 
@@ -105,4 +113,4 @@ def schema() -> dict[str, Any]:
     >>> schema()["properties"]["format"]["const"] == FORMAT
     True
     """
-    return json.loads((Path(__file__).parent / "result.schema.json").read_text())
+    return json.loads((Path(__file__).parent / "result.schema.json").read_text(encoding="utf-8"))

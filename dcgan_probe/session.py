@@ -75,7 +75,7 @@ class Session:
 
     @classmethod
     def open(cls, model: str = "rooms", seed: int = 0, device: str = "auto") -> Session:
-        """A session on a shipped checkpoint, by name, on a file or on what a factory returns.
+        """A session on a shipped checkpoint, by name, on a file, a folder, one of the hub or code.
 
         See `checkpoints.load`.
 
@@ -278,7 +278,7 @@ class Session:
         terminal.log(f"{folder.name}: computed, now draws")
         result.save(folder, self.force)
         terminal.log(f"{folder.name}: written")
-        values = json.loads((folder / FILE).read_text())
+        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
         names = ", ".join(sorted(path.name for path in folder.iterdir()))
         terminal.answer(values, f"{result}\nwrote {folder}: {names}")
 

@@ -6,6 +6,7 @@ A command gives its result to `answer`, which knows whether a person reads it or
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -45,6 +46,12 @@ def here() -> Terminal:
     """
     context = click.get_current_context(silent=True)
     return Terminal() if context is None else context.meta.get(_TERMINAL, Terminal())
+
+
+def accept_all_text() -> None:
+    """Let stdout write what its encoding lacks as ``\\u7a93``, as stderr does, and not raise."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def begin(
@@ -139,5 +146,8 @@ def _line(context: click.Context) -> str:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    with (
+        open(os.devnull, "w", encoding="utf-8", errors="replace") as nowhere,
+        redirect_stdout(nowhere),
+    ):
         yield

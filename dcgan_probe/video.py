@@ -31,21 +31,29 @@ def write(path: str | os.PathLike[str], frames: np.ndarray, fps: int = 20) -> No
     if ending not in ENDINGS:
         raise unknown("kind of film", ending, ENDINGS, where=str(path))
     bgr = np.ascontiguousarray(frames[..., ::-1])
+    film = _animation(bgr, ending, fps) if ending in ANIMATIONS else _mp4(bgr, fps)
+    files.write_bytes(path, film)
+
+
+def _animation(bgr: np.ndarray, ending: str, fps: int) -> bytes:
+    animation = cv2.Animation()
+    animation.frames = list(bgr)
+    animation.durations = [round(1000 / fps)] * len(bgr)
+    done, data = cv2.imencodeanimation(ending, animation)
+    assert done, "OpenCV encodes every uint8 array as an animation"
+    return data.tobytes()
+
+
+def _mp4(bgr: np.ndarray, fps: int) -> bytes:
+    height, width = (side // 2 * 2 for side in bgr.shape[1:3])
     # OpenCV tells the kind by the name, so the part cannot have the name of `files.new_file`.
     with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / f"film{ending}"
-        if ending in ANIMATIONS:
-            animation = cv2.Animation()
-            animation.frames = list(bgr)
-            animation.durations = [round(1000 / fps)] * len(bgr)
-            cv2.imwriteanimation(str(part), animation)
-        else:
-            height, width = (side // 2 * 2 for side in frames.shape[1:3])
-            film = _opened(part, fps, (width, height))
-            for frame in bgr:
-                film.write(np.ascontiguousarray(frame[:height, :width]))
-            film.release()
-        files.write_bytes(path, part.read_bytes())
+        part = Path(folder) / "film.mp4"
+        film = _opened(part, fps, (width, height))
+        for frame in bgr:
+            film.write(np.ascontiguousarray(frame[:height, :width]))
+        film.release()
+        return part.read_bytes()
 
 
 def _opened(path: Path, fps: int, size: tuple[int, int]) -> cv2.VideoWriter:

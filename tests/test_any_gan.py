@@ -518,6 +518,12 @@ def test_help_says_that_a_factory_runs_code():
     assert "package.module:factory, which runs your code" in " ".join(found.stdout.split())
 
 
+@pytest.mark.parametrize("path", [r"C:\gans\mine.pth", "C:/gans/mine.pth", r"\\server\gans\a.pth"])
+def test_a_path_of_windows_is_no_factory(path):
+    with pytest.raises(InputError, match="^unknown checkpoint "):
+        dp.Session.open(path)
+
+
 def test_the_first_lines_of_the_docs_run(tmp_path, monkeypatch, capsys):
     page = Path(__file__).parent.parent / "docs" / "any-gan.md"
     code = page.read_text().split("```python\n")[1].split("```")[0]

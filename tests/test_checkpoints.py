@@ -95,7 +95,7 @@ def test_the_shipped_names_open():
 
 def test_a_name_that_is_not_there_lists_those_that_are():
     message = refusal("svnh", "unknown checkpoint 'svnh'", "svhn")
-    assert message.endswith("the path of a file or folder, package.module:factory")
+    assert message.endswith("of a file or folder, hub:org/name, package.module:factory")
 
 
 # Our own format

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import struct
@@ -393,6 +394,20 @@ def test_an_lmdb_that_kills_its_reader_is_one_line(tmp_path):
             contents(open_container(tmp_path / "lmdb"))
         except InputError as error:
             assert "\n" not in str(error)
+
+
+def test_a_pipe_to_a_dead_reader_of_an_lmdb_breaks_on_windows_too(tmp_path, monkeypatch):
+    container = open_container(database(tmp_path / "lmdb", {b"a": b"b"}))
+    container._child.kill()
+
+    def on_windows(_pipe, _keys):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(lmdb_child, "write_keys", on_windows)
+    with pytest.raises(
+        InputError, match=r"lmdb: found a damaged LMDB \(reading it ended in SIGKILL"
+    ):
+        container.entry(0)
 
 
 def test_what_only_looks_like_an_lmdb_is_one_line(tmp_path):

@@ -214,6 +214,9 @@ def test_the_command_writes_a_list_that_train_reads_and_what_it_left_out(archive
     kept = reading.kept(find_in(archive, tmp_path))
     found = json.loads((tmp_path / "dedup" / "dedup.json").read_text())
     assert kept == sorted(kept)
+    edited = tmp_path / "edited.txt"  # as Windows' editor saves it
+    edited.write_bytes("\ufeff".encode() + "\r\n".join(kept).encode())
+    assert reading.kept(edited) == kept
     dropped = [name for group in found["groups"] for name in group["dropped"]]
     assert sorted([*kept, *dropped]) == [f"{i:03d}.png" for i in range(120)]
     assert (found["images"], found["kept"], found["dropped"]) == (120, len(kept), len(dropped))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from dcgan_probe import files
@@ -34,6 +37,37 @@ def test_force_replaces_the_whole_folder(tmp_path):
     with files.new_folder(out, force=True) as work:
         files.write_text(work / "new.txt", "new")
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "new.txt"]
+
+
+def test_a_folder_is_renamed_where_no_folder_takes_anothers_name(tmp_path, monkeypatch):
+    def on_windows(source, target, replace=os.replace):
+        if Path(target).is_dir():
+            raise PermissionError(13, "Access is denied")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", on_windows)
+    test_force_replaces_the_whole_folder(tmp_path)
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_folder_that_cannot_be_renamed_stays(tmp_path, monkeypatch, failing):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/old.txt").write_text("old")
+    calls = []
+
+    def in_use(source, target, replace=os.replace):  # as on Windows, while a file in it is open
+        calls.append(source)
+        if len(calls) == failing:
+            raise PermissionError(13, "Access is denied")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", in_use)
+    with (
+        pytest.raises(InputError, match="out: cannot be written: Access is denied$"),
+        files.new_folder(tmp_path / "out", force=True) as work,
+    ):
+        (work / "new.txt").write_text("new")
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "old.txt"]
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):

@@ -254,13 +254,6 @@ def test_a_new_probe_works_as_it_is(tmp_path):
     assert "2 passed" in run_tests(package, environment)
 
 
-def test_the_example_of_a_package_works_beside_ours(tmp_path):
-    package = ROOT / "examples/dcgan-probe-directions"
-    environment = installed_beside(package, tmp_path)
-    shutil.copy(package / "test_directions.py", tmp_path / "copy")
-    assert "3 passed" in run_tests(tmp_path / "copy", environment)
-
-
 CONTRACT = """
 import dcgan_probe.results
 from dcgan_probe.plugins import Probe

@@ -268,3 +268,19 @@ def test_a_notebook_shows_a_result_with_its_pictures(session, tmp_path):
         head, data = image["src"].split(",")
         assert head == "data:image/png;base64"
         assert base64.b64decode(data) == (tmp_path / "a/a&b.png").read_bytes()
+
+
+def test_a_notebook_does_not_show_the_halves_of_a_picture_again(tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in ("ablate", "after", "before")]
+    for path in paths:
+        dp.figures.write_image(path, np.zeros((2, 2, 3), np.uint8))
+    both, alone = (Page(results.as_html("said", some)) for some in (paths, paths[1:]))
+    assert [image["alt"] for image in both.images] == ["ablate.png"]
+    assert [image["alt"] for image in alone.images] == ["after.png", "before.png"]
+
+
+def test_ipython_shows_the_text_where_it_has_no_html(session):
+    formatters = pytest.importorskip("IPython.core.formatters", reason="comes with the docs extra")
+    result = Drawn(session.made_with(), "two\nlines", {})
+    shown, _ = formatters.DisplayFormatter(active_types=["text/plain", "text/html"]).format(result)
+    assert shown == {"text/plain": "two\nlines", "text/html": result._repr_html_()}

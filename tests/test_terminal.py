@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -148,6 +150,24 @@ def test_files_on_the_line_are_recorded_with_their_hashes(run, tmp_path):
     assert made["inputs"][1]["sha256"] == dp.files.sha256(boxes)
 
 
+def test_text_that_the_terminal_cannot_show_is_no_error(run, tmp_path):
+    run("sample", "--n", 1)
+    saved = tmp_path / "out/sample"
+    values = json.loads((saved / "result.json").read_text(encoding="utf-8"))
+    (saved / "result.json").write_text(json.dumps({**values, "summary": "1 窓"}), encoding="utf-8")
+    shown = {}
+    for encoding in ("cp1251", "cp1252"):  # of Windows in Russian and in English
+        for words in (["evaluate", "--help"], ["show", saved]):
+            line = [BIN / "dcgan-probe", *words]
+            environment = {**os.environ, "PYTHONIOENCODING": encoding}
+            done = subprocess.run(line, env=environment, capture_output=True, check=False)
+            assert (done.returncode, done.stderr) == (0, b"")
+            shown[encoding, words[0]] = done.stdout
+    assert rb"Fr\xe9chet" in shown["cp1251", "evaluate"]
+    assert b"Fr\xe9chet" in shown["cp1252", "evaluate"]
+    assert rb"1 \u7a93" in shown["cp1251", "show"]
+
+
 def test_a_script_has_no_line(session):
     assert terminal.asked() == {"command": None, "line": None, "inputs": []}
     assert session.made_with()["line"] is None
@@ -201,40 +221,47 @@ def test_completion_shows_help_and_survives_broken_plugins(tmp_path):
     complete("bash", "dcgan-probe raising --", 2, PYTHONPATH=site)
 
 
+# How each is started without anybody's settings, and what it must have done before our line.
 SHELLS = {
-    "bash": """
-        eval "$(_DCGAN_PROBE_COMPLETE=bash_source dcgan-probe)"
-        complete -p dcgan-probe
-        COMP_WORDS=(dcgan-probe sample vis); COMP_CWORD=2
-        _dcgan_probe_completion dcgan-probe
-        printf '%s\n' "${COMPREPLY[@]}"
-    """,
-    # The rest of zsh's completion needs a terminal: here it prints what it is given.
-    "zsh": """
-        compdef() { print registered $2 }
-        _describe() { print -l ${(P)3} }
-        eval "$(_DCGAN_PROBE_COMPLETE=zsh_source dcgan-probe)"
-        words=(dcgan-probe sample vis); CURRENT=3
-        _dcgan_probe_completion
-    """,
-    "fish": """
-        _DCGAN_PROBE_COMPLETE=fish_source dcgan-probe | source
-        complete -C 'dcgan-probe sample vis'
-    """,
+    "bash": (["--norc", "-i"], ":"),
+    "zsh": (["-f", "-i"], "autoload -U compinit && compinit -D"),
+    "fish": (["-i"], ":"),
 }
+PAGE = Path(__file__).resolve().parent.parent / "docs/terminal.md"
+DOCUMENTED = dict(re.findall(r"```sh\n# (\w+), .*\n(.*)\n```", PAGE.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_real_shell_completes(shell):
+def test_the_tab_key_completes_in_a_real_shell(shell, tmp_path):
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"{shell} is not installed")
-    done = subprocess.run(
-        [program, "-c", SHELLS[shell]],
-        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert re.search(r"^visualize-d\b", done.stdout, re.MULTILINE), done.stdout + done.stderr
-    assert done.stderr == ""
+    options, before = SHELLS[shell]
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HOME": str(tmp_path), "TERM": "xterm"}
+    on_a_terminal = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])"]
+    with subprocess.Popen(
+        [*on_a_terminal, program, *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment,
+    ) as terminal:
+        try:
+            line = f"{before}; {DOCUMENTED[shell]}; echo do''ne\n"
+            assert "done" in typed(terminal, line, until="done")
+            shown = typed(terminal, "dcgan-probe forg\t--sel\t", until=r"forget.*--select")
+            assert re.search(r"forget.*--select", shown, re.DOTALL), shown
+        finally:
+            terminal.kill()  # its end of the terminal closes, and with it the shell
+
+
+def typed(terminal: subprocess.Popen[bytes], keys: str, until: str) -> str:
+    """What a terminal shows after keys, until that is there or half a minute has passed."""
+    terminal.stdin.write(keys.encode())
+    terminal.stdin.flush()
+    shown, end = "", time.monotonic() + 30
+    while not re.search(until, shown, re.DOTALL) and time.monotonic() < end:
+        if select.select([terminal.stdout], [], [], 1)[0]:
+            shown += os.read(terminal.stdout.fileno(), 4096).decode(errors="replace")
+    return shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Callable
 from http import HTTPStatus
@@ -63,6 +64,8 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    # Elsewhere than on POSIX it would let two servers have one port.
+    allow_reuse_address = os.name == "posix"
 
     def __init__(self, port: int, files: dict[str, bytes], answers: dict[str, Answer]):
         try:

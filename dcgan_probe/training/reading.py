@@ -48,7 +48,7 @@ def read(
 def kept(path: Path) -> list[str]:
     """The names in a list of images to keep, one a line, as ``dcgan-probe dedup`` writes it."""
     try:
-        names = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+        names = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not names:

@@ -34,7 +34,7 @@ class Record:
         self.lines: list[dict[str, Any]] = []
         log = folder / METRICS
         if steps and log.exists():
-            lines = [json.loads(line) for line in log.read_text().splitlines()]
+            lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
             self.lines = [line for line in lines if line["step"] <= steps]
         self._board = _board(folder / "tensorboard", steps) if tensorboard else None
 
