@@ -71,11 +71,10 @@ class Choosing:
         """Of edited images of some samples: the evidence left, and the mean change outside.
 
         The evidence for the object, where it was, is a share of what there was; 0 is when to the
-        guide all of it looks like what is outside of objects. What looks even less like the object
-        than that, such as panes turned orange, is as far from it as what looks more like it.
+        guide all of it looks like what is outside of objects, or less like the object than that.
         """
         evidence = self.evidence[rows].to(images.device)
-        still = (self.guide.logit(images) - self.ground).abs()
+        still = (self.guide.logit(images) - self.ground).clamp_min(0)
         left = torch.minimum(still, evidence).sum() / evidence.sum().clamp_min(TINY)
         apart = (images - self.before[rows].to(images.device)).abs().mean(1)
         where = self.outside[rows].to(images.device)
