@@ -43,7 +43,7 @@ demo: setup
 		"$(OUT)/faces/report.html"
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 # Chromium comes from Debian where it is not there yet; elsewhere, have one of your own.
 test-browser: setup
@@ -66,7 +66,7 @@ types: setup
 
 # The site, into build/site; a warning is an error.
 docs: setup
-	$(BIN)/python -m sphinx -q -W --keep-going -n -c docs -d build/trees . build/site
+	$(BIN)/python -m sphinx -q -W -j 2 --keep-going -n -c docs -d build/trees . build/site
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

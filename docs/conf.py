@@ -7,6 +7,7 @@ repository's own view too.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tomllib
@@ -27,14 +28,25 @@ project = about["name"]
 release = version = about["version"]
 copyright = "MIT license"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 include_patterns = ["docs/**", "benchmarks/**/*.md", "fixtures/*/README.md", "examples/*/README.md"]
 exclude_patterns = [".*", "build", "dist", "out"]
 
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
+
+# Notebooks hold no outputs: they are run whenever their page is read. One that raises, or says
+# something on stderr, is a warning, and so fails the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_timeout = 180
+nb_execution_show_tb = True
+nb_output_stderr = "warn"
+nb_merge_streams = True
+# captum imports the bars that tqdm has for notebooks, which warn where there is no ipywidgets.
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
 add_module_names = False
 autodoc_member_order = "bysource"
