@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         checkpoints,
         classifiers,
         concepts,
+        config,
         detectors,
         differences,
         edits,
@@ -59,9 +60,10 @@ if TYPE_CHECKING:
     from dcgan_probe.boxes import Box, Boxes
     from dcgan_probe.checkpoints import Checkpoint
     from dcgan_probe.concepts import Concepts
+    from dcgan_probe.config import Config
     from dcgan_probe.edits import Selection
     from dcgan_probe.errors import InputError
-    from dcgan_probe.networks import Config, Discriminator, Generator
+    from dcgan_probe.networks import Discriminator, Generator
     from dcgan_probe.results import Result
     from dcgan_probe.saved import load_result
     from dcgan_probe.session import Session
@@ -76,7 +78,7 @@ _NAMES = {
     "Boxes": "boxes",
     "Checkpoint": "checkpoints",
     "Concepts": "concepts",
-    "Config": "networks",
+    "Config": "config",
     "Discriminator": "networks",
     "Generator": "networks",
     "GuidedBackprop": "attribution",
@@ -94,6 +96,7 @@ _MODULES = (
     "checkpoints",
     "classifiers",
     "concepts",
+    "config",
     "detectors",
     "differences",
     "edits",
@@ -144,6 +147,7 @@ __all__ = [
     "checkpoints",
     "classifiers",
     "concepts",
+    "config",
     "detectors",
     "differences",
     "edits",

@@ -2,7 +2,7 @@
 
 Our own format is one safetensors file. Its tensors are the networks' state dicts under
 ``generator.`` and ``discriminator.`` (either may be absent); its metadata holds, under
-``dcgan_probe``, one JSON object with ``format``, ``config`` (see `networks.Config`) and ``info``:
+``dcgan_probe``, one JSON object with ``format``, ``config`` (see `config.Config`) and ``info``:
 where the weights come from, how batch-norm statistics were had, the license.
 """
 
@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from dcgan_probe import files
+from dcgan_probe.config import AnyConfig, Config
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.networks import AnyConfig, Config, Discriminator, Generator
+from dcgan_probe.networks import Discriminator, Generator
 
 if TYPE_CHECKING:
     from dcgan_probe.sources import Images

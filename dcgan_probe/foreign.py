@@ -33,8 +33,9 @@ from dcgan_probe.checkpoints import (
     specs,
     take,
 )
+from dcgan_probe.config import Config
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import Config, estimate_statistics
+from dcgan_probe.networks import estimate_statistics
 from dcgan_probe.sources import Images, ImageSource
 
 BATCHES = 100

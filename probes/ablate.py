@@ -224,7 +224,7 @@ def _numbers(text: str) -> tuple[int, ...]:
         if low > high:
             raise InputError(f"--filters: found {part!r}, expected numbers like 3,17,40-52")
         # The layer refuses a number that is too high; until then it must not fill the memory.
-        numbers |= {low, *range(low, min(high, dp.networks.MAX_FEATURE_MAPS) + 1)}
+        numbers |= {low, *range(low, min(high, dp.config.MAX_FEATURE_MAPS) + 1)}
     return tuple(sorted(numbers))
 
 

@@ -270,7 +270,7 @@ def _judges(
 
 
 def _inside(
-    boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.networks.AnyConfig
+    boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.config.AnyConfig
 ) -> np.ndarray:
     """Which cells of a layer are in boxes, N x h x w bool; InputError if all or none are."""
     mask = dp.edits.cells(boxes, layer, shape, config)

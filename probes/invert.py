@@ -188,9 +188,7 @@ def run(
     )
 
 
-def read(
-    path: str | os.PathLike[str], config: dp.networks.AnyConfig, resize: bool = False
-) -> Tensor:
+def read(path: str | os.PathLike[str], config: dp.config.AnyConfig, resize: bool = False) -> Tensor:
     """The image of a file as 1 x C x size x size float32 in [-1, 1], grey or RGB as the network's.
 
         >>> read("my_room.png", dp.Config(), resize=True).shape
@@ -240,7 +238,7 @@ def name_of(photo: str) -> str:
     return f"photo_{word}" if re.match(r"\d", word) else word
 
 
-def _checked(image: Tensor, config: dp.networks.AnyConfig) -> Tensor:
+def _checked(image: Tensor, config: dp.config.AnyConfig) -> Tensor:
     shape = (config.channels, config.size, config.size)
     if tuple(image.shape) != shape:
         found, expected = (" x ".join(map(str, of)) for of in (image.shape, shape))
