@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         tails,
         tracing,
         video,
+        weights,
     )
     from dcgan_probe.attribution import GuidedBackprop
     from dcgan_probe.boxes import Box, Boxes
@@ -125,6 +126,7 @@ _MODULES = (
     "tails",
     "tracing",
     "video",
+    "weights",
 )
 
 __all__ = [
@@ -177,6 +179,7 @@ __all__ = [
     "tails",
     "tracing",
     "video",
+    "weights",
 ]
 
 

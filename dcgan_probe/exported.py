@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from dcgan_probe import files
-from dcgan_probe.checkpoints import damaged
 from dcgan_probe.errors import InputError
+from dcgan_probe.weights import damaged
 
 EXPECTED = "a file of torch.export.save (.pt2)"
 SCHEMA = 8

@@ -19,24 +19,12 @@ import torch
 from torch import Tensor
 
 from dcgan_probe import latents, torch_files
-from dcgan_probe.checkpoints import (
-    NETWORKS,
-    Checkpoint,
-    Spec,
-    check_specs,
-    content,
-    damaged,
-    digest,
-    empty,
-    fill,
-    opened,
-    specs,
-    take,
-)
+from dcgan_probe.checkpoints import NETWORKS, Checkpoint, digest, empty
 from dcgan_probe.config import Config
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks import estimate_statistics
 from dcgan_probe.sources import Images, ImageSource
+from dcgan_probe.weights import Spec, check_specs, content, damaged, fill, opened, specs, take
 
 BATCHES = 100
 BATCH = 128  # the authors' batch, whose statistics their networks were trained with
