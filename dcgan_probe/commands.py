@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from dcgan_probe import plugins, terminal
+from dcgan_probe.config import PRESETS
 from dcgan_probe.errors import InputError
 
 
@@ -123,7 +124,7 @@ def dedup(context: click.Context, **options: Any) -> None:
 @_DATA
 @click.option("--steps", type=click.IntRange(1), help="Updates of each network; or --epochs.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the images; or --steps.")
-@click.option("--preset", default="paper", type=click.Choice(["paper", "torch", "cifar10"]))
+@click.option("--preset", default="paper", type=click.Choice(list(PRESETS)))
 @click.option("--size", type=int, help="Image size; of the preset if not given.")
 @click.option("--channels", type=int, help="1 or 3; of the preset if not given.")
 @click.option("--g-width", type=int, help="Feature maps of G's last hidden layer; of the preset.")

@@ -15,18 +15,19 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dcgan_probe.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 MAX_WIDTH = 1024
 MAX_FEATURE_MAPS = 16384
 
 # n latents of a generator of random numbers, n x z_size float32.
-Draw = Callable[[int, np.random.Generator], Tensor]
+Draw = Callable[[int, "np.random.Generator"], "Tensor"]
 
 
 class AnyConfig(Protocol):

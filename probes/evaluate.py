@@ -218,7 +218,7 @@ def run(
     for split in session.progress(range(SPLITS), "measuring"):
         one, other = torch.from_numpy(rng.permutation(2 * count)).split(count)
         seed = int(rng.integers(2**32))
-        new = _eight_bit(session.generate(session.latents(count, start=split * count)))
+        new = dp.sources.eight_bit(session.generate(session.latents(count, start=split * count)))
         if split == 0:
             shown = dp.figures.pixels(new[: COLUMNS**2])
         samples = _Set.of(new, extractor, session.device)
@@ -296,11 +296,6 @@ def _measured(of: _Set, against: _Set, seed: int) -> dict[str, float]:
     if of.features is not None and against.features is not None:
         found[FRECHET] = metrics.frechet_distance(of.features, against.features).distance
     return found
-
-
-def _eight_bit(images: Tensor) -> Tensor:
-    """Samples rounded to the 256 values that the pixels of a file have."""
-    return images.clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
 
 
 def _padded(sheet: np.ndarray, height: int) -> np.ndarray:

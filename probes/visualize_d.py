@@ -13,6 +13,7 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
+from dcgan_probe.probes._filters import EXAMPLE, numbers
 from dcgan_probe.results import Result
 
 if TYPE_CHECKING:
@@ -314,17 +315,8 @@ def _over_photographs(of: Responses, part: slice, zoom: int) -> np.ndarray:
     return np.stack(drawn).reshape(*images.shape[:2], *drawn[0].shape)
 
 
-def _numbers(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
-    """`all`, or numbers and ranges: 0,5,8-11."""
-    if text is None or text == "all":
-        return text
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or last.isdecimal() != bool(dash):
-            raise InputError(f"--filters: found {part!r}, expected all, or numbers like 0,5,8-11")
-        numbers.extend(range(int(first), int(last or first) + 1))
-    return numbers
+def _filters(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
+    return text if text is None or text == "all" else numbers(text, also="all, or ")
 
 
 @click.command()
@@ -336,7 +328,9 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
 @click.option("--n", default=2000, type=click.IntRange(1), help="How many images to scan.")
 @click.option("--layer", help="Layer of the discriminator; its last convolution if not given.")
 @click.option(
-    "--filters", callback=_numbers, help="all, or numbers like 0,5,8-11; the first 6 if not given."
+    "--filters",
+    callback=_filters,
+    help=f"all, or numbers and ranges, such as {EXAMPLE}; the first 6 if not given.",
 )
 @click.option("--k", default=5, type=click.IntRange(1), help="Responses to show of each filter.")
 @click.option(

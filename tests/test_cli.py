@@ -168,6 +168,12 @@ def test_results_are_not_overwritten_without_force(run, tmp_path):
         (["forget"], "no boxes ship with model, expected --boxes FILE"),
         (["visualize-d", "--layer", "64x64"], "unknown layer '64x64', expected one of: 16x16"),
         (["visualize-d", "--filters", "0-"], "--filters: found '0-', expected all, or numbers"),
+        (["visualize-d", "--filters", "3-1"], "--filters: found '3-1', expected all, or numbers"),
+        (["visualize-d", "--filters", "1" * 5000], "expected all, or numbers like 3,17,40-52"),
+        (
+            ["visualize-d", "--n", "9", "--filters", "0-999999999"],
+            "layer '4x4': found filter 16, expected 0 to 15",
+        ),
         (
             ["visualize-d", "--n", "9", "--filters", "99"],
             "layer '4x4': found filter 99, expected 0 to",
