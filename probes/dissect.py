@@ -250,7 +250,7 @@ def _judges(
     session: dp.Session, of: Sequence[dp.Boxes], given: str | Detector | None
 ) -> list[Judge]:
     """Who judges each object: the given detector, that which ships, or the boxes."""
-    from dcgan_probe import detectors
+    from dcgan_probe import detectors, exported
 
     judges = []
     for boxes in of:
@@ -259,7 +259,7 @@ def _judges(
         if isinstance(found, str):
             found = detectors.find(found, label, session.device)
         # Only an installed detector was asked for this very label.
-        if len(of) > 1 and found and (found is given or isinstance(found, detectors.Module)):
+        if len(of) > 1 and found and (found is given or isinstance(found, exported.Network)):
             labels = ", ".join(each.labels[0] for each in of)
             raise InputError(
                 f"detector {found.name}: found {len(of)} labels for its one object, expected "

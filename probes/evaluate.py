@@ -16,7 +16,6 @@ from dcgan_probe.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from torch import Tensor
 
     from dcgan_probe.exported import Network
@@ -203,10 +202,10 @@ def run(
             f"{images}: found {len(source)} images to use, expected at least 4: two halves of two"
         )
     pixels = torch.cat(list(dp.sources.batches(source, dp.session.BATCH)))[: 2 * count]
-    held = _Set.of(pixels, extractor, session.device)
+    held = _Set.of(pixels, extractor)
     if extractor is not None and held.features is not None:
         first = pixels[: dp.session.BATCH]
-        again = _features(extractor, first, session.device)
+        again = _features(extractor, first)
         if not torch.allclose(again, held.features[: len(first)], rtol=1e-3, atol=1e-5):
             raise InputError(
                 f"{extractor.path}: found other features when the same images were shown again, "
@@ -221,7 +220,7 @@ def run(
         new = dp.sources.eight_bit(session.generate(session.latents(count, start=split * count)))
         if split == 0:
             shown = dp.figures.pixels(new[: COLUMNS**2])
-        samples = _Set.of(new, extractor, session.device)
+        samples = _Set.of(new, extractor)
         ours.append(_measured(samples, held.only(one), seed))
         theirs.append(_measured(held.only(other), held.only(one), seed))
 
@@ -260,23 +259,23 @@ class _Set(NamedTuple):
     features: Tensor | None
 
     @classmethod
-    def of(cls, images: Tensor, extractor: Network | None, device: torch.device) -> _Set:
+    def of(cls, images: Tensor, extractor: Network | None) -> _Set:
         import torch
 
         if extractor is None:
             return cls(images, None)
         batches = images.split(dp.session.BATCH)
-        return cls(images, torch.cat([_features(extractor, batch, device) for batch in batches]))
+        return cls(images, torch.cat([_features(extractor, batch) for batch in batches]))
 
     def only(self, rows: Tensor) -> _Set:
         return _Set(self.images[rows], None if self.features is None else self.features[rows])
 
 
-def _features(extractor: Network, images: Tensor, device: torch.device) -> Tensor:
+def _features(extractor: Network, images: Tensor) -> Tensor:
     """Features of images, N x D float32 on the CPU; InputError unless they are that and finite."""
     from dcgan_probe import exported
 
-    features = extractor(images.to(device))
+    features = extractor(images)
     if features.ndim != 2 or len(features) != len(images):
         raise InputError(
             f"{extractor.path}: found an output of {exported.shape(features)} for {len(images)} "
