@@ -160,8 +160,8 @@ def convert(
 
     paths: one or two state dicts of pytorch/examples' dcgan, or one folder of the authors'
         ``.npy`` arrays.
-    images: for the authors' discriminator, whose files hold no batch-norm statistics: a folder or
-        zip of real images. Without it the generator's own images are taken.
+    images: for the authors' discriminator, whose files hold no batch-norm statistics: real
+        ones, what `sources.ImageSource` opens. Without it the generator's own images are taken.
 
     Raises InputError as `load` does.
     """

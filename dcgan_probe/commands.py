@@ -64,7 +64,8 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
 
 
 _DATA = click.option(
-    "--data",
+    "--images",
+    "data",
     type=click.Path(path_type=Path),
     required=True,
     help="Folder, zip, tar, LMDB, .npz or .mat.",
@@ -164,7 +165,7 @@ def train(context: click.Context, **options: Any) -> None:
     best.safetensors. Run the same line again to go on where it stopped; more --steps train on.
     Under torchrun, all its processes train together:
 
-        torchrun --nproc-per-node 2 -m dcgan_probe train --data photographs.zip --epochs 5
+        torchrun --nproc-per-node 2 -m dcgan_probe train --images photographs.zip --epochs 5
     """
     from dcgan_probe.training import command
 

@@ -87,7 +87,8 @@ def read_authors(
     are true convolutions, so both spatial axes are flipped. The authors' code kept no batch-norm
     statistics; they are estimated here, the generator's over 100 batches of 128 latents of
     seed 0, the discriminator's over the generator's images of these latents, or over up to 100
-    batches of 128 of `images`: a folder or zip, or anything with `sources.Images`' methods.
+    batches of 128 of `images`: what `sources.ImageSource` opens, or anything with the methods of
+    `sources.Images`.
 
     Raises InputError, one line, for anything else in the folder, and for a discriminator that
     comes without a generator and without images. Source: Newmu/dcgan_code.

@@ -154,7 +154,7 @@ def run(
     layer: str | None = None,
     label: str | None = None,
     n: int = 200,
-    detector: str | Detector | None = None,
+    judge: str | Detector | None = None,
     top: int = 8,
     ranks: Ranks | None = None,
 ) -> Dissected:
@@ -172,9 +172,9 @@ def run(
     size; half of the images choose the threshold, the others score it. Effect is measured on n
     samples that no box was drawn on, by dropping each filter alone: what a detector still finds of
     the object, and the mean absolute change of pixels, on images in [-1, 1], inside and outside of
-    where it was before. detector: one, or what `detectors.find` takes; if None, that which ships
-    for the label. Where none does, the change is measured on the boxed samples, in and out of the
-    boxes.
+    where it was before. judge: a detector, or what `detectors.find` takes; if None, that which
+    ships for the label. Where none does, the change is measured on the boxed samples, in and out
+    of the boxes.
 
     top: how many filters are drawn, those of the largest effect. ranks: processes that share the
     filters; all return the same. Memory holds the layer's maps of the boxed samples, and a batch.
@@ -194,7 +194,7 @@ def run(
         raise InputError(f"{boxes.source or 'boxes'}: found no boxes, expected at least one")
     layer = layer or default_layer(session.config)
     labels = boxes.labels if label is None else (label,)
-    judges = _judges(session, [boxes.only(each) for each in labels], detector)
+    judges = _judges(session, [boxes.only(each) for each in labels], judge)
     boxed = latents_of(session, boxes)
     maps = maps_of(session, boxed, layer).numpy()
     insides = [_inside(each.boxes, layer, maps.shape, session.config) for each in judges]
@@ -208,15 +208,15 @@ def run(
     objects: dict[str, Object] = {}
     for z, by_detector in ((fresh, True), (boxed, False)):
         own = {
-            judge: found
-            for judge, found in zip(judges, agreements, strict=True)
-            if (judge.detector is not None) == by_detector
+            each: found
+            for each, found in zip(judges, agreements, strict=True)
+            if (each.detector is not None) == by_detector
         }
         if own:
             effects, strongest = measure(session, layer, z, list(own), ranks)
-            for (judge, found), effect in zip(own.items(), effects, strict=True):
-                shown = pictures(session, layer, judge.label, found, effect, z, strongest, top)
-                objects[judge.label] = _object(judge, found, effect, len(z), shown)
+            for (each, found), effect in zip(own.items(), effects, strict=True):
+                shown = pictures(session, layer, each.label, found, effect, z, strongest, top)
+                objects[each.label] = _object(each, found, effect, len(z), shown)
     options = {"layer": layer, "labels": list(labels), "n": n, "top": top}
     options["boxes"] = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": boxes.n}
     return Dissected(session.made_with(**options), layer, tuple(objects[each] for each in labels))

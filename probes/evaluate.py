@@ -175,9 +175,9 @@ def run(
         >>> result.wasserstein["64"].samples.mean > result.wasserstein["64"].held_out.mean
         True
 
-    images: a folder or zip. n: at most so many of them, the first by name. features: a file of
-    torch.export.save with a network from N x C x S x S float32 images in [-1, 1] to N x D
-    features, for a Fréchet distance; its batch must be dynamic.
+    images: what `sources.ImageSource` opens. n: at most so many of them, the first by name.
+    features: a file of torch.export.save with a network from N x C x S x S float32 images in
+    [-1, 1] to N x D features, for a Fréchet distance; its batch must be dynamic.
 
     The held-out images are split at random into halves, four times. Each time new samples, as many
     as one half, are compared with that half, and for the floor the other half is too. The splits
@@ -356,7 +356,7 @@ def _chart(panels: list[tuple[str, dict[str, Beside]]], height: int) -> np.ndarr
     "--images",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder or zip of images that the generator was not trained on.",
+    help="Folder, zip, tar, LMDB, .npz or .mat of images that the generator was not trained on.",
 )
 @click.option(
     "--n", default=2000, type=click.IntRange(4), help="At most so many of them; half at a time."

@@ -157,8 +157,8 @@ def run(
         >>> result.trained.guided.shape
         torch.Size([6, 5, 3, 32, 32])
 
-    images: a folder or zip; samples of the session's generator if None. n: how many of them.
-    layer: the last convolution layer if None. filters: the first 6 if None, or "all".
+    images: what `sources.ImageSource` opens; samples of the session's generator if None. n: how
+    many of them. layer: the last convolution layer if None. filters: the first 6 if None, or "all".
     k: responses a filter, each in another image. rule: see `attribution.GuidedBackprop`.
 
     Raises InputError for what is not there: a layer, a filter, k images.
@@ -323,7 +323,7 @@ def _filters(_context: click.Context, _option: click.Parameter, text: str | None
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder or zip of images; samples of the generator if not given.",
+    help="Folder, zip, tar, LMDB, .npz or .mat; samples of the generator if not given.",
 )
 @click.option("--n", default=2000, type=click.IntRange(1), help="How many images to scan.")
 @click.option("--layer", help="Layer of the discriminator; its last convolution if not given.")

@@ -182,7 +182,7 @@ def test_results_are_not_overwritten_without_force(run, tmp_path):
         (["visualize-d", "--images", "no.zip"], "no.zip: found nothing, expected a folder or zip"),
         (["--edit", "none.json", "sample"], "none.json: found no such file, expected a file of "),
         (["convert", "--to", "x.safetensors", "no.pth"], "no.pth"),
-        (["train", "--data", "no.zip", "--steps", "1"], "no.zip: found nothing"),
+        (["train", "--images", "no.zip", "--steps", "1"], "no.zip: found nothing"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path, arguments, message):
@@ -239,7 +239,7 @@ def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
     rng = np.random.default_rng(0)
     for i in range(10):
         dp.figures.write_image(images / f"{i}.png", rng.integers(0, 256, (16, 16, 3), np.uint8))
-    line = ["train", "--data", images, "--size", 16, "--batch", 5, "--ema", 0.9]
+    line = ["train", "--images", images, "--size", 16, "--batch", 5, "--ema", 0.9]
     line += ["--g-width", 4, "--d-width", 4]
     assert "2 steps" in run(*line, "--steps", 2)
     assert "3 steps" in run(*line, "--steps", 3)

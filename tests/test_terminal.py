@@ -72,7 +72,7 @@ def test_every_command_of_ours_answers_in_json(run, tmp_path):
     for i, pixels in enumerate(dp.figures.pixels(samples)):
         dp.figures.write_image(tmp_path / f"images/{i}.png", pixels)
     small = ["--size", 16, "--batch", 4, "--g-width", 4, "--d-width", 4, "--steps", 1]
-    (train,) = lines(run("--json", "train", "--data", tmp_path / "images", *small).stdout)
+    (train,) = lines(run("--json", "train", "--images", tmp_path / "images", *small).stdout)
     assert train["sha256"] == dp.files.sha256(train["file"])
     assert train["stopped"] is None
     (new,) = lines(run("--json", "new-probe", "mine", "--to", tmp_path / "mine").stdout)
