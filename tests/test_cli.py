@@ -24,29 +24,6 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture
-def model(tmp_path, config, generator, discriminator) -> Path:
-    """A checkpoint file, and boxes on its samples beside it."""
-    path = tmp_path / "model.safetensors"
-    sha = dp.checkpoints.save(dp.Checkpoint(config, generator, discriminator), path)
-    boxes = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
-    dp.Boxes(boxes, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(
-        tmp_path / "boxes.json"
-    )
-    return path
-
-
-@pytest.fixture
-def run(model, tmp_path):
-    def invoke(*arguments: object, expect: int = 0) -> str:
-        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
-        result = CliRunner().invoke(main, [str(a) for a in given])
-        assert result.exit_code == expect, result.output
-        return result.output
-
-    return invoke
-
-
 def read(path: Path) -> dict:
     return json.loads(path.read_text())
 
