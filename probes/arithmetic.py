@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.probes._success import Success
+    from dcgan_probe.probes._measured import Success
 
 # Uniform noise of at most so much is added to the sum for its eight neighbours.
 NOISE = 0.25
