@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dcgan_probe as dp
-from dcgan_probe.probes._choice import Layer
+
+from ._choice import Layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +56,7 @@ def images_of(
 
 
 def random_sets(
-    chosen: Sequence[Layer], means: dict[str, Sequence[float]], count: int, seed: int
+    chosen: Sequence[Layer], means: Mapping[str, Sequence[float]], count: int, seed: int
 ) -> list[list[Layer]]:
     """As many filters of each layer, drawn at random, with the gains of those that were chosen.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes._boxed import latents_of
+
+from ._boxed import latents_of
 
 if TYPE_CHECKING:
     from dcgan_probe.detectors import Detector
@@ -36,7 +37,7 @@ def made(session: dp.Session, boxes: dp.Boxes, label: str, judge: str | Detector
 
 def learnt(session: dp.Session, boxes: dp.Boxes) -> Any:
     """A `BoxDetector` of all the boxes."""
-    from dcgan_probe.probes._box_detector import BoxDetector
+    from ._box_detector import BoxDetector
 
     images = session.generate(latents_of(session, boxes)).to(session.device)
     inside = boxes.mask((images.shape[2], images.shape[3]))

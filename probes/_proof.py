@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes._choice import Layer
-from dcgan_probe.probes._edited import BATCH, edited
-from dcgan_probe.probes._regression import maps_of
+
+from ._choice import Layer
+from ._edited import BATCH, edited
+from ._regression import maps_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +151,8 @@ class _Tally:
         import torch
 
         from dcgan_probe.detectors import soft
-        from dcgan_probe.probes._gates import outside
+
+        from ._gates import outside
 
         self.inside = soft(self.judge, before) > 0.5
         self.outside = outside(self.inside)

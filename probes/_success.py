@@ -11,7 +11,8 @@ import dcgan_probe as dp
 from dcgan_probe.classifiers import Classifier, agreement, seen, wanted
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import sliced_wasserstein
-from dcgan_probe.probes._measured import Method, Share, Success
+
+from ._measured import Method, Share, Success
 
 # Samples among which exemplars are looked for, and how clearly they must show their concept.
 POOL = 2000

@@ -12,10 +12,11 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._boxed import latents_of, without_a_cell
-from dcgan_probe.probes._filters import EXAMPLE, numbers
-from dcgan_probe.probes._levels import PERCENT, SAMPLES, levels, means
 from dcgan_probe.results import Result
+
+from ._boxed import latents_of, without_a_cell
+from ._filters import EXAMPLE, numbers
+from ._levels import PERCENT, SAMPLES, levels, means
 
 if TYPE_CHECKING:
     import numpy as np

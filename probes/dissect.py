@@ -13,18 +13,19 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._agreement import Agreement, agreement
-from dcgan_probe.probes._boxed import (
+from dcgan_probe.results import Result
+
+from ._agreement import Agreement, agreement
+from ._boxed import (
     boxes_option,
     default_layer,
     latents_of,
     no_cell_outside,
     read_boxes,
 )
-from dcgan_probe.probes._effects import Effect, Judge, measure
-from dcgan_probe.probes._masked import Pictures, pictures
-from dcgan_probe.probes._regression import maps_of
-from dcgan_probe.results import Result
+from ._effects import Effect, Judge, measure
+from ._masked import Pictures, pictures
+from ._regression import maps_of
 
 if TYPE_CHECKING:
     import numpy as np

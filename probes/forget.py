@@ -13,8 +13,9 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes import _choice, _judges, _proof
-from dcgan_probe.probes._boxed import (
+
+from . import _choice, _judges, _proof
+from ._boxed import (
     boxes_option,
     default_layer,
     latents_of,
@@ -23,11 +24,11 @@ from dcgan_probe.probes._boxed import (
     shipped_boxes,
     without_a_cell,
 )
-from dcgan_probe.probes._choice import REPLACEMENTS, RULES, Layer
-from dcgan_probe.probes._edited import images_of, random_sets
-from dcgan_probe.probes._forget_figures import pictures
-from dcgan_probe.probes._forgotten import Change, Drift, Forgotten
-from dcgan_probe.probes._regression import (
+from ._choice import REPLACEMENTS, RULES, Layer
+from ._edited import images_of, random_sets
+from ._forget_figures import pictures
+from ._forgotten import Change, Drift, Forgotten
+from ._regression import (
     Fit,
     cells_of,
     fit,
@@ -225,7 +226,7 @@ class _Task:
         elif self.select == "l1":
             chosen = [_choice.by_sparse_weight(first, cells, weights, values)]
         else:
-            from dcgan_probe.probes._gates import Choosing
+            from ._gates import Choosing
 
             guide = _judges.learnt(session, boxes)
             choosing = Choosing.of(session, first, guide, CHOOSING)

@@ -13,8 +13,9 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._filters import EXAMPLE, numbers
 from dcgan_probe.results import Result
+
+from ._filters import EXAMPLE, numbers
 
 if TYPE_CHECKING:
     import numpy as np
