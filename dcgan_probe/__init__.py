@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         checkpoints,
         classifiers,
         concepts,
+        config,
         detectors,
         differences,
         edits,
@@ -54,14 +55,16 @@ if TYPE_CHECKING:
         tails,
         tracing,
         video,
+        weights,
     )
     from dcgan_probe.attribution import GuidedBackprop
     from dcgan_probe.boxes import Box, Boxes
     from dcgan_probe.checkpoints import Checkpoint
     from dcgan_probe.concepts import Concepts
+    from dcgan_probe.config import Config
     from dcgan_probe.edits import Selection
     from dcgan_probe.errors import InputError
-    from dcgan_probe.networks import Config, Discriminator, Generator
+    from dcgan_probe.networks import Discriminator, Generator
     from dcgan_probe.results import Result
     from dcgan_probe.saved import load_result
     from dcgan_probe.session import Session
@@ -76,7 +79,7 @@ _NAMES = {
     "Boxes": "boxes",
     "Checkpoint": "checkpoints",
     "Concepts": "concepts",
-    "Config": "networks",
+    "Config": "config",
     "Discriminator": "networks",
     "Generator": "networks",
     "GuidedBackprop": "attribution",
@@ -94,6 +97,7 @@ _MODULES = (
     "checkpoints",
     "classifiers",
     "concepts",
+    "config",
     "detectors",
     "differences",
     "edits",
@@ -122,6 +126,7 @@ _MODULES = (
     "tails",
     "tracing",
     "video",
+    "weights",
 )
 
 __all__ = [
@@ -144,6 +149,7 @@ __all__ = [
     "checkpoints",
     "classifiers",
     "concepts",
+    "config",
     "detectors",
     "differences",
     "edits",
@@ -173,6 +179,7 @@ __all__ = [
     "tails",
     "tracing",
     "video",
+    "weights",
 ]
 
 

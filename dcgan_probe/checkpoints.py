@@ -2,7 +2,7 @@
 
 Our own format is one safetensors file. Its tensors are the networks' state dicts under
 ``generator.`` and ``discriminator.`` (either may be absent); its metadata holds, under
-``dcgan_probe``, one JSON object with ``format``, ``config`` (see `networks.Config`) and ``info``:
+``dcgan_probe``, one JSON object with ``format``, ``config`` (see `config.Config`) and ``info``:
 where the weights come from, how batch-norm statistics were had, the license.
 """
 
@@ -11,21 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dcgan_probe import files
+from dcgan_probe import files, weights
+from dcgan_probe.config import AnyConfig, Config
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.networks import AnyConfig, Config, Discriminator, Generator
+from dcgan_probe.networks import Discriminator, Generator
 
 if TYPE_CHECKING:
     from dcgan_probe.sources import Images
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 FORMAT = "dcgan-probe/checkpoint/1"
 CONCEPTS = "concepts.json"
 NETWORKS = {"generator": Generator, "discriminator": Discriminator}
-FLOATS = {"float32", "float16", "bfloat16", "float64"}
 
 
 @dataclass(frozen=True)
@@ -162,8 +160,8 @@ def convert(
 
     paths: one or two state dicts of pytorch/examples' dcgan, or one folder of the authors'
         ``.npy`` arrays.
-    images: for the authors' discriminator, whose files hold no batch-norm statistics: a folder or
-        zip of real images. Without it the generator's own images are taken.
+    images: for the authors' discriminator, whose files hold no batch-norm statistics: real
+        ones, what `sources.ImageSource` opens. Without it the generator's own images are taken.
 
     Raises InputError as `load` does.
     """
@@ -181,117 +179,10 @@ def convert(
     return foreign.read_pytorch_example(given)
 
 
-def content(path: Path) -> str:
-    """What a file holds, by its first bytes: "safetensors", "zip", "torch", "npy" or "pickle".
-
-    Raises InputError for a file of any other kind, and names those that downloads leave behind.
-    """
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "no file"
-        raise InputError(f"{path}: found {kind}, expected a file of weights")
-    try:
-        with open(path, "rb") as file:
-            head = file.read(256)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    for begin, kind in _KINDS.items():
-        if head.startswith(begin):
-            return kind
-    if head[8:9] == b"{":
-        return "safetensors"
-    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        return "pickle"
-    raise InputError(f"{path}: found {_not_weights(head)}, expected a file of weights")
-
-
-_KINDS = {
-    b"PK\x03\x04": "zip",
-    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": "torch",  # torch.save before 1.6
-    b"\x93NUMPY": "npy",
-}
-
-
-def _not_weights(head: bytes) -> str:
-    if not head:
-        return "an empty file"
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not yet replaced by its file (git lfs pull)"
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return "an HTML page, probably a failed download"
-    return f"unknown content that begins with {head[:8]!r}"
-
-
-def damaged(path: Path, error: Exception, expected: str) -> InputError:
-    """The error for a file that a library could not read; it keeps the library's first line."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return InputError(
-        f"{path}: found a damaged or truncated file ({reason:.160}), expected {expected}"
-    )
-
-
-class Spec(NamedTuple):
-    """What a file says of a tensor, before its memory is taken."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        return f"{self.dtype} of shape {'x'.join(map(str, self.shape)) or '()'}"
-
-
-def specs(tensors: Mapping[str, Tensor]) -> dict[str, Spec]:
-    """Shape and type of each tensor."""
-    return {
-        name: Spec(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-        for name, tensor in tensors.items()
-    }
-
-
-def check_specs(
-    where: object, found: Mapping[str, Spec], expected: Mapping[str, Spec], why: str = ""
-) -> None:
-    """Refuse tensors that are missing, too many, or of another shape or type.
-
-    Any precision in `FLOATS` passes for another. why: ends the message where a shape is wrong.
-    """
-    for name, spec in expected.items():
-        if name not in found:
-            raise InputError(f"{where}: tensor {name}: found none, expected {spec}")
-    for name, spec in found.items():
-        place = f"{where}: tensor {name}"
-        if name not in expected:
-            raise InputError(f"{place}: found {spec}, expected no such tensor")
-        wanted = expected[name]
-        if spec.shape != wanted.shape:
-            raise InputError(f"{place}: found {spec}, expected {wanted}{why}")
-        if spec.dtype != wanted.dtype and not {spec.dtype, wanted.dtype} <= FLOATS:
-            raise InputError(f"{place}: found {spec}, expected {wanted}")
-
-
-def take(where: object, name: str, tensor: Tensor) -> Tensor:
-    """A copy of a tensor, weights as float32; InputError if it holds NaN or infinity."""
-    if not tensor.is_floating_point():
-        return tensor.clone()
-    tensor = tensor.detach().to(torch.float32, copy=True).contiguous()
-    if not torch.isfinite(tensor).all():
-        raise InputError(
-            f"{where}: tensor {name}: found NaN or infinity, expected finite float32 numbers"
-        )
-    if name.endswith("running_var") and (tensor < 0).any():
-        raise InputError(f"{where}: tensor {name}: found a variance below 0, expected none")
-    return tensor
-
-
 def empty(config: Config, part: str) -> nn.Module:
     """The "generator" or "discriminator" of a config, in eval mode, without memory for weights."""
     with torch.device("meta"):
         return NETWORKS[part](config).eval()
-
-
-def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
-    """Give an `empty` network its weights, and return it."""
-    network.load_state_dict(dict(tensors), assign=True)
-    return network
 
 
 def digest(paths: Sequence[Path]) -> str:
@@ -304,29 +195,19 @@ def _fixtures() -> Path:
     return Path(str(resources.files("dcgan_probe.fixtures")))
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A safetensors file, mapped: the library checks its header's claims against its size."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            yield file
-    except safetensors.SafetensorError as error:
-        raise damaged(path, error, "a whole safetensors file") from error
-
-
 def is_own(path: Path) -> bool:
     """Whether a path is a file of our own format."""
-    if path.is_dir() or content(path) != "safetensors":
+    if path.is_dir() or weights.content(path) != "safetensors":
         return False
-    with opened(path) as file:
+    with weights.opened(path) as file:
         return "dcgan_probe" in (file.metadata() or {})
 
 
 def read_own(path: Path, name: str) -> Checkpoint:
     """A file of our own format as a checkpoint of this name; raises as `load` does."""
-    with opened(path) as file:
+    with weights.opened(path) as file:
         config, info = _about(path, file.metadata()["dcgan_probe"])
-        found = _file_specs(file)
+        found = weights.specs_of(file)
         parts = [part for part in NETWORKS if any(n.startswith(f"{part}.") for n in found)]
         if not parts:
             raise InputError(
@@ -336,26 +217,15 @@ def read_own(path: Path, name: str) -> Checkpoint:
         expected = {
             f"{part}.{n}": spec
             for part in parts
-            for n, spec in specs(networks[part].state_dict()).items()
+            for n, spec in weights.specs(networks[part].state_dict()).items()
         }
-        check_specs(path, found, expected)
-        tensors = {n: take(path, n, file.get_tensor(n)) for n in expected}
+        weights.check_specs(path, found, expected)
+        tensors = {n: weights.take(path, n, file.get_tensor(n)) for n in expected}
     for part, network in networks.items():
-        fill(network, {n: tensors[f"{part}.{n}"] for n in network.state_dict()})
+        weights.fill(network, {n: tensors[f"{part}.{n}"] for n in network.state_dict()})
     generator: Any = networks.get("generator")
     discriminator: Any = networks.get("discriminator")
     return Checkpoint(config, generator, discriminator, info, name, files.sha256(path))
-
-
-def _file_specs(file: Any) -> dict[str, Spec]:
-    words = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-    found = {}
-    names = file.keys()
-    for name in names:
-        part = file.get_slice(name)
-        dtype = part.get_dtype()
-        found[name] = Spec(tuple(part.get_shape()), words.get(dtype, dtype.replace("I", "int")))
-    return found
 
 
 def _about(path: Path, text: str) -> tuple[Config, dict[str, Any]]:

@@ -133,11 +133,11 @@ def find(name: str, session: Session) -> Classifier:
         return Learnt.of(path, session)
     network = exported.read(path).to(session.device)
     image = torch.zeros(1, session.config.channels, session.config.size, session.config.size)
-    outputs = network(image.to(session.device))
+    outputs = network(image)
     if outputs.ndim != 2:
         raise InputError(f"{path}: found {exported.shape(outputs)}, expected 1 x L probabilities")
     labels = tuple(f"{path.stem}{i}" for i in range(outputs.shape[1]))
-    return Module(network, labels if len(labels) > 1 else (path.stem,), session.device)
+    return Module(network, labels if len(labels) > 1 else (path.stem,))
 
 
 def shipped(checkpoint: str) -> str | None:
@@ -147,22 +147,21 @@ def shipped(checkpoint: str) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class Module:
-    """An exported network as a classifier, named after its file."""
+    """An exported network with names for its outputs."""
 
     network: Network
     labels: tuple[str, ...]
-    device: torch.device
 
     @property
     def name(self) -> str:
-        return f"module {self.network.path.name}"
+        return self.network.name
 
     @property
     def about(self) -> dict[str, Any]:
-        return {"sha256": self.network.sha256}
+        return self.network.about
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self.network(images.to(self.device))
+        return self.network(images)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from dcgan_probe import plugins, terminal
+from dcgan_probe.config import PRESETS
 from dcgan_probe.errors import InputError
 
 
@@ -63,7 +64,8 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
 
 
 _DATA = click.option(
-    "--data",
+    "--images",
+    "data",
     type=click.Path(path_type=Path),
     required=True,
     help="Folder, zip, tar, LMDB, .npz or .mat.",
@@ -123,7 +125,7 @@ def dedup(context: click.Context, **options: Any) -> None:
 @_DATA
 @click.option("--steps", type=click.IntRange(1), help="Updates of each network; or --epochs.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the images; or --steps.")
-@click.option("--preset", default="paper", type=click.Choice(["paper", "torch", "cifar10"]))
+@click.option("--preset", default="paper", type=click.Choice(list(PRESETS)))
 @click.option("--size", type=int, help="Image size; of the preset if not given.")
 @click.option("--channels", type=int, help="1 or 3; of the preset if not given.")
 @click.option("--g-width", type=int, help="Feature maps of G's last hidden layer; of the preset.")
@@ -163,7 +165,7 @@ def train(context: click.Context, **options: Any) -> None:
     best.safetensors. Run the same line again to go on where it stopped; more --steps train on.
     Under torchrun, all its processes train together:
 
-        torchrun --nproc-per-node 2 -m dcgan_probe train --data photographs.zip --epochs 5
+        torchrun --nproc-per-node 2 -m dcgan_probe train --images photographs.zip --epochs 5
     """
     from dcgan_probe.training import command
 

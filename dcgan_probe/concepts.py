@@ -25,9 +25,9 @@ from torch import Tensor
 
 from dcgan_probe import checkpoints, files, json_values, latents
 from dcgan_probe.boxes import MAX_SEED
+from dcgan_probe.config import AnyConfig
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.json_values import Value
-from dcgan_probe.networks import AnyConfig
 
 if TYPE_CHECKING:
     from dcgan_probe.session import Session

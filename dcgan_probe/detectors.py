@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +19,6 @@ from torch import Tensor
 
 from dcgan_probe import exported, plugins, terminal
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.exported import Network
 from dcgan_probe.session import BATCH
 
 GROUP = "dcgan_probe.detectors"
@@ -92,7 +90,7 @@ def find(
     if not os.path.exists(name):
         known = [*also, *sorted(points), "the path of a file of torch.export.save"]
         raise unknown("detector", name, known)
-    return Module(exported.read(Path(name)).to(torch.device(device)), torch.device(device))
+    return exported.read(Path(name)).to(torch.device(device))
 
 
 def shipped(checkpoint: str, label: str) -> str | None:
@@ -102,25 +100,6 @@ def shipped(checkpoint: str, label: str) -> str | None:
     ('rooms', None)
     """
     return _SHIPPED.get((checkpoint, label))
-
-
-@dataclass(frozen=True, eq=False)
-class Module:
-    """An exported network as a detector, named after its file."""
-
-    network: Network
-    device: torch.device
-
-    @property
-    def name(self) -> str:
-        return f"module {self.network.path.name}"
-
-    @property
-    def about(self) -> dict[str, Any]:
-        return {"sha256": self.network.sha256}
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.network(images.to(self.device))
 
 
 def _checked(detector: Detector, images: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ import numpy as np
 
 from dcgan_probe import files, json_values
 from dcgan_probe.boxes import Box, Boxes
+from dcgan_probe.config import AnyConfig
 from dcgan_probe.errors import InputError
 from dcgan_probe.json_values import Value
-from dcgan_probe.networks import AnyConfig
 
 FORMAT = "dcgan-probe/selection/1"
 

@@ -22,7 +22,7 @@ import operator
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from dcgan_probe import files
-from dcgan_probe.checkpoints import damaged
 from dcgan_probe.errors import InputError
+from dcgan_probe.weights import damaged
 
 EXPECTED = "a file of torch.export.save (.pt2)"
 SCHEMA = 8
@@ -61,13 +61,14 @@ _ARITHMETIC = {
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network from images to one tensor, named after its file.
+    """A network from images to one tensor, on a device, named after its file.
 
         >>> network = read(Path("extractor.pt2"))
-        >>> network(images).shape  # images: N x C x S x S float32
+        >>> network(images).shape  # images: N x C x S x S float32, of any device
         torch.Size([64, 512])
 
-    A call raises InputError for images that the network does not take.
+    One that puts out masks is a `detectors.Detector` as it is. A call raises InputError for images
+    that the network does not take.
     """
 
     path: Path
@@ -76,13 +77,23 @@ class Network:
     steps: tuple[_Step, ...]
     image: str
     result: str
+    device: torch.device = torch.device("cpu")
+
+    @property
+    def name(self) -> str:
+        return f"module {self.path.name}"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"sha256": self.sha256}
 
     def __call__(self, images: Tensor) -> Tensor:
-        values: dict[str, Any] = {**self.tensors, self.image: images.clone()}
+        given = images.to(self.device, copy=True)
+        values: dict[str, Any] = {**self.tensors, self.image: given}
         try:
             with torch.no_grad():
                 for step in self.steps:
-                    step.run(values, images.device)
+                    step.run(values, self.device)
             found = values[self.result]
         except Exception as error:  # every operation has errors of its own
             raise InputError(
@@ -95,7 +106,7 @@ class Network:
     def to(self, device: torch.device) -> Network:
         """The same on a device."""
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
-        return Network(self.path, self.sha256, tensors, self.steps, self.image, self.result)
+        return replace(self, tensors=tensors, device=device)
 
 
 @dataclass(frozen=True, eq=False)

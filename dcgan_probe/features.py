@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe import hooks
+from dcgan_probe.config import Config
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.networks import Config, config_of, copied, estimate_statistics
+from dcgan_probe.networks import config_of, copied, estimate_statistics
 from dcgan_probe.sources import Images
 
 GRID = 4

@@ -19,23 +19,12 @@ import torch
 from torch import Tensor
 
 from dcgan_probe import latents, torch_files
-from dcgan_probe.checkpoints import (
-    NETWORKS,
-    Checkpoint,
-    Spec,
-    check_specs,
-    content,
-    damaged,
-    digest,
-    empty,
-    fill,
-    opened,
-    specs,
-    take,
-)
+from dcgan_probe.checkpoints import NETWORKS, Checkpoint, digest, empty
+from dcgan_probe.config import Config
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import Config, estimate_statistics
+from dcgan_probe.networks import estimate_statistics
 from dcgan_probe.sources import Images, ImageSource
+from dcgan_probe.weights import Spec, check_specs, content, damaged, fill, opened, specs, take
 
 BATCHES = 100
 BATCH = 128  # the authors' batch, whose statistics their networks were trained with
@@ -98,7 +87,8 @@ def read_authors(
     are true convolutions, so both spatial axes are flipped. The authors' code kept no batch-norm
     statistics; they are estimated here, the generator's over 100 batches of 128 latents of
     seed 0, the discriminator's over the generator's images of these latents, or over up to 100
-    batches of 128 of `images`: a folder or zip, or anything with `sources.Images`' methods.
+    batches of 128 of `images`: what `sources.ImageSource` opens, or anything with the methods of
+    `sources.Images`.
 
     Raises InputError, one line, for anything else in the folder, and for a discriminator that
     comes without a generator and without images. Source: Newmu/dcgan_code.

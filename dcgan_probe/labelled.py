@@ -70,7 +70,7 @@ def read(
     channels: int,
     *,
     test: str | os.PathLike[str] | None = None,
-    label: str = "label",
+    column: str = "label",
     resize: bool = False,
     seed: int = 0,
 ) -> Labelled:
@@ -81,7 +81,7 @@ def read(
         (60000, ('airplane', 'automobile'), np.int64(10000))
 
     labels: "folders", the folder that an image lies in; "y", the variable beside X in a `.mat`;
-    or a CSV with a column ``name`` or ``file``, one called as `label` says, and perhaps ``split``.
+    or a CSV with a column ``name`` or ``file``, one called as `column` says, and perhaps ``split``.
     test: other images, for testing. Without, it is told by a folder ``train`` or ``test`` above
     the image, or by the CSV's ``split``; where neither is, a fifth of each class is drawn by the
     seed. resize: see `Chosen`.
@@ -94,7 +94,7 @@ def read(
         opened.append(ImageSource(test, size, channels))
     given: list[str] = []
     part: list[bool | None] = []
-    table = None if labels in (FOLDERS, Y) else _Table(Path(labels), label)
+    table = None if labels in (FOLDERS, Y) else _Table(Path(labels), column)
     for number, source in enumerate(opened):
         if table is not None:
             names, own = table.of(source)
@@ -155,7 +155,7 @@ def _beside(source: ImageSource) -> list[str]:
 class _Table:
     """The rows of a CSV, by the name of the image."""
 
-    def __init__(self, path: Path, label: str):
+    def __init__(self, path: Path, column: str):
         self.path = path
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
@@ -166,10 +166,11 @@ class _Table:
             raise unknown("labels", path, [FOLDERS, Y, "the path of a CSV"]) from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path}: cannot be read as a CSV: {error}") from error
-        name = next((column for column in ("name", "file") if column in columns), None)
-        if name is None or label not in columns:
+        name = next((key for key in ("name", "file") if key in columns), None)
+        if name is None or column not in columns:
             raise InputError(
-                f"{path}: found columns {', '.join(columns) or '(none)'}, expected name and {label}"
+                f"{path}: found columns {', '.join(columns) or '(none)'}, expected name and "
+                f"{column}"
             )
         self.rows: dict[str, tuple[str, bool | None]] = {}
         for number, row in enumerate(rows, start=2):
@@ -178,10 +179,10 @@ class _Table:
                 raise InputError(
                     f"{path}: line {number}: split: found {split!r}, expected train or test"
                 )
-            if not row[label] or row[name] in self.rows:
-                what = "no label" if not row[label] else "a second label"
+            if not row[column] or row[name] in self.rows:
+                what = "no label" if not row[column] else "a second label"
                 raise InputError(f"{path}: line {number}: found {what} of {row[name]!r}")
-            self.rows[row[name]] = row[label], None if split is None else PARTS[split]
+            self.rows[row[name]] = row[column], None if split is None else PARTS[split]
         self.taken: set[str] = set()
 
     def of(self, source: ImageSource) -> tuple[list[str], list[bool | None]]:

@@ -13,8 +13,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dcgan_probe import files
+from dcgan_probe.config import AnyConfig, Draw
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import AnyConfig, Draw
 
 BLOCK = 1024
 FORMAT = "dcgan-probe/latents/1"
@@ -23,7 +23,7 @@ FORMAT = "dcgan-probe/latents/1"
 def sample(config: AnyConfig, n: int, seed: int, start: int = 0) -> Tensor:
     """Latents `start` to `start + n` of a seed.
 
-        >>> from dcgan_probe.networks import PRESETS
+        >>> from dcgan_probe.config import PRESETS
         >>> sample(PRESETS["paper"], n=4, seed=3).shape
         torch.Size([4, 100])
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from dcgan_probe import latents, networks, tracing
 from dcgan_probe.checkpoints import Checkpoint
+from dcgan_probe.config import Draw
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.networks import Draw
 from dcgan_probe.tracing import Layer
 
 TRIED = 4  # latents that a network is tried with
@@ -37,7 +37,7 @@ Latent = int | tuple[int, str] | Draw
 
 @dataclass(frozen=True)
 class Traced:
-    """What is known of modules that are not ours; probes ask it what they ask a `networks.Config`.
+    """What is known of modules that are not ours; probes ask it what they ask a `config.Config`.
 
     found: the layers of "generator" and "discriminator". ends: the shapes of what goes into a
     network and comes out of it, which are no hidden maps.

@@ -82,6 +82,22 @@ class Result(ABC):
         return {"text/plain": str(self)}
 
 
+@dataclass(frozen=True)
+class Report(Result):
+    """A result of named values and no pictures."""
+
+    named: dict[str, Any]
+
+    def values(self) -> dict[str, Any]:
+        return self.named
+
+    def draw(self, folder: Path) -> None:
+        pass
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in self.named.items())
+
+
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in a folder and those below, by relative path with forward slashes."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())

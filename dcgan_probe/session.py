@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ from dcgan_probe.checkpoints import Checkpoint
 from dcgan_probe.edits import Selection, cells
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.modules import Latent
-from dcgan_probe.results import FILE, Result
+from dcgan_probe.results import FILE, Report, Result
 from dcgan_probe.sources import Images, ImageSource, Samples, batches
 
 BATCH = 64
@@ -285,19 +284,3 @@ class Session:
     def report(self, values: dict[str, Any]) -> None:
         """Save and print plain values: the result of a probe that draws nothing."""
         self.save(Report(self.made_with(), values))
-
-
-@dataclass(frozen=True)
-class Report(Result):
-    """A result of named values and no pictures."""
-
-    named: dict[str, Any]
-
-    def values(self) -> dict[str, Any]:
-        return self.named
-
-    def draw(self, folder: Path) -> None:
-        pass
-
-    def __str__(self) -> str:
-        return "\n".join(f"{name}: {value}" for name, value in self.named.items())

@@ -154,3 +154,14 @@ def batches(images: Images, size: int) -> Iterator[Tensor]:
 def to_range(pixels: Tensor) -> Tensor:
     """uint8 pixels to float32 in [-1, 1], the range of the generator's tanh."""
     return pixels.float().div_(127.5).sub_(1)
+
+
+def eight_bit(images: Tensor) -> Tensor:
+    """Samples with the 256 values that the pixels of a file have, bit for bit.
+
+        >>> eight_bit(torch.tensor([0.0, 2.0]))
+        tensor([0.0039, 1.0000])
+
+    images: float32 in [-1, 1]; values outside of the range are clamped.
+    """
+    return to_range(images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8))

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 import torch
 
-from dcgan_probe.checkpoints import content, damaged
 from dcgan_probe.errors import InputError
+from dcgan_probe.weights import content, damaged
 
 _STORAGES = {
     "torch.ByteStorage": 1,

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes._regression import fit
+
+from ._regression import fit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,7 +22,7 @@ boxes_option = click.option(
 )
 
 
-def default_layer(config: dp.networks.AnyConfig) -> str:
+def default_layer(config: dp.config.AnyConfig) -> str:
     """The second-highest convolution layer of a generator, not counting the one that paints pixels.
 
         >>> default_layer(dp.Config(size=64))
@@ -75,7 +75,7 @@ def read_boxes(session: dp.Session, path: Path | None) -> dp.Boxes:
     return dp.Boxes.read(path or shipped_boxes(session), image_size=size)
 
 
-def no_cell_outside(boxes: dp.Boxes, layer: str, config: dp.networks.AnyConfig) -> InputError:
+def no_cell_outside(boxes: dp.Boxes, layer: str, config: dp.config.AnyConfig) -> InputError:
     """The error for boxes that cover every cell of a layer; it names a layer that has others."""
     grids = config.hidden("generator")
     resolving = [name for name, grid in grids.items() if not boxes.mask(grid).all()]

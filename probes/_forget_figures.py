@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.probes._proof import Proof
-    from dcgan_probe.probes._regression import Fit
+    from ._proof import Proof
+    from ._regression import Fit
 
 PANEL = (480, 330)
 

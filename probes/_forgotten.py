@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
-from dcgan_probe.probes._forget_figures import Pictures
-from dcgan_probe.probes._proof import Proof
-from dcgan_probe.probes._regression import MAX_ITERATIONS
 from dcgan_probe.results import Result
+
+from ._forget_figures import Pictures
+from ._proof import Proof
+from ._regression import MAX_ITERATIONS
 
 if TYPE_CHECKING:
     import numpy as np

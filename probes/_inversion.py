@@ -11,7 +11,7 @@ from scipy.stats import chi  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 import dcgan_probe as dp
-from dcgan_probe.networks import AnyConfig
+from dcgan_probe.config import AnyConfig
 
 # Random latents, of which the nearest are the starts.
 CANDIDATES = 512

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.probes._agreement import Agreement
-    from dcgan_probe.probes._effects import Effect
+    from ._agreement import Agreement
+    from ._effects import Effect
 
 DIMMED = 0.25
 BRIGHTEST = 0.3

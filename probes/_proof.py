@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes._choice import Layer
-from dcgan_probe.probes._regression import maps_of
+
+from ._choice import Layer
+from ._edited import BATCH, edited
+from ._regression import maps_of
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from dcgan_probe.detectors import Detector
-    from dcgan_probe.tails import Base
 
 RESAMPLED = 1000
 PRESENT = 0.01  # a sample holds an object if so much of it is marked
 POINTS = 6  # of the curve
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -140,54 +139,6 @@ def prove(
     return [_proof(session.seed, tally, edits, sets, len(parts), len(z)) for tally in tallies]
 
 
-def edited(session: dp.Session, base: Base, layers: Sequence[Layer]) -> Tensor:
-    """Images of maps of the first of some layers, each layer edited."""
-    import torch
-
-    with ExitStack() as stack, torch.no_grad():
-        for of in layers[1:]:
-            stack.enter_context(
-                dp.hooks.ablate(
-                    session.generator, of.name, of.filters, of.gains or 0.0, of.values or 0.0
-                )
-            )
-        if not layers:
-            return base.images()
-        first = layers[0]
-        filters = list(first.filters)
-        if not first.gains and not first.values:
-            return base.without(filters)
-        gain, value = (
-            torch.tensor(of or [0.0] * len(filters)).to(base.maps).view(1, -1, 1, 1)
-            for of in (first.gains, first.values)
-        )
-        return base.replaced(filters, gain * base.maps[:, filters] + (1 - gain) * value)
-
-
-def random_sets(
-    chosen: Sequence[Layer], means: dict[str, Sequence[float]], count: int, seed: int
-) -> list[list[Layer]]:
-    """As many filters of each layer, drawn at random, with the gains of those that were chosen.
-
-    means: of every filter of a layer, which replace the random filters where the chosen ones are
-    replaced by something.
-    """
-    import numpy as np
-
-    rng = np.random.default_rng([seed, 1])
-    sets = []
-    for _ in range(count):
-        layers = []
-        for of in chosen:
-            every = len(of.filters) + len(of.unchosen)
-            drawn = rng.choice(every, len(of.filters), replace=False).tolist()
-            put = tuple(means[of.name][f] for f in drawn) if of.values else ()
-            rest = tuple(sorted(set(range(every)) - set(drawn)))
-            layers.append(replace(of, filters=tuple(drawn), unchosen=rest, values=put))
-        sets.append(layers)
-    return sets
-
-
 class _Tally:
     """Sums of every sample for every edit, by one judge; rows of edits, columns of samples."""
 
@@ -200,7 +151,8 @@ class _Tally:
         import torch
 
         from dcgan_probe.detectors import soft
-        from dcgan_probe.probes._gates import outside
+
+        from ._gates import outside
 
         self.inside = soft(self.judge, before) > 0.5
         self.outside = outside(self.inside)

@@ -126,18 +126,14 @@ def _write(file: Path, model: dedup.Autoencoder) -> None:
 def _read(file: Path) -> dedup.Autoencoder:
     """The autoencoder of a file of `_write`; InputError for any other."""
     model = dedup.Autoencoder()
-    expected = model.state_dict()
-    if dp.checkpoints.content(file) != "safetensors":
+    expected = dp.weights.specs(model.state_dict())
+    if dp.weights.content(file) != "safetensors":
         raise InputError(f"{file}: found a file of another kind, expected an autoencoder's")
-    with dp.checkpoints.opened(file) as opened:
+    with dp.weights.opened(file) as opened:
         found = (opened.metadata() or {}).get("format")
         if found != FORMAT:
             raise InputError(f"{file}: format: found {found!r}, expected {FORMAT!r}")
-        names = list(opened.keys())
-        shapes = {name: list(opened.get_slice(name).get_shape()) for name in names}
-        wanted = {name: list(tensor.shape) for name, tensor in expected.items()}
-        if shapes != wanted:
-            raise InputError(f"{file}: found tensors {shapes}, expected {wanted}")
-        tensors = {n: dp.checkpoints.take(file, n, opened.get_tensor(n)) for n in names}
+        dp.weights.check_specs(file, dp.weights.specs_of(opened), expected)
+        tensors = {n: dp.weights.take(file, n, opened.get_tensor(n)) for n in expected}
     model.load_state_dict(tensors)
     return model

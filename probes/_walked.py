@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
-from dcgan_probe.probes._latent import film
 from dcgan_probe.results import Result
+
+from ._latent import film
 
 if TYPE_CHECKING:
     import numpy as np

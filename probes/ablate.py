@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,11 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._boxed import latents_of, without_a_cell
-from dcgan_probe.probes._levels import PERCENT, SAMPLES, levels, means
 from dcgan_probe.results import Result
+
+from ._boxed import latents_of, without_a_cell
+from ._filters import EXAMPLE, numbers
+from ._levels import PERCENT, SAMPLES, levels, means
 
 if TYPE_CHECKING:
     import numpy as np
@@ -215,19 +216,6 @@ def _pictures(
     )
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    """Numbers and ranges, such as 3,17,40-52, each once and in order."""
-    numbers: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
-        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if low > high:
-            raise InputError(f"--filters: found {part!r}, expected numbers like 3,17,40-52")
-        # The layer refuses a number that is too high; until then it must not fill the memory.
-        numbers |= {low, *range(low, min(high, dp.networks.MAX_FEATURE_MAPS) + 1)}
-    return tuple(sorted(numbers))
-
-
 def _selected(
     session: dp.Session, layer: str | None, filters: str | None, path: Path | None
 ) -> dp.Selection:
@@ -247,7 +235,7 @@ def _selected(
         raise InputError(f"--filters: found no --layer, expected one of: {known}")
     assert filters is not None
     chosen = {"chosen": "by hand"}
-    return dp.Selection(layer, _numbers(filters), session.checkpoint.sha256, chosen)
+    return dp.Selection(layer, tuple(sorted(numbers(filters))), session.checkpoint.sha256, chosen)
 
 
 def _with_values(session: dp.Session, selection: dp.Selection, how: str) -> dp.Selection:
@@ -290,7 +278,7 @@ def _place(session: dp.Session, text: str) -> tuple[float, float, float, float] 
 
 @click.command()
 @click.option("--layer", help="Layer of the generator that the filters are of.")
-@click.option("--filters", help="Numbers and ranges, such as 3,17,40-52.")
+@click.option("--filters", help=f"Numbers and ranges, such as {EXAMPLE}.")
 @click.option(
     "--selection",
     "path",

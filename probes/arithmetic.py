@@ -10,14 +10,15 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._latent import concepts_option, exemplars_option
 from dcgan_probe.results import Result
+
+from ._latent import concepts_option, exemplars_option
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.probes._success import Success
+    from ._measured import Success
 
 # Uniform noise of at most so much is added to the sum for its eight neighbours.
 NOISE = 0.25
@@ -145,7 +146,7 @@ def run(
     size = session.config.size
     success = None
     if classifier is not None:
-        from dcgan_probe.probes import _success
+        from . import _success
 
         success = _success.measure(session, factors, concepts, classifier, exemplars, draws)
     session.keep(name, z)

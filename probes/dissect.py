@@ -13,18 +13,19 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._agreement import Agreement, agreement
-from dcgan_probe.probes._boxed import (
+from dcgan_probe.results import Result
+
+from ._agreement import Agreement, agreement
+from ._boxed import (
     boxes_option,
     default_layer,
     latents_of,
     no_cell_outside,
     read_boxes,
 )
-from dcgan_probe.probes._effects import Effect, Judge, measure
-from dcgan_probe.probes._masked import Pictures, pictures
-from dcgan_probe.probes._regression import maps_of
-from dcgan_probe.results import Result
+from ._effects import Effect, Judge, measure
+from ._masked import Pictures, pictures
+from ._regression import maps_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +155,7 @@ def run(
     layer: str | None = None,
     label: str | None = None,
     n: int = 200,
-    detector: str | Detector | None = None,
+    judge: str | Detector | None = None,
     top: int = 8,
     ranks: Ranks | None = None,
 ) -> Dissected:
@@ -172,9 +173,9 @@ def run(
     size; half of the images choose the threshold, the others score it. Effect is measured on n
     samples that no box was drawn on, by dropping each filter alone: what a detector still finds of
     the object, and the mean absolute change of pixels, on images in [-1, 1], inside and outside of
-    where it was before. detector: one, or what `detectors.find` takes; if None, that which ships
-    for the label. Where none does, the change is measured on the boxed samples, in and out of the
-    boxes.
+    where it was before. judge: a detector, or what `detectors.find` takes; if None, that which
+    ships for the label. Where none does, the change is measured on the boxed samples, in and out
+    of the boxes.
 
     top: how many filters are drawn, those of the largest effect. ranks: processes that share the
     filters; all return the same. Memory holds the layer's maps of the boxed samples, and a batch.
@@ -194,7 +195,7 @@ def run(
         raise InputError(f"{boxes.source or 'boxes'}: found no boxes, expected at least one")
     layer = layer or default_layer(session.config)
     labels = boxes.labels if label is None else (label,)
-    judges = _judges(session, [boxes.only(each) for each in labels], detector)
+    judges = _judges(session, [boxes.only(each) for each in labels], judge)
     boxed = latents_of(session, boxes)
     maps = maps_of(session, boxed, layer).numpy()
     insides = [_inside(each.boxes, layer, maps.shape, session.config) for each in judges]
@@ -208,15 +209,15 @@ def run(
     objects: dict[str, Object] = {}
     for z, by_detector in ((fresh, True), (boxed, False)):
         own = {
-            judge: found
-            for judge, found in zip(judges, agreements, strict=True)
-            if (judge.detector is not None) == by_detector
+            each: found
+            for each, found in zip(judges, agreements, strict=True)
+            if (each.detector is not None) == by_detector
         }
         if own:
             effects, strongest = measure(session, layer, z, list(own), ranks)
-            for (judge, found), effect in zip(own.items(), effects, strict=True):
-                shown = pictures(session, layer, judge.label, found, effect, z, strongest, top)
-                objects[judge.label] = _object(judge, found, effect, len(z), shown)
+            for (each, found), effect in zip(own.items(), effects, strict=True):
+                shown = pictures(session, layer, each.label, found, effect, z, strongest, top)
+                objects[each.label] = _object(each, found, effect, len(z), shown)
     options = {"layer": layer, "labels": list(labels), "n": n, "top": top}
     options["boxes"] = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": boxes.n}
     return Dissected(session.made_with(**options), layer, tuple(objects[each] for each in labels))
@@ -250,7 +251,7 @@ def _judges(
     session: dp.Session, of: Sequence[dp.Boxes], given: str | Detector | None
 ) -> list[Judge]:
     """Who judges each object: the given detector, that which ships, or the boxes."""
-    from dcgan_probe import detectors
+    from dcgan_probe import detectors, exported
 
     judges = []
     for boxes in of:
@@ -259,7 +260,7 @@ def _judges(
         if isinstance(found, str):
             found = detectors.find(found, label, session.device)
         # Only an installed detector was asked for this very label.
-        if len(of) > 1 and found and (found is given or isinstance(found, detectors.Module)):
+        if len(of) > 1 and found and (found is given or isinstance(found, exported.Network)):
             labels = ", ".join(each.labels[0] for each in of)
             raise InputError(
                 f"detector {found.name}: found {len(of)} labels for its one object, expected "
@@ -270,7 +271,7 @@ def _judges(
 
 
 def _inside(
-    boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.networks.AnyConfig
+    boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.config.AnyConfig
 ) -> np.ndarray:
     """Which cells of a layer are in boxes, N x h x w bool; InputError if all or none are."""
     mask = dp.edits.cells(boxes, layer, shape, config)

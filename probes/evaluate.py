@@ -16,7 +16,6 @@ from dcgan_probe.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from torch import Tensor
 
     from dcgan_probe.exported import Network
@@ -176,9 +175,9 @@ def run(
         >>> result.wasserstein["64"].samples.mean > result.wasserstein["64"].held_out.mean
         True
 
-    images: a folder or zip. n: at most so many of them, the first by name. features: a file of
-    torch.export.save with a network from N x C x S x S float32 images in [-1, 1] to N x D
-    features, for a Fréchet distance; its batch must be dynamic.
+    images: what `sources.ImageSource` opens. n: at most so many of them, the first by name.
+    features: a file of torch.export.save with a network from N x C x S x S float32 images in
+    [-1, 1] to N x D features, for a Fréchet distance; its batch must be dynamic.
 
     The held-out images are split at random into halves, four times. Each time new samples, as many
     as one half, are compared with that half, and for the floor the other half is too. The splits
@@ -203,10 +202,10 @@ def run(
             f"{images}: found {len(source)} images to use, expected at least 4: two halves of two"
         )
     pixels = torch.cat(list(dp.sources.batches(source, dp.session.BATCH)))[: 2 * count]
-    held = _Set.of(pixels, extractor, session.device)
+    held = _Set.of(pixels, extractor)
     if extractor is not None and held.features is not None:
         first = pixels[: dp.session.BATCH]
-        again = _features(extractor, first, session.device)
+        again = _features(extractor, first)
         if not torch.allclose(again, held.features[: len(first)], rtol=1e-3, atol=1e-5):
             raise InputError(
                 f"{extractor.path}: found other features when the same images were shown again, "
@@ -218,10 +217,10 @@ def run(
     for split in session.progress(range(SPLITS), "measuring"):
         one, other = torch.from_numpy(rng.permutation(2 * count)).split(count)
         seed = int(rng.integers(2**32))
-        new = _eight_bit(session.generate(session.latents(count, start=split * count)))
+        new = dp.sources.eight_bit(session.generate(session.latents(count, start=split * count)))
         if split == 0:
             shown = dp.figures.pixels(new[: COLUMNS**2])
-        samples = _Set.of(new, extractor, session.device)
+        samples = _Set.of(new, extractor)
         ours.append(_measured(samples, held.only(one), seed))
         theirs.append(_measured(held.only(other), held.only(one), seed))
 
@@ -260,23 +259,23 @@ class _Set(NamedTuple):
     features: Tensor | None
 
     @classmethod
-    def of(cls, images: Tensor, extractor: Network | None, device: torch.device) -> _Set:
+    def of(cls, images: Tensor, extractor: Network | None) -> _Set:
         import torch
 
         if extractor is None:
             return cls(images, None)
         batches = images.split(dp.session.BATCH)
-        return cls(images, torch.cat([_features(extractor, batch, device) for batch in batches]))
+        return cls(images, torch.cat([_features(extractor, batch) for batch in batches]))
 
     def only(self, rows: Tensor) -> _Set:
         return _Set(self.images[rows], None if self.features is None else self.features[rows])
 
 
-def _features(extractor: Network, images: Tensor, device: torch.device) -> Tensor:
+def _features(extractor: Network, images: Tensor) -> Tensor:
     """Features of images, N x D float32 on the CPU; InputError unless they are that and finite."""
     from dcgan_probe import exported
 
-    features = extractor(images.to(device))
+    features = extractor(images)
     if features.ndim != 2 or len(features) != len(images):
         raise InputError(
             f"{extractor.path}: found an output of {exported.shape(features)} for {len(images)} "
@@ -296,11 +295,6 @@ def _measured(of: _Set, against: _Set, seed: int) -> dict[str, float]:
     if of.features is not None and against.features is not None:
         found[FRECHET] = metrics.frechet_distance(of.features, against.features).distance
     return found
-
-
-def _eight_bit(images: Tensor) -> Tensor:
-    """Samples rounded to the 256 values that the pixels of a file have."""
-    return images.clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
 
 
 def _padded(sheet: np.ndarray, height: int) -> np.ndarray:
@@ -362,7 +356,7 @@ def _chart(panels: list[tuple[str, dict[str, Beside]]], height: int) -> np.ndarr
     "--images",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder or zip of images that the generator was not trained on.",
+    help="Folder, zip, tar, LMDB, .npz or .mat of images that the generator was not trained on.",
 )
 @click.option(
     "--n", default=2000, type=click.IntRange(4), help="At most so many of them; half at a time."

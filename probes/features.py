@@ -46,7 +46,7 @@ def run(
     *,
     to: str | Path = "features.npy",
     test: str | Path | None = None,
-    label: str = "label",
+    column: str = "label",
     layers: Sequence[str] | None = None,
     grid: int = GRID,
     statistics: str | None = None,
@@ -72,7 +72,7 @@ def run(
     statistics: of batch norm, "stored" as in the checkpoint, or "images", averaged over these
     images (of labelled ones over those that are trained on). n: at most so many images, the first
     by name; of labelled ones at most n for training and n for testing, drawn by the session's seed.
-    labels, test, label: see `labelled.read`. protocol: see `_protocols.PROTOCOLS`; what follows it
+    labels, test, column: see `labelled.read`. protocol: see `_protocols.PROTOCOLS`; what follows it
     overrides it. valid: training images to choose C by, below 1 a share. per_class: labels of each
     class, one or many, None for all. draws: of labels, to report. c: the only values to try.
     beside: any of "pixels", "random" and "kmeans".
@@ -125,7 +125,7 @@ def run(
         None if test is None else Path(test),
         config.size,
         config.channels,
-        label=label,
+        column=column,
         resize=resize,
         seed=session.seed,
     )
@@ -292,7 +292,7 @@ _PATH = click.Path(path_type=Path)
     help="Classify: images lie in folders of their class; y beside X in a .mat; a CSV of name, "
     "label and perhaps split. Without it features are extracted, no more.",
 )
-@click.option("--label", default="label", help="Column of the CSV with the label.")
+@click.option("--column", default="label", help="Of the CSV, the one with labels.")
 @click.option("--test", type=_PATH, help="Other images, for testing, with labels of the same kind.")
 @click.option("--protocol", type=click.Choice(list(_protocols.PROTOCOLS)), help="Of the paper.")
 @click.option("--to", type=_PATH, help="File of the features, .npy.  [default: OUT/features.npy]")

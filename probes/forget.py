@@ -13,8 +13,9 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes import _choice, _proof
-from dcgan_probe.probes._boxed import (
+
+from . import _choice, _judges, _proof
+from ._boxed import (
     boxes_option,
     default_layer,
     latents_of,
@@ -23,10 +24,11 @@ from dcgan_probe.probes._boxed import (
     shipped_boxes,
     without_a_cell,
 )
-from dcgan_probe.probes._choice import REPLACEMENTS, RULES, Layer
-from dcgan_probe.probes._forget_figures import pictures
-from dcgan_probe.probes._forgotten import Change, Drift, Forgotten
-from dcgan_probe.probes._regression import (
+from ._choice import REPLACEMENTS, RULES, Layer
+from ._edited import images_of, random_sets
+from ._forget_figures import pictures
+from ._forgotten import Change, Drift, Forgotten
+from ._regression import (
     Fit,
     cells_of,
     fit,
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["Change", "Drift", "Forgotten", "default_layer", "forget", "run", "shipped_boxes"]
 
 SHOWN = 12
-BOXES = "boxes"  # the judge that is learnt from boxes
 CHOOSING = 100_000  # samples from here on are chosen with, those before are judged and shown
 
 
@@ -98,10 +99,12 @@ def run(
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)
     layers = _layers(session, layer, select)
-    asked = _judges(session, label, judges)
-    choosing_boxes, judging_boxes = _halves(boxes) if BOXES in asked else (boxes, boxes)
+    asked = _judges.asked(session, label, judges)
+    choosing_boxes, judging_boxes = (
+        _judges.halves(boxes) if _judges.BOXES in asked else (boxes, boxes)
+    )
     replace = replace or ("outside" if select == "causal" else "zero")
-    judging = [_judge(session, judging_boxes, label, name) for name in asked]
+    judging = [_judges.made(session, judging_boxes, label, name) for name in asked]
 
     task = _Task(session, layers, select, k, replace, left)
     first, where = layers[0], f"{boxes.source or 'boxes'}: layer {layers[0]!r}"
@@ -120,7 +123,7 @@ def run(
         for of in chosen
         if of.values
     }
-    random = _proof.random_sets(chosen, means, controls, session.seed)
+    random = random_sets(chosen, means, controls, session.seed)
     proofs = (
         _proof.prove(session, chosen, random, judging, session.latents(n, start=start))
         if judging
@@ -145,15 +148,15 @@ def run(
     )
 
     tail = dp.tails.Tail(session.generator, first)
-    before, after = (_images(session, tail, maps, edit) for edit in ([], chosen))
+    before, after = (images_of(session, tail, maps, edit) for edit in ([], chosen))
     inside = boxes.mask((before.shape[2], before.shape[3]))
     changes = [
-        _change(before, _images(session, tail, maps, some), inside)
+        _change(before, images_of(session, tail, maps, some), inside)
         for some in session.progress(random, "random filters")
     ]
     # New samples, as in the paper: none of those that the boxes were drawn on.
     new = maps_of(session, session.latents(n, start=start), first)
-    fresh = [_images(session, tail, new, some) for some in ([], chosen, random[0])]
+    fresh = [images_of(session, tail, new, some) for some in ([], chosen, random[0])]
     words = f"samples {start} to {start + SHOWN - 1} of seed {session.seed}"
     reference = real
     if reference is None:
@@ -223,9 +226,9 @@ class _Task:
         elif self.select == "l1":
             chosen = [_choice.by_sparse_weight(first, cells, weights, values)]
         else:
-            from dcgan_probe.probes._gates import Choosing
+            from ._gates import Choosing
 
-            guide = _learnt(session, boxes)
+            guide = _judges.learnt(session, boxes)
             choosing = Choosing.of(session, first, guide, CHOOSING)
             if self.select == "causal":
                 chosen = [_choice.by_effect(choosing, values, self.left)]
@@ -252,7 +255,7 @@ def _stability(
     for i in task.session.progress(range(resamples), "choosing again"):
         rng = np.random.default_rng([task.session.seed, 3, i])
         drawn = set(rng.choice(boxes.images, len(boxes.images)).tolist())
-        again, _, _ = task.choose(_only_images(boxes, drawn), where)
+        again, _, _ = task.choose(_judges.only_images(boxes, drawn), where)
         found = {(of.name, f) for of in again for f in of.filters}
         overlaps.append(len(kept & found) / len(kept | found))
     return float(np.mean(overlaps))
@@ -273,61 +276,6 @@ def _layers(session: dp.Session, layer: str | Sequence[str] | None, select: str)
                 raise unknown("layer", name, order, where="Generator")
         layers = sorted(set(layers), key=order.index)
     return layers
-
-
-def _judges(
-    session: dp.Session, label: str, judges: Sequence[str | Detector] | None
-) -> list[str | Detector]:
-    if judges is not None:
-        return list(judges)
-    return [dp.detectors.shipped(session.checkpoint.name, label) or BOXES]
-
-
-def _judge(session: dp.Session, boxes: dp.Boxes, label: str, judge: str | Detector) -> Detector:
-    if judge == BOXES:
-        return _learnt(session, boxes)
-    if isinstance(judge, str):
-        return dp.detectors.find(judge, label, session.device, also=[BOXES])
-    return judge
-
-
-def _learnt(session: dp.Session, boxes: dp.Boxes) -> Any:
-    from dcgan_probe.probes._box_detector import BoxDetector
-
-    images = session.generate(latents_of(session, boxes)).to(session.device)
-    inside = boxes.mask((images.shape[2], images.shape[3]))
-    discriminator = session.checkpoint.discriminator
-    return BoxDetector.learn(discriminator, images.cpu(), inside, session.seed)
-
-
-def _halves(boxes: dp.Boxes) -> tuple[dp.Boxes, dp.Boxes]:
-    """Every second of the images with boxes and of those without: to choose, and to judge."""
-    boxed = sorted({box.image for box in boxes.boxes})
-    if len(boxed) < 2:
-        raise InputError(
-            f"{boxes.source or 'boxes'}: found boxes on {len(boxed)} image, expected 2 or more: "
-            "the judge that is learnt from boxes needs images of its own; name another --judge"
-        )
-    empty = [image for image in boxes.images if image not in set(boxed)]
-    first = {*boxed[::2], *empty[::2]}
-    return _only_images(boxes, first), _only_images(boxes, set(boxes.images) - first)
-
-
-def _only_images(boxes: dp.Boxes, images: set[int]) -> dp.Boxes:
-
-    kept = tuple(box for box in boxes.boxes if box.image in images)
-    return dataclasses.replace(boxes, boxes=kept, images=tuple(sorted(images)))
-
-
-def _images(
-    session: dp.Session, tail: dp.tails.Tail, maps: Tensor, edit: Sequence[Layer]
-) -> Tensor:
-    import torch
-
-    parts = []
-    for part in maps.split(_proof.BATCH):
-        parts.append(_proof.edited(session, tail.start(part.to(session.device)), edit).cpu())
-    return torch.cat(parts)
 
 
 def _means(session: dp.Session, layer: str, z: Tensor) -> list[float]:

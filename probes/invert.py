@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.probes._inversion import Found
+    from ._inversion import Found
 
 # Decibels below the sample's that still count as close: at most twice its squared error.
 CLOSE_DB = 3.0
@@ -52,7 +52,7 @@ class Inversion(Result):
         return self.found.z
 
     def values(self) -> dict[str, Any]:
-        from dcgan_probe.probes import _inversion
+        from . import _inversion
 
         return {
             "photo": self.photo,
@@ -81,7 +81,7 @@ class Inversion(Result):
     def draw(self, folder: Path) -> None:
         import numpy as np
 
-        from dcgan_probe.probes._inversion import CANDIDATES
+        from ._inversion import CANDIDATES
 
         sha = self.made_with["checkpoint"]["sha256"]
         dp.latents.write(folder / "z.safetensors", self.z[:1], sha)
@@ -116,7 +116,7 @@ class Inversion(Result):
         )
 
     def __str__(self) -> str:
-        from dcgan_probe.probes._inversion import CANDIDATES
+        from ._inversion import CANDIDATES
 
         what = "" if self.found.near.distance is not None else " (no discriminator: pixels alone)"
         levels = 255 * 10 ** (-float(self.found.near.psnr[0]) / 20)
@@ -154,7 +154,7 @@ def run(
 
     Raises InputError for a photograph that is none or of another size, and a name that is no word.
     """
-    from dcgan_probe.probes import _inversion
+    from . import _inversion
 
     if not 1 <= starts <= _inversion.CANDIDATES:
         raise InputError(
@@ -188,9 +188,7 @@ def run(
     )
 
 
-def read(
-    path: str | os.PathLike[str], config: dp.networks.AnyConfig, resize: bool = False
-) -> Tensor:
+def read(path: str | os.PathLike[str], config: dp.config.AnyConfig, resize: bool = False) -> Tensor:
     """The image of a file as 1 x C x size x size float32 in [-1, 1], grey or RGB as the network's.
 
         >>> read("my_room.png", dp.Config(), resize=True).shape
@@ -240,7 +238,7 @@ def name_of(photo: str) -> str:
     return f"photo_{word}" if re.match(r"\d", word) else word
 
 
-def _checked(image: Tensor, config: dp.networks.AnyConfig) -> Tensor:
+def _checked(image: Tensor, config: dp.config.AnyConfig) -> Tensor:
     shape = (config.channels, config.size, config.size)
     if tuple(image.shape) != shape:
         found, expected = (" x ".join(map(str, of)) for of in (image.shape, shape))

@@ -64,7 +64,7 @@ def run(
     """
     from dcgan_probe import checkpoints
     from dcgan_probe.chosen import Chosen
-    from dcgan_probe.sources import ImageSource
+    from dcgan_probe.sources import ImageSource, eight_bit
 
     from . import _near, _passing
 
@@ -90,9 +90,9 @@ def run(
     _check_counts(len(training), None if control is None else len(control), n, images, held_out)
 
     z = session.latents(n)
-    drawn = [(session.checkpoint, _eight_bit(session.generate(z)))]
+    drawn = [(session.checkpoint, eight_bit(session.generate(z)))]
     if earlier is not None:
-        drawn.insert(0, (earlier, _eight_bit(_generated(session, earlier, z))))
+        drawn.insert(0, (earlier, eight_bit(_generated(session, earlier, z))))
     chosen = _spaces(session, training, spaces, None if code is None else Path(code))
     sets = [pixels for _, pixels in drawn]
     found = _passing.searched(session, training, control, chosen, sets, cells)
@@ -167,15 +167,6 @@ def _generated(session: dp.Session, checkpoint: Checkpoint, z: Tensor) -> Tensor
 
     assert checkpoint.generator is not None
     return torch.cat([b.cpu() for b in batches(Samples(checkpoint.generator, z), BATCH)])
-
-
-def _eight_bit(images: Tensor) -> Tensor:
-    """Samples with the 256 values that the pixels of a file have, bit for bit."""
-    import torch
-
-    from dcgan_probe.sources import to_range
-
-    return to_range(images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8))
 
 
 def _spaces(

@@ -92,8 +92,8 @@ def run(session: dp.Session, n: int = 64, numbered: bool = False) -> Samples:
 
 @click.command()
 @click.option("--n", default=64, type=click.IntRange(1), help="How many samples.")
-@click.option("--sheet", is_flag=True, help="Contact sheets that name every sample, and no files.")
+@click.option("--numbered", is_flag=True, help="Sheets that name every sample, and no files.")
 @pass_session
-def sample(session: dp.Session, n: int, sheet: bool) -> None:
+def sample(session: dp.Session, n: int, numbered: bool) -> None:
     """Draw samples, with the edits in force: a sheet, and files to draw boxes on."""
-    session.save(run(session, n, sheet))
+    session.save(run(session, n, numbered))

@@ -11,8 +11,9 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._latent import concepts_option, exemplars_option, film, video_option
 from dcgan_probe.results import Result
+
+from ._latent import concepts_option, exemplars_option, film, video_option
 
 if TYPE_CHECKING:
     import numpy as np

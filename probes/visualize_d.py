@@ -15,6 +15,8 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
 
+from ._filters import EXAMPLE, numbers
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
@@ -156,8 +158,8 @@ def run(
         >>> result.trained.guided.shape
         torch.Size([6, 5, 3, 32, 32])
 
-    images: a folder or zip; samples of the session's generator if None. n: how many of them.
-    layer: the last convolution layer if None. filters: the first 6 if None, or "all".
+    images: what `sources.ImageSource` opens; samples of the session's generator if None. n: how
+    many of them. layer: the last convolution layer if None. filters: the first 6 if None, or "all".
     k: responses a filter, each in another image. rule: see `attribution.GuidedBackprop`.
 
     Raises InputError for what is not there: a layer, a filter, k images.
@@ -314,29 +316,22 @@ def _over_photographs(of: Responses, part: slice, zoom: int) -> np.ndarray:
     return np.stack(drawn).reshape(*images.shape[:2], *drawn[0].shape)
 
 
-def _numbers(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
-    """`all`, or numbers and ranges: 0,5,8-11."""
-    if text is None or text == "all":
-        return text
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or last.isdecimal() != bool(dash):
-            raise InputError(f"--filters: found {part!r}, expected all, or numbers like 0,5,8-11")
-        numbers.extend(range(int(first), int(last or first) + 1))
-    return numbers
+def _filters(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
+    return text if text is None or text == "all" else numbers(text, also="all, or ")
 
 
 @click.command()
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder or zip of images; samples of the generator if not given.",
+    help="Folder, zip, tar, LMDB, .npz or .mat; samples of the generator if not given.",
 )
 @click.option("--n", default=2000, type=click.IntRange(1), help="How many images to scan.")
 @click.option("--layer", help="Layer of the discriminator; its last convolution if not given.")
 @click.option(
-    "--filters", callback=_numbers, help="all, or numbers like 0,5,8-11; the first 6 if not given."
+    "--filters",
+    callback=_filters,
+    help=f"all, or numbers and ranges, such as {EXAMPLE}; the first 6 if not given.",
 )
 @click.option("--k", default=5, type=click.IntRange(1), help="Responses to show of each filter.")
 @click.option(

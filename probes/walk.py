@@ -11,8 +11,9 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
-from dcgan_probe.probes._latent import concepts_option, exemplars_option, video_option
-from dcgan_probe.probes._walked import PARTS, Nearest, Track, Walk
+
+from ._latent import concepts_option, exemplars_option, video_option
+from ._walked import PARTS, Nearest, Track, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor

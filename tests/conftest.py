@@ -1,14 +1,17 @@
-"""Small networks that every test may use, and the folder of data that some compare with."""
+"""Small networks and a command line on them, and the folder of data that some compare with."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
 import dcgan_probe as dp
+from dcgan_probe.cli import main
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
@@ -49,6 +52,39 @@ def session(
     """A session on an untrained network, whose pictures mean nothing but whose arithmetic does."""
     checkpoint = dp.Checkpoint(config, generator, discriminator, {}, "untrained", "ab" * 32)
     return dp.Session(checkpoint, seed=0, device="cpu")
+
+
+@pytest.fixture
+def model(
+    tmp_path: Path, config: dp.Config, generator: dp.Generator, discriminator: dp.Discriminator
+) -> Path:
+    """The file of an untrained checkpoint, and boxes on its samples beside it."""
+    path = tmp_path / "model.safetensors"
+    sha = dp.checkpoints.save(dp.Checkpoint(config, generator, discriminator), path)
+    boxes = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
+    dp.Boxes(boxes, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(
+        tmp_path / "boxes.json"
+    )
+    return path
+
+
+@pytest.fixture
+def invoke(model: Path, tmp_path: Path) -> Callable[..., Result]:
+    """A command line on `model`; it must end with the exit code `expect`."""
+
+    def invoke(*arguments: object, expect: int = 0) -> Result:
+        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
+        result = CliRunner().invoke(main, [str(a) for a in given])
+        assert result.exit_code == expect, result.output
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def run(invoke: Callable[..., Result]) -> Callable[..., str]:
+    """As `invoke`; returns what was printed."""
+    return lambda *arguments, expect=0: invoke(*arguments, expect=expect).output
 
 
 def _alive(network: torch.nn.Module, inputs: torch.Tensor) -> torch.nn.Module:

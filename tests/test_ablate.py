@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
 import dcgan_probe as dp
-from dcgan_probe.cli import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import ablate
 
@@ -188,20 +186,10 @@ def test_the_picture_shows_samples_edit_and_change(session):
 
 
 @pytest.fixture
-def run(tmp_path, config, generator, discriminator):
-    """The command on an untrained network, whose boxes lie beside it; returns what it printed."""
-    sha = dp.checkpoints.save(
-        dp.Checkpoint(config, generator, discriminator), tmp_path / "m.safetensors"
-    )
-    boxes(checkpoint=sha).write(tmp_path / "boxes.json")
-
-    def invoke(*arguments: object, expect: int = 0) -> str:
-        given = ["--model", tmp_path / "m.safetensors", "--out", tmp_path / "out", *arguments]
-        result = CliRunner().invoke(main, [str(a) for a in given])
-        assert result.exit_code == expect, result.output
-        return result.output
-
-    return invoke
+def run(run, model, tmp_path):
+    """The command on an untrained network, whose boxes are those of this file."""
+    boxes(checkpoint=dp.files.sha256(model)).write(tmp_path / "boxes.json")
+    return run
 
 
 def read(path: Path) -> dict:
@@ -229,7 +217,7 @@ def test_an_edit_stays_in_force_and_its_file_takes_it_up_again(run, tmp_path):
     assert (found.layer, found.filters, found.where) == ("8x8", (0, 1, 2, 5), (4, 4, 20, 24))
     assert found.gains == (0.5,) * 4
     assert found.about["measured_on"] == {"samples": 256, "seed": 0, "edits": []}
-    session = dp.Session.open(str(tmp_path / "m.safetensors"), device="cpu")
+    session = dp.Session.open(str(tmp_path / "model.safetensors"), device="cpu")
     assert found.values == pytest.approx(ablate.means(session, "8x8", found.filters))
     saved = read(out / "ablate/result.json")
     assert saved["made_with"]["options"]["edit"] == found.change()
@@ -282,7 +270,7 @@ def test_insert_turns_filters_up_to_their_level(run, tmp_path):
     line = ["ablate", "--layer", "8x8", "--filters", "1,5", "--insert", "--where", "8,8,20,24"]
     assert "2 filters of 8x8 replaced by their 99th percentile inside 8,8,20,24" in run(*line)
     found = dp.Selection.read(tmp_path / "out/ablate/selection.json")
-    session = dp.Session.open(str(tmp_path / "m.safetensors"), device="cpu")
+    session = dp.Session.open(str(tmp_path / "model.safetensors"), device="cpu")
     assert found.values == pytest.approx(ablate.levels(session, "8x8", (1, 5)))
     assert found.gains == ()
 

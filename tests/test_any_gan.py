@@ -1,10 +1,7 @@
-"""Every probe on networks that are not ours, and what is refused of them."""
+"""Every probe on networks that are not ours."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -12,11 +9,9 @@ import numpy as np
 import other_gans
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import nn
 
 import dcgan_probe as dp
-from dcgan_probe.cli import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import (
     ablate,
@@ -269,259 +264,10 @@ def test_latents_of_a_function_are_named_by_seed_and_index():
     assert not torch.equal(session.latents(3, seed=1), whole[:3])
 
 
-# torch warns of its own code when it loads what compiles.
-lets_torch_warn = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-@pytest.fixture
-def group(tmp_path):
-    store = f"file://{tmp_path}/store"
-    torch.distributed.init_process_group("gloo", store, rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
-@lets_torch_warn
-def test_what_only_makes_a_network_faster_is_left_off(group):
-    given = other_gans.residual()
-    plain = dp.Session.from_modules(**given, device="cpu")
-    wrappers = {
-        "compile": torch.compile,
-        "DataParallel": nn.DataParallel,
-        "DDP": nn.parallel.DistributedDataParallel,
-        "both": lambda network: torch.compile(nn.DataParallel(network)),
-    }
-    for wrap in wrappers.values():
-        # DDP wants something to train.
-        g, d = (given[part].requires_grad_(True) for part in ("generator", "discriminator"))
-        session = dp.Session.from_modules(wrap(g), wrap(d), 16, device="cpu")
-        assert session.generator is given["generator"]
-        assert session.checkpoint.sha256 == plain.checkpoint.sha256
-        assert torch.equal(session.sample(2), plain.sample(2))
-
-
-def test_identity_is_that_of_weights_class_and_latents():
-    def sha(latent=16, change=None, **given) -> str:
-        parts = {**other_gans.residual(), **given, "latent": latent}
-        if change:
-            change(parts["generator"])
-        return dp.modules.checkpoint(**parts).sha256
-
-    def nudge(g):
-        with torch.no_grad():
-            g.to_rgb.bias[0] += 1e-6
-
-    class Renamed(other_gans.ResidualG):
-        pass
-
-    same = [sha(), sha((16, "normal"))]
-    others = [
-        sha(change=nudge),
-        sha((16, "uniform")),
-        sha(generator=other_gans.alive(Renamed)),
-        *(dp.modules.checkpoint(**other_gans.conditional(y)).sha256 for y in (1, 2)),
-    ]
-    assert len(set(same)) == 1
-    assert len({*same, *others}) == 1 + len(others)
-
-
 def test_boxes_of_other_weights_are_refused(boxes):
     other = dp.Session.from_modules(other_gans.alive(other_gans.ResidualG, 5), latent=16)
     with pytest.raises(InputError, match="found boxes drawn on samples of checkpoint"):
         forget.run(other, boxes)
-
-
-class Puts(nn.Module):
-    """Puts out what a function makes of an honest image."""
-
-    def __init__(self, change):
-        super().__init__()
-        self.linear, self.change = nn.Linear(4, 3 * 8 * 8), change
-
-    def forward(self, z):
-        return self.change(torch.tanh(self.linear(z)).view(-1, 3, 8, 8))
-
-
-class Compiled(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inner = torch.compile(Puts(lambda x: x))
-
-    def forward(self, z):
-        return self.inner(z)
-
-
-def compiled_in_place() -> nn.Module:
-    network = Puts(lambda x: x)
-    network.compile()
-    return network
-
-
-def noisy(x: torch.Tensor) -> torch.Tensor:
-    return (x + 0.5 * torch.rand(1)).clamp(-1, 1)
-
-
-REFUSED = {
-    "generator: found 4 x 2 x 8 x 8, expected N x 1 or 3": lambda: Puts(lambda x: x[:, :2]),
-    "generator: found 4 x 3 x 8 x 5, expected N x 1 or 3 x S x S": lambda: Puts(
-        lambda x: x[..., :5]
-    ),
-    "generator: found 4 x 192, expected": lambda: Puts(lambda x: x.flatten(1)),
-    "generator: found numbers from -1.* to 1.*, expected .* in": lambda: Puts(lambda x: 1.7 * x),
-    r"generator: found numbers from 0.* brought there by 2 \* x - 1": lambda: Puts(
-        lambda x: (x + 1) / 2
-    ),
-    "generator: puts out a tuple, expected one tensor": lambda: Puts(lambda x: (x, x)),
-    "generator: found NaN or infinite": lambda: Puts(lambda x: x / 0),
-    "generator: found an output to which no gradient leads": lambda: Puts(lambda x: x.detach()),
-    "generator: found another output of the same input in another batch": lambda: Puts(noisy),
-    "generator: found another output of the same input in another": lambda: nn.Sequential(
-        Puts(lambda x: x), nn.BatchNorm2d(3, track_running_stats=False), nn.Tanh()
-    ),
-    "generator: found 1 x 3 x 8 x 8 from 4 x 4, expected one for each": lambda: Puts(
-        lambda x: x[:1]
-    ),
-    "generator: found RuntimeError: .* from 4 x 4 numbers, expected a forward": lambda: nn.Linear(
-        9, 3
-    ),
-    "generator: found weights of float64, expected float32": lambda: Puts(lambda x: x).double(),
-    "generator: found no weights": lambda: nn.Unflatten(1, (1, 2, 2)),
-    "generator: inner: found a part that is compiled": Compiled,
-    "generator: Puts: found a part that is compiled": compiled_in_place,
-    "generator: found a function, expected an nn.Module": lambda: noisy,
-}
-
-
-@lets_torch_warn
-@pytest.mark.parametrize("line", REFUSED)
-def test_generators_that_no_probe_can_take_are_refused_in_one_line(line):
-    with pytest.raises(InputError, match=line) as raised:
-        dp.Session.from_modules(generator=REFUSED[line](), latent=4, device="cpu")
-    assert "\n" not in str(raised.value)
-
-
-@lets_torch_warn
-def test_torchscript_is_refused():
-    with torch.no_grad():
-        scripted = torch.jit.trace(nn.Linear(4, 3), torch.zeros(1, 4))
-    with pytest.raises(InputError, match="found TorchScript"):
-        dp.Session.from_modules(generator=scripted, latent=4)
-
-
-@pytest.mark.parametrize(
-    ("latent", "line"),
-    [
-        (None, "latent: found None, expected a size"),
-        (0, "latent: found 0, expected a size"),
-        ((4, "cauchy"), "latent: unknown distribution 'cauchy', expected one of: uniform, normal"),
-        (lambda n, rng: torch.zeros(n), "latent: drew 4 for n = 4, expected n x z_size"),
-        (lambda n, rng: torch.zeros(3, 4), "latent: drew 3 x 4 for n = 4"),
-    ],
-)
-def test_latents_that_are_none_are_refused(latent, line):
-    with pytest.raises(InputError, match=line):
-        dp.Session.from_modules(generator=Puts(lambda x: x), latent=latent)
-
-
-def test_a_gan_may_lack_a_network(tmp_path):
-    given = other_gans.residual()
-    only_d = dp.Session.from_modules(
-        discriminator=given["discriminator"], image=(3, 32, 32), device="cpu"
-    )
-    assert only_d.config.size == 32
-    with pytest.raises(InputError, match="ResidualD: found no generator, expected one"):
-        sample.run(only_d, 2)
-    only_g = dp.Session.from_modules(generator=given["generator"], latent=16, device="cpu")
-    assert forget.default_layer(only_g.config) == "blocks.1"
-    with pytest.raises(InputError, match="ResidualG: found no discriminator, expected one"):
-        visualize_d.run(only_g)
-    with pytest.raises(InputError, match=r"expected image=\(channels, height, width\)"):
-        dp.Session.from_modules(discriminator=given["discriminator"])
-    with pytest.raises(InputError, match="found no generator and no discriminator"):
-        dp.Session.from_modules()
-
-
-def test_a_checkpoint_of_others_is_not_written_as_one_of_ours(tmp_path):
-    found = dp.modules.checkpoint(**other_gans.residual())
-    with pytest.raises(InputError, match="found modules of other code"):
-        dp.checkpoints.save(found, tmp_path / "a.safetensors")
-    assert not list(tmp_path.iterdir())
-
-
-FACTORY = """
-import torch
-from torch import nn
-
-def build():
-    torch.manual_seed(0)
-    layers = nn.Linear(8, 3 * 64), nn.Unflatten(1, (3, 8, 8)), nn.Tanh()
-    return {"generator": nn.Sequential(*layers), "latent": 8}
-
-def wrong():
-    return build()["generator"]
-
-def raises():
-    raise KeyError("weights.pth")
-
-def misspelt():
-    return {"generater": None}
-"""
-
-
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    (tmp_path / "my_gan.py").write_text(FACTORY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "my_gan", raising=False)
-
-
-def test_a_factory_on_the_command_line(package, tmp_path):
-    line = ["--model", "my_gan:build", "--out", "out", "--device", "cpu", "--json"]
-    found = CliRunner().invoke(main, [*line, "sample", "--n", "3"])
-    assert found.exit_code == 0, found.output
-    made = json.loads(found.stdout.splitlines()[0])["made_with"]
-    assert made["checkpoint"]["name"] == "my_gan:build"
-    assert len(made["checkpoint"]["sha256"]) == 64
-    assert len(list(Path("out/sample/images").glob("*.png"))) == 3
-
-
-@pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        ("my_gan:wrong", "my_gan:wrong: found a Sequential, expected a dict of generator, disc"),
-        ("my_gan:raises", "my_gan:raises: found KeyError: 'weights.pth', expected modules"),
-        ("my_gan:misspelt", "my_gan:misspelt: unknown argument 'generater', expected one of: gen"),
-        ("my_gan:absent", "my_gan:absent: found AttributeError"),
-        ("no_such_gan:build", "no_such_gan:build: found ModuleNotFoundError"),
-    ],
-)
-def test_a_factory_that_makes_no_gan_is_a_line(package, name, line):
-    found = CliRunner().invoke(main, ["--model", name, "sample"])
-    assert found.exit_code == 2
-    assert found.output.startswith(f"Error: {line}"), found.output
-    assert found.output.count("\n") == 1
-
-
-def test_no_code_runs_but_by_the_form_of_a_factory(package):
-    Path("my_gan.py").write_text("raise SystemExit('ran')")
-    for name in ("my_gan", "my_gan.py", "./my_gan:build", "my_gan:build()", "hub:my/gan"):
-        with pytest.raises(InputError):
-            dp.checkpoints.load(name)
-    assert "my_gan" not in sys.modules
-
-
-def test_help_says_that_a_factory_runs_code():
-    found = subprocess.run(
-        [sys.executable, "-m", "dcgan_probe", "--help"], capture_output=True, text=True, check=True
-    )
-    assert "package.module:factory, which runs your code" in " ".join(found.stdout.split())
-
-
-@pytest.mark.parametrize("path", [r"C:\gans\mine.pth", "C:/gans/mine.pth", r"\\server\gans\a.pth"])
-def test_a_path_of_windows_is_no_factory(path):
-    with pytest.raises(InputError, match="^unknown checkpoint "):
-        dp.Session.open(path)
 
 
 def test_the_first_lines_of_the_docs_run(tmp_path, monkeypatch, capsys):

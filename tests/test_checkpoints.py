@@ -14,8 +14,9 @@ from torch import nn
 
 from dcgan_probe import checkpoints, foreign, networks
 from dcgan_probe.checkpoints import FORMAT, Checkpoint
+from dcgan_probe.config import Config
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import Config, Discriminator, Generator
+from dcgan_probe.networks import Discriminator, Generator
 
 SMALL = Config(size=16, g_width=3, d_width=4, z_size=5)
 

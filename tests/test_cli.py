@@ -24,29 +24,6 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture
-def model(tmp_path, config, generator, discriminator) -> Path:
-    """A checkpoint file, and boxes on its samples beside it."""
-    path = tmp_path / "model.safetensors"
-    sha = dp.checkpoints.save(dp.Checkpoint(config, generator, discriminator), path)
-    boxes = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
-    dp.Boxes(boxes, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(
-        tmp_path / "boxes.json"
-    )
-    return path
-
-
-@pytest.fixture
-def run(model, tmp_path):
-    def invoke(*arguments: object, expect: int = 0) -> str:
-        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
-        result = CliRunner().invoke(main, [str(a) for a in given])
-        assert result.exit_code == expect, result.output
-        return result.output
-
-    return invoke
-
-
 def read(path: Path) -> dict:
     return json.loads(path.read_text())
 
@@ -168,6 +145,12 @@ def test_results_are_not_overwritten_without_force(run, tmp_path):
         (["forget"], "no boxes ship with model, expected --boxes FILE"),
         (["visualize-d", "--layer", "64x64"], "unknown layer '64x64', expected one of: 16x16"),
         (["visualize-d", "--filters", "0-"], "--filters: found '0-', expected all, or numbers"),
+        (["visualize-d", "--filters", "3-1"], "--filters: found '3-1', expected all, or numbers"),
+        (["visualize-d", "--filters", "1" * 5000], "expected all, or numbers like 3,17,40-52"),
+        (
+            ["visualize-d", "--n", "9", "--filters", "0-999999999"],
+            "layer '4x4': found filter 16, expected 0 to 15",
+        ),
         (
             ["visualize-d", "--n", "9", "--filters", "99"],
             "layer '4x4': found filter 99, expected 0 to",
@@ -176,7 +159,7 @@ def test_results_are_not_overwritten_without_force(run, tmp_path):
         (["visualize-d", "--images", "no.zip"], "no.zip: found nothing, expected a folder or zip"),
         (["--edit", "none.json", "sample"], "none.json: found no such file, expected a file of "),
         (["convert", "--to", "x.safetensors", "no.pth"], "no.pth"),
-        (["train", "--data", "no.zip", "--steps", "1"], "no.zip: found nothing"),
+        (["train", "--images", "no.zip", "--steps", "1"], "no.zip: found nothing"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path, arguments, message):
@@ -233,7 +216,7 @@ def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
     rng = np.random.default_rng(0)
     for i in range(10):
         dp.figures.write_image(images / f"{i}.png", rng.integers(0, 256, (16, 16, 3), np.uint8))
-    line = ["train", "--data", images, "--size", 16, "--batch", 5, "--ema", 0.9]
+    line = ["train", "--images", images, "--size", 16, "--batch", 5, "--ema", 0.9]
     line += ["--g-width", 4, "--d-width", 4]
     assert "2 steps" in run(*line, "--steps", 2)
     assert "3 steps" in run(*line, "--steps", 3)

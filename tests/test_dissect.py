@@ -100,7 +100,7 @@ def test_held_out_images_have_no_say_in_the_threshold():
 
 def test_effects_are_those_of_the_whole_generator_with_a_hook(session):
     """Of 40 samples: more than a batch, and the second batch is not full."""
-    found = dissect.run(session, boxes(), "8x8", n=40, detector=BRIGHT).objects[0].effect
+    found = dissect.run(session, boxes(), "8x8", n=40, judge=BRIGHT).objects[0].effect
     z = session.latents(40, start=8)
     for f in (0, 3, 7):
         before, after, change = changes_by_hand(session, "8x8", f, z)
@@ -133,7 +133,7 @@ def test_the_only_filter_that_paints_is_the_only_one_with_an_effect(session):
     ground = session.generator.get_submodule("32x32.conv").bias
     bare = torch.zeros(1, 3, 1, 1) if ground is None else ground.tanh().view(1, 3, 1, 1)
     painted = Puts(lambda images: (images - bare).abs().amax(1) > 1e-3)
-    found = dissect.run(session, boxes(), "16x16", n=8, detector=painted).objects[0]
+    found = dissect.run(session, boxes(), "16x16", n=8, judge=painted).objects[0]
     others = np.arange(len(weight)) != 2
     assert found.effect.area_left[2] == 0
     assert (found.effect.area_left[others] == 1).all()
@@ -171,7 +171,7 @@ def test_the_strongest_samples_are_those_where_the_filter_is_highest(session):
 
 def test_a_filter_that_an_edit_in_force_drops_has_no_effect_left(session):
     with session.editing(dp.Selection("8x8", (3,), session.checkpoint.sha256)):
-        found = dissect.run(session, boxes(), "8x8", n=4, detector=BRIGHT)
+        found = dissect.run(session, boxes(), "8x8", n=4, judge=BRIGHT)
     effect = found.objects[0].effect
     assert effect.inside[3] == effect.outside[3] == 0
     assert (effect.outside > 0).sum() > 1
@@ -210,16 +210,16 @@ def test_every_label_has_its_numbers_and_its_picture(session, tmp_path):
         ({}, {"layer": "4x4.linear"}, "layer '4x4.linear': found 1-d values, expected maps"),
         ({}, {"n": 0}, "dissect: found n = 0, expected at least 1"),
         ({}, {"top": 0}, "dissect: found top = 0, expected at least 1"),
-        ({}, {"detector": "nobody"}, "unknown detector 'nobody', expected one of: cells, rooms"),
-        ({}, {"detector": Puts(lambda x: x)}, r"detector puts: found 8 x 3 x 32 x 32 for 8 images"),
+        ({}, {"judge": "nobody"}, "unknown detector 'nobody', expected one of: cells, rooms"),
+        ({}, {"judge": Puts(lambda x: x)}, r"detector puts: found 8 x 3 x 32 x 32 for 8 images"),
         (
             {},
-            {"detector": Puts(lambda x: x.mean(1) > 2)},
+            {"judge": Puts(lambda x: x.mean(1) > 2)},
             "detector puts: found no pixel of 'window' on 8 samples, expected some",
         ),
         (
             {},
-            {"detector": Puts(lambda x: x.mean(1) > -2)},
+            {"judge": Puts(lambda x: x.mean(1) > -2)},
             "found every pixel of 'window' on 8 samples, expected some outside",
         ),
     ],
@@ -257,7 +257,7 @@ def test_one_image_with_a_box_cannot_be_halved(session):
 def test_one_detector_is_not_asked_for_two_objects(session):
     both = replace(boxes(), boxes=(*boxes().boxes, dp.Box(0, "door", 8, 20, 16, 32)))
     with pytest.raises(InputError, match="detector puts: found 2 labels .* one of: door, window"):
-        dissect.run(session, both, "8x8", detector=BRIGHT)
+        dissect.run(session, both, "8x8", judge=BRIGHT)
 
 
 def test_without_boxes_the_command_asks_for_them(tmp_path):

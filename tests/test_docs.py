@@ -140,6 +140,16 @@ def test_whatever_else_a_page_runs_is_there(page):
     assert wrong == []
 
 
+def test_the_architecture_names_every_module_and_no_other():
+    """Of the core, of training, and the helpers of probes; the rest it names by folder."""
+    named = set(re.findall(r"`[\w/]*?(\w+\.py)`", (ROOT / "docs/architecture.md").read_text()))
+    paths = [*ROOT.glob("dcgan_probe/*.py"), *ROOT.glob("dcgan_probe/training/*.py")]
+    paths += ROOT.glob("probes/_*.py")
+    there = {path.name for path in paths if not path.stem.startswith("__")}
+    assert there - named == set()
+    assert {file for file in named if not list(ROOT.glob(f"*/**/{file}"))} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_and_pictures_are_there(page):
     """By the file system, as the repository's own view follows them."""

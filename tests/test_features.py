@@ -21,9 +21,9 @@ import dcgan_probe as dp
 from dcgan_probe import feature_files
 from dcgan_probe import features as of
 from dcgan_probe.chosen import Chosen
+from dcgan_probe.config import PRESETS
 from dcgan_probe.errors import InputError
 from dcgan_probe.features import Layout
-from dcgan_probe.networks import PRESETS
 from dcgan_probe.plugins import Opener
 from dcgan_probe.probes import _baselines, features
 from dcgan_probe.probes import _classify as classify

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes import _choice, _gates, _proof, forget
+from dcgan_probe.probes import _choice, _edited, _gates, _judges, _proof, forget
 from dcgan_probe.probes._box_detector import BoxDetector
 from dcgan_probe.probes._regression import cells_of, fit, held_out_accuracy, maps_of, sparse
 
@@ -342,12 +342,12 @@ def test_a_judge_that_finds_nothing_or_puts_out_no_mask_is_refused(session):
 
 
 def test_the_judge_of_boxes_has_images_of_its_own(session):
-    choose, judge = forget._halves(boxes())
+    choose, judge = _judges.halves(boxes())
     assert not set(choose.images) & set(judge.images)
     assert {*choose.images, *judge.images} == set(range(8))
     assert [len(part.boxes) for part in (choose, judge)] == [3, 3]
     with pytest.raises(InputError, match="found boxes on 1 image, expected 2 or more"):
-        forget._halves(boxes(1))
+        _judges.halves(boxes(1))
 
 
 def test_a_choice_of_no_filter_or_of_all_is_refused(session):
@@ -461,7 +461,7 @@ def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session
         images = session.generate(z)
     assert choosing.measured(images, slice(None))[0] < 0.7
     base = dp.tails.Tail(session.generator, "8x8").start(choosing.maps)
-    torch.testing.assert_close(_proof.edited(session, base, layers), images, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(_edited.edited(session, base, layers), images, atol=1e-5, rtol=1e-4)
 
 
 def test_a_detector_of_boxes_finds_planted_squares_with_and_without_a_discriminator(session):
@@ -483,5 +483,5 @@ def test_a_detector_of_boxes_finds_planted_squares_with_and_without_a_discrimina
 
 
 def test_choosing_again_from_the_same_images_overlaps_wholly(session, monkeypatch):
-    monkeypatch.setattr(forget, "_only_images", lambda drawn, images: drawn)
+    monkeypatch.setattr(_judges, "only_images", lambda drawn, images: drawn)
     assert run(session, boxes(), layer="8x8", resamples=2).stability == 1.0

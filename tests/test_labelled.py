@@ -58,7 +58,7 @@ def test_folders_name_the_class_and_the_part(tmp_path):
 def test_a_table_may_be_in_any_order_and_name_the_part(tmp_path):
     images = write(tmp_path / "set", {"a.png": 1, "b.png": 2, "c.png": 3, "d.png": 4})
     text = "file,smile,split\nd.png,no,test\nb.png,yes,train\na.png,no,train\nc.png,yes,test\n"
-    data = labelled.read(images, table(tmp_path / "l.csv", text), SIZE, 3, label="smile")
+    data = labelled.read(images, table(tmp_path / "l.csv", text), SIZE, 3, column="smile")
     assert [data.classes[k] for k in data.labels] == ["no", "yes", "yes", "no"]
     assert shades(data.images) == [1, 2, 3, 4]
     assert data.test.tolist() == [False, False, True, True]

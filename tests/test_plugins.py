@@ -14,7 +14,6 @@ import strangers
 from click.testing import CliRunner
 from mypy import api
 
-import dcgan_probe as dp
 from dcgan_probe import installed, new_probe, plugins
 from dcgan_probe.cli import main
 
@@ -29,20 +28,6 @@ def site(tmp_path, monkeypatch) -> Path:
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", str(folder))
     return folder
-
-
-@pytest.fixture
-def run(tmp_path, config, generator):
-    model = tmp_path / "model.safetensors"
-    dp.checkpoints.save(dp.Checkpoint(config, generator, None), model)
-
-    def invoke(*arguments: object, expect: int = 0) -> str:
-        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
-        result = CliRunner().invoke(main, [str(a) for a in given])
-        assert result.exit_code == expect, result.output
-        return result.output
-
-    return invoke
 
 
 def test_a_strangers_probe_is_one_of_the_chain(run, site, tmp_path):

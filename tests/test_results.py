@@ -13,29 +13,9 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import dcgan_probe as dp
 from dcgan_probe import differences, results, saved
-from dcgan_probe.cli import main
-
-
-@pytest.fixture
-def run(tmp_path, config, generator, discriminator):
-    model = tmp_path / "model.safetensors"
-    sha = dp.checkpoints.save(dp.Checkpoint(config, generator, discriminator), model)
-    boxes = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
-    dp.Boxes(boxes, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(
-        tmp_path / "boxes.json"
-    )
-
-    def invoke(*arguments: object, expect: int = 0) -> str:
-        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
-        result = CliRunner().invoke(main, [str(a) for a in given])
-        assert result.exit_code == expect, result.output
-        return result.output
-
-    return invoke
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import minimize
 from sklearn.svm import LinearSVC
 
-from dcgan_probe import svm
+from dcgan_probe import newton, svm
 from dcgan_probe.errors import InputError
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -73,13 +73,13 @@ def theirs(x: np.ndarray, labels: np.ndarray, c: float) -> tuple[LinearSVC, np.n
     return machine, np.column_stack([machine.coef_, machine.intercept_])
 
 
-@pytest.mark.parametrize("sample", [svm.SAMPLE, 64], ids=["exact", "sampled"])
+@pytest.mark.parametrize("sample", [newton.SAMPLE, 64], ids=["exact", "sampled"])
 def test_newton_reaches_the_objective_of_linear_svc(
     problem: tuple[np.ndarray, np.ndarray, float], sample: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, labels, c = problem
-    monkeypatch.setattr(svm, "SAMPLE", sample)
-    monkeypatch.setitem(svm.CHUNK_BYTES, "cpu", 4 * x.shape[1] * 97)  # many uneven chunks
+    monkeypatch.setattr(newton, "SAMPLE", sample)
+    monkeypatch.setitem(newton.CHUNK_BYTES, "cpu", 4 * x.shape[1] * 97)  # many uneven chunks
     ours = svm.fit(x, labels, c, solver="newton", tolerance=1e-6)
     machine, weights = theirs(x, labels, c)
     best = objective(weights, x, labels, c)
@@ -133,7 +133,7 @@ def test_features_that_say_nothing_leave_the_loss_of_not_knowing() -> None:
 def test_the_gradient_is_that_of_autograd_and_half_its_square_the_duality_gap() -> None:
     x, labels = noisy(3, 100, 20)
     signs = torch.where(torch.from_numpy(labels) == torch.arange(3)[:, None], 1.0, -1.0).double()
-    problem = svm._Problem(torch.from_numpy(x), signs, 0.3, torch.device("cpu"))
+    problem = newton.Problem(torch.from_numpy(x), signs, 0.3, torch.device("cpu"))
     problem.dtype = torch.float64
     weights = torch.randn(3, 21, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     weights.requires_grad_()
@@ -162,7 +162,7 @@ def test_far_from_the_origin_single_precision_is_not_the_end() -> None:
 def test_a_start_saves_passes_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = noisy()
     passes = 0
-    swept = svm._Problem.swept
+    swept = newton.Problem.swept
 
     def counted(*arguments: object) -> object:
         nonlocal passes
@@ -171,7 +171,7 @@ def test_a_start_saves_passes_and_changes_nothing(monkeypatch: pytest.MonkeyPatc
 
     cold = svm.fit(x, labels, 0.01, solver="newton", tolerance=1e-6)
     near = svm.fit(x, labels, 0.009, solver="newton", tolerance=1e-6)
-    monkeypatch.setattr(svm._Problem, "swept", counted)
+    monkeypatch.setattr(newton.Problem, "swept", counted)
     svm.fit(x, labels, 0.01, solver="newton", tolerance=1e-6)
     without, passes = passes, 0
     warm = svm.fit(x, labels, 0.01, solver="newton", tolerance=1e-6, start=near)
@@ -199,7 +199,7 @@ def test_the_same_twice_is_the_same_to_the_bit() -> None:
 
 
 def test_stopping_early_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(svm, "STEPS", 1)
+    monkeypatch.setattr(newton, "STEPS", 1)
     with pytest.warns(UserWarning, match="svm: stopped at a gap of"):
         svm.fit(*noisy(), 0.1, solver="newton")
 

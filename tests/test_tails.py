@@ -102,7 +102,7 @@ def close(found: Tensor, wanted: Tensor) -> bool:
 @pytest.fixture(scope="module")
 def large() -> nn.Module:
     """The 64-pixel `torch` network."""
-    config = dp.networks.PRESETS["torch"]
+    config = dp.config.PRESETS["torch"]
     network = dp.networks.initialise(dp.Generator(config), seed=0).requires_grad_(False)
     for name, weight in network.named_parameters():
         if "norm" not in name:

@@ -15,41 +15,26 @@ from pathlib import Path
 import click
 import pytest
 import strangers
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 import dcgan_probe as dp
 from dcgan_probe import terminal
-from dcgan_probe.cli import main
 
 BIN = Path(sys.executable).parent
-
-
-@pytest.fixture
-def run(tmp_path, config, generator, discriminator):
-    model = tmp_path / "model.safetensors"
-    dp.checkpoints.save(dp.Checkpoint(config, generator, discriminator), model)
-
-    def invoke(*arguments: object, expect: int = 0) -> Result:
-        given = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", *arguments]
-        result = CliRunner().invoke(main, [str(a) for a in given])
-        assert result.exit_code == expect, result.output
-        return result
-
-    return invoke
 
 
 def lines(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_results_go_to_stdout_and_nothing_to_stderr(run):
-    done = run("sample", "--n", 2)
+def test_results_go_to_stdout_and_nothing_to_stderr(invoke):
+    done = invoke("sample", "--n", 2)
     assert done.stdout.startswith("2 samples\nwrote ")
     assert done.stderr == ""
 
 
-def test_json_is_one_line_a_command_and_what_was_saved(run, tmp_path):
-    done = run("--json", "sample", "--n", 2, "ablate", "--layer", "8x8", "--filters", 1)
+def test_json_is_one_line_a_command_and_what_was_saved(invoke, tmp_path):
+    done = invoke("--json", "sample", "--n", 2, "ablate", "--layer", "8x8", "--filters", 1)
     printed = lines(done.stdout)
     assert [each["made_with"]["command"] for each in printed] == ["sample", "ablate"]
     for each in printed:
@@ -57,47 +42,47 @@ def test_json_is_one_line_a_command_and_what_was_saved(run, tmp_path):
         assert each == json.loads(saved.read_text())
 
 
-def test_what_a_stranger_prints_is_not_between_the_json(run, tmp_path, monkeypatch):
+def test_what_a_stranger_prints_is_not_between_the_json(invoke, tmp_path, monkeypatch):
     noisy = strangers.PROBE.replace("    session.report", "    print('loud')\n    session.report")
     strangers.install(tmp_path / "site", "loud", {"loud_a.py": noisy}, loud="loud_a:probe")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    done = run("--json", "loud")
+    done = invoke("--json", "loud")
     assert lines(done.stdout)[0]["made_with"]["command"] == "loud"
     assert done.stderr == "loud\n"
 
 
-def test_every_command_of_ours_answers_in_json(run, tmp_path):
+def test_every_command_of_ours_answers_in_json(invoke, tmp_path):
     samples = dp.Session.open(tmp_path / "model.safetensors").sample(12)
     (tmp_path / "images").mkdir()
     for i, pixels in enumerate(dp.figures.pixels(samples)):
         dp.figures.write_image(tmp_path / f"images/{i}.png", pixels)
     small = ["--size", 16, "--batch", 4, "--g-width", 4, "--d-width", 4, "--steps", 1]
-    (train,) = lines(run("--json", "train", "--data", tmp_path / "images", *small).stdout)
+    (train,) = lines(invoke("--json", "train", "--images", tmp_path / "images", *small).stdout)
     assert train["sha256"] == dp.files.sha256(train["file"])
     assert train["stopped"] is None
-    (new,) = lines(run("--json", "new-probe", "mine", "--to", tmp_path / "mine").stdout)
+    (new,) = lines(invoke("--json", "new-probe", "mine", "--to", tmp_path / "mine").stdout)
     assert new["files"] == sorted(path.name for path in (tmp_path / "mine").iterdir())
-    run("sample", "--n", 2)
+    invoke("sample", "--n", 2)
     saved = tmp_path / "out/sample"
-    (shown,) = lines(run("--json", "show", saved).stdout)
+    (shown,) = lines(invoke("--json", "show", saved).stdout)
     assert shown == json.loads((saved / "result.json").read_text())
-    (compared,) = lines(run("--json", "diff", saved, saved).stdout)
+    (compared,) = lines(invoke("--json", "diff", saved, saved).stdout)
     assert compared["differences"] == []
 
 
-def test_a_mistake_is_on_stderr_under_json_too(run, tmp_path):
-    done = run("--json", "convert", "--to", tmp_path / "x.safetensors", "none.pth", expect=2)
+def test_a_mistake_is_on_stderr_under_json_too(invoke, tmp_path):
+    done = invoke("--json", "convert", "--to", tmp_path / "x.safetensors", "none.pth", expect=2)
     assert done.stdout == ""
     assert done.stderr.startswith("Error: none.pth")
     assert done.stderr.count("\n") == 1
 
 
-def test_quiet_says_nothing_but_mistakes(run, tmp_path):
-    done = run("--quiet", "sample", "--n", 2)
+def test_quiet_says_nothing_but_mistakes(invoke, tmp_path):
+    done = invoke("--quiet", "sample", "--n", 2)
     assert (done.stdout, done.stderr) == ("", "")
     assert (tmp_path / "out/sample/result.json").exists()
-    assert "already holds results" in run("--quiet", "sample", "--n", 2, expect=2).stderr
-    done = run("--quiet", "--json", "--force", "sample", "--n", 2)
+    assert "already holds results" in invoke("--quiet", "sample", "--n", 2, expect=2).stderr
+    done = invoke("--quiet", "--json", "--force", "sample", "--n", 2)
     assert len(lines(done.stdout)) == 1
     assert done.stderr == ""
 
@@ -115,33 +100,33 @@ def test_quiet_shows_no_progress(session, quiet, monkeypatch):
     assert ("counting" in done.stderr) is not quiet
 
 
-def test_verbose_says_what_is_done_and_where_a_mistake_was_found(run):
-    done = run("--verbose", "sample", "--n", 2)
+def test_verbose_says_what_is_done_and_where_a_mistake_was_found(invoke):
+    done = invoke("--verbose", "sample", "--n", 2)
     assert done.stdout.startswith("2 samples\n")
     said = [re.sub(r"^ *\d+\.\d\d s  ", "", line) for line in done.stderr.splitlines()]
     assert said[0].startswith("opened model (")
     assert said[1:] == ["sample: starts", "sample: computed, now draws", "sample: written"]
-    done = run("--verbose", "--force", "visualize-d", "--layer", "no", expect=2)
+    done = invoke("--verbose", "--force", "visualize-d", "--layer", "no", expect=2)
     assert "Traceback" in done.stderr
     assert done.stderr.endswith("expected one of: 16x16, 8x8, 4x4, score\n")
 
 
-def test_the_line_is_recorded_without_where_its_results_go(run, tmp_path):
-    run("--seed", 3, "--force", "--quiet", "sample", "--n", "2")
+def test_the_line_is_recorded_without_where_its_results_go(invoke, tmp_path):
+    invoke("--seed", 3, "--force", "--quiet", "sample", "--n", "2")
     made = json.loads((tmp_path / "out/sample/result.json").read_text())["made_with"]
     model = tmp_path / "model.safetensors"
     assert made["line"] == f"dcgan-probe --model {model} --seed 3 --device cpu sample --n 2"
     assert made["command"] == "sample"
 
 
-def test_files_on_the_line_are_recorded_with_their_hashes(run, tmp_path):
+def test_files_on_the_line_are_recorded_with_their_hashes(invoke, tmp_path):
     boxes = tmp_path / "windows.json"
     sha = dp.files.sha256(tmp_path / "model.safetensors")
     drawn = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
     dp.Boxes(drawn, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(boxes)
-    run("ablate", "--layer", "8x8", "--filters", 1)
+    invoke("ablate", "--layer", "8x8", "--filters", 1)
     edit = tmp_path / "out/ablate/selection.json"
-    run("--edit", edit, "forget", "--boxes", boxes, "--layer", "16x16")
+    invoke("--edit", edit, "forget", "--boxes", boxes, "--layer", "16x16")
     made = json.loads((tmp_path / "out/forget/result.json").read_text())["made_with"]
     assert [(each["option"], each["file"]) for each in made["inputs"]] == [
         ("--edit", "selection.json"),
@@ -150,8 +135,8 @@ def test_files_on_the_line_are_recorded_with_their_hashes(run, tmp_path):
     assert made["inputs"][1]["sha256"] == dp.files.sha256(boxes)
 
 
-def test_text_that_the_terminal_cannot_show_is_no_error(run, tmp_path):
-    run("sample", "--n", 1)
+def test_text_that_the_terminal_cannot_show_is_no_error(invoke, tmp_path):
+    invoke("sample", "--n", 1)
     saved = tmp_path / "out/sample"
     values = json.loads((saved / "result.json").read_text(encoding="utf-8"))
     (saved / "result.json").write_text(json.dumps({**values, "summary": "1 窓"}), encoding="utf-8")

@@ -10,8 +10,8 @@ import torch
 from tqdm import tqdm
 
 from dcgan_probe import terminal
+from dcgan_probe.config import PRESETS
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import PRESETS
 from dcgan_probe.sources import ImageSource
 from dcgan_probe.training import cpu, ranks, reading
 from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, train

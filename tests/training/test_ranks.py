@@ -91,7 +91,7 @@ def test_a_batch_that_cannot_be_dealt_out_is_refused():
 
 def command(data: Path, out: Path, *more: str) -> list[str]:
     network = ["--size", "16", "--g-width", "2", "--d-width", "2", "--batch", "8"]
-    line = ["--device", "cpu", "--out", str(out), "train", "--data", str(data), *network]
+    line = ["--device", "cpu", "--out", str(out), "train", "--images", str(data), *network]
     return [*TORCHRUN, "-m", "dcgan_probe", *line, *more]
 
 
