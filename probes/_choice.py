@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes._regression import Cells, sparse
+
+from ._regression import Cells, sparse
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.probes._gates import Choosing
+    from ._gates import Choosing
 
 RULES = ("paper", "top", "l1", "causal", "gates")
 REPLACEMENTS = ("zero", "mean", "outside")
@@ -153,7 +154,7 @@ def by_gates(
     seed: int,
 ) -> list[Layer]:
     """Gains and replacements learnt for every filter of one layer or several at once."""
-    from dcgan_probe.probes._gates import learn
+    from ._gates import learn
 
     found = []
     for gates in learn(choosing, layers, values, left, seed=seed):

@@ -47,7 +47,7 @@ class Score:
             found = stats.binomtest(right, self.tested).proportion_ci(method="wilson")
             return float(found.low), float(found.high)
         half = stats.t.ppf(0.975, count - 1) * np.std(self.accuracies, ddof=1) / math.sqrt(count)
-        return float(self.mean - half), float(self.mean + half)
+        return max(0.0, float(self.mean - half)), min(1.0, float(self.mean + half))
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes._box_detector import BoxDetector
-from dcgan_probe.probes._regression import maps_of
+
+from ._box_detector import BoxDetector
+from ._regression import maps_of
 
 SAMPLES = 256
 STEPS, BATCH = 100, 12
