@@ -75,7 +75,8 @@ def by_effect(choosing: Choosing, values: Sequence[float], left: float) -> Layer
     it over what more changes outside. The best are dropped, half as many as there are already, and
     at least one. When `left` of the evidence or less is left on `VERIFIED` samples, those without
     which that stays true are given back, the one first that saves most change; if it never comes to
-    that, the set that leaves least is taken.
+    that, the set that leaves least is taken. Filters that are not chosen are in the order of what
+    dropping each alone does.
     """
     import torch
 
@@ -83,13 +84,18 @@ def by_effect(choosing: Choosing, values: Sequence[float], left: float) -> Layer
     put = torch.tensor(values or [0.0] * count)
     dropped: list[int] = []
     best, least = dropped, 1.0
+    alone: list[int] = []
     while least > left:
         others = [f for f in range(count) if f not in dropped]
         scanned = _dropped(choosing, [[], *([f] for f in others)], put, SCANNED, dropped)
         gone, change = (scanned[0] - scanned[1:])[:, 0], (scanned[1:] - scanned[0])[:, 1]
-        worth = gone / (change.clamp_min(0) + LEAST_CHANGE)
-        good = worth.argsort(descending=True, stable=True)[: max(1, len(dropped) // 2)]
-        more = [others[i] for i in good.tolist() if gone[i] > 0]
+        # Where nothing goes, the change outside is no credit.
+        worth = torch.where(gone > 0, gone / (change.clamp_min(0) + LEAST_CHANGE), gone)
+        good = worth.argsort(descending=True, stable=True).tolist()
+        alone = (
+            alone or good
+        )  # in the first round nothing is dropped yet, and every filter is other
+        more = [others[i] for i in good[: max(1, len(dropped) // 2)] if gone[i] > 0]
         if not more or len(dropped) + len(more) == count:
             break
         dropped = [*dropped, *more]
@@ -98,7 +104,7 @@ def by_effect(choosing: Choosing, values: Sequence[float], left: float) -> Layer
             best, least = dropped, still
     if least <= left:
         best = _fewer(choosing, best, put, left)
-    order = [*best, *(f for f in range(count) if f not in best)]
+    order = [*best, *(f for f in alone if f not in best)]
     return _layer(choosing.layer, order, len(best), values)
 
 

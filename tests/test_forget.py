@@ -415,7 +415,10 @@ def test_filters_are_dropped_by_effect_until_enough_goes_and_none_needlessly(cho
     alone = measured(*([f] for f in range(count)))
     worth = (1 - alone[:, 0]) / (alone[:, 1] + _choice.LEAST_CHANGE)
     easy = 1.01 * alone[int(worth.argmax()), 0].item()
-    assert _choice.by_effect(choosing, (), easy).filters == (int(worth.argmax()),)
+    first = _choice.by_effect(choosing, (), easy)
+    assert first.filters == (int(worth.argmax()),)
+    assert (worth > 0).all()
+    assert first.unchosen == tuple(worth.argsort()[:-1].tolist())  # the least fit first
 
     every = measured(*([f for f in range(count) if bits >> f & 1] for bits in range(1, 2**count)))
     left = (every[:, 0].min().item() + 1) / 2
