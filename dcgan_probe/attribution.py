@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from captum.attr._utils.attribution import GradientAttribution
 from torch import Tensor, nn
 
 from dcgan_probe import chain, hooks
 from dcgan_probe.errors import InputError, unknown
+
+with warnings.catch_warnings():
+    # Of tqdm in a notebook without ipywidgets, whose bars are not used here.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    from captum.attr._utils.attribution import GradientAttribution
 
 RULES = ("leak", "strict")
 

@@ -67,13 +67,14 @@ def save(
     """
     folder = Path(folder)
     check_free(folder, force)
+    name = folder.resolve().name
     with files.new_folder(folder, force) as work:
         if isinstance(checkpoint, Checkpoint):
             checkpoints.save(checkpoint, work / MODEL)
+            written = _model(work / MODEL, name)
         else:
-            _model(Path(checkpoint), folder.name)  # refused under its own name
+            written = _model(Path(checkpoint), name)  # refused under its own path
             files.write_bytes(work / MODEL, Path(checkpoint).read_bytes())
-        written = _model(work / MODEL, folder.resolve().name)
         files.write_text(work / CONFIG, _said(written, folder))
         files.write_text(work / CARD, model_card.text(written))
     return written.sha256

@@ -7,7 +7,6 @@ repository's own view too.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import tomllib
@@ -45,9 +44,6 @@ nb_execution_timeout = 180
 nb_execution_show_tb = True
 nb_output_stderr = "warn"
 nb_merge_streams = True
-# captum imports the bars that tqdm has for notebooks, which warn where there is no ipywidgets.
-os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
-
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -11,6 +11,8 @@ import numpy as np
 
 from dcgan_probe.errors import InputError
 
+from ._measured import Share
+
 if TYPE_CHECKING:
     from dcgan_probe.svm import Svm
 
@@ -39,13 +41,11 @@ class Score:
     @property
     def interval(self) -> tuple[float, float]:
         """95% interval of the mean over draws (Student's t); of one draw, over images (Wilson)."""
-        from scipy import stats  # type: ignore[import-untyped]
-
         count = len(self.accuracies)
         if count == 1:
-            right = round(self.mean * self.tested)
-            found = stats.binomtest(right, self.tested).proportion_ci(method="wilson")
-            return float(found.low), float(found.high)
+            return Share(round(self.mean * self.tested), self.tested).interval
+        from scipy import stats  # type: ignore[import-untyped]
+
         half = stats.t.ppf(0.975, count - 1) * np.std(self.accuracies, ddof=1) / math.sqrt(count)
         return max(0.0, float(self.mean - half)), min(1.0, float(self.mean + half))
 
