@@ -85,7 +85,13 @@ class Group(click.Group):
 
 
 def _found(context: click.Context) -> dict[str, list[EntryPoint]]:
-    return plugins.find(only_ours=context.find_root().params.get("no_plugins", False))
+    """The probes, looked for once a command line: every installed package is asked."""
+    only_ours = context.find_root().params.get("no_plugins", False)
+    key = f"{__name__}.found.{only_ours}"
+    if key not in context.meta:
+        context.meta[key] = plugins.find(only_ours=only_ours)
+    found: dict[str, list[EntryPoint]] = context.meta[key]
+    return found
 
 
 def _summary(points: list[EntryPoint]) -> str:
