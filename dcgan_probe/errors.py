@@ -19,6 +19,15 @@ class InputError(ValueError):
         super().__init__(" ".join(str(message).split()))
 
 
+def brief(error: Exception) -> str:
+    """What other code raised, in one line that is not long.
+
+    >>> brief(KeyError("generator"))
+    "KeyError: 'generator'"
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+
+
 def unknown(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
     """The error for a name that is not there; it lists those that are.
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from dcgan_probe import checkpoints, files, json_values, model_card, terminal
 from dcgan_probe.checkpoints import Checkpoint
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, brief
 
 PREFIX = "hub:"
 MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -211,7 +211,7 @@ def _fetch(name: str, wanted: Address) -> Path:
             # A folder of the cache is a commit; a branch may have moved on since.
             folder = get(MODEL, config.parent.name).parent
         except LocalEntryNotFoundError as error:
-            why = "HF_HUB_OFFLINE is set" if offline else silence or _short(error)
+            why = "HF_HUB_OFFLINE is set" if offline else silence or brief(error)
             raise InputError(
                 f"{name}: found no {CONFIG} and {MODEL} in the cache, expected them there or a hub "
                 f"that answers ({why})"
@@ -246,7 +246,7 @@ def _silence(wanted: Address) -> str:
     ):
         raise
     except Exception as error:  # of its HTTP library, which is another one in every release
-        return _short(error)
+        return brief(error)
     return ""
 
 
@@ -275,8 +275,4 @@ def _told(name: str, wanted: Address) -> Iterator[None]:
         for kind, what in found.items():
             if isinstance(error, kind):
                 raise InputError(f"{name}: found {what}") from error
-        raise InputError(f"{name}: cannot be fetched: {_short(error)}") from error
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
+        raise InputError(f"{name}: cannot be fetched: {brief(error)}") from error

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from dcgan_probe import latents, networks, tracing
 from dcgan_probe.checkpoints import Checkpoint
 from dcgan_probe.config import Draw
-from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.errors import InputError, brief, unknown
 from dcgan_probe.tracing import Layer
 
 TRIED = 4  # latents that a network is tried with
@@ -145,16 +145,15 @@ def load(name: str) -> Checkpoint:
     """
     module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(
-            os.getcwd()
-        )  # at the end: nothing here takes the place of what is installed
+        # At the end: nothing here takes the place of what is installed.
+        sys.path.append(os.getcwd())
     try:
         factory: Any = importlib.import_module(module)
         for part in attribute.split("."):
             factory = getattr(factory, part)
         given = factory()
     except Exception as error:  # whatever the user's code ran into
-        raise InputError(f"{name}: found {_said(error)}, expected modules") from error
+        raise InputError(f"{name}: found {brief(error)}, expected modules") from error
     known = [each for each in checkpoint.__annotations__ if each != "return"]
     if not isinstance(given, dict):
         raise InputError(
@@ -223,7 +222,7 @@ def _tried(network: nn.Module, inputs: Tensor, what: str) -> tuple[Tensor, tuple
         raise InputError(f"{what}: {error}") from error
     except Exception as error:  # whatever the user's code ran into
         raise InputError(
-            f"{what}: found {_said(error)} from {shape} numbers, expected a forward that takes them"
+            f"{what}: found {brief(error)} from {shape} numbers, expected a forward that takes them"
         ) from error
     if output.dim() == 0 or len(output) != len(inputs):
         raise InputError(f"{what}: found {_shape(output)} from {shape}, expected one for each")
@@ -253,11 +252,6 @@ def _images(images: Tensor) -> Tensor:
 
 def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "one number"
-
-
-def _said(error: Exception) -> str:
-    """An exception in one line, and not a long one."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
 
 
 def _identity(parts: Mapping[str, nn.Module], z: Tensor) -> str:
