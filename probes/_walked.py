@@ -138,8 +138,8 @@ def _chart(walk: Walk, zoom: int) -> np.ndarray:
 
     figures = dp.figures
     images = [track.pixels for track in walk.tracks.values()]
-    wide = sum(image.shape[1] * image.shape[3] * zoom for image in images) + 120
-    figure = figures.blank(max(600, wide), 230)
+    width = max(600, sum(image.shape[1] * image.shape[3] * zoom for image in images) + 120)
+    figure = figures.blank(width, 230)
     axes = figure.subplots()
     for (way, track), colour in zip(
         walk.tracks.items(), (figures.BLUE, figures.ORANGE), strict=False
@@ -152,9 +152,15 @@ def _chart(walk: Walk, zoom: int) -> np.ndarray:
     for point in range(rows + 1):
         axes.axvline(point, color="#DDDDDD", linewidth=0.7, zorder=0)
     axes.set_xticks(range(rows + 1), walk.points, fontsize=8)
-    axes.set_ylim(0, walk.unrelated * 1.2)
+    longest = max(float(track.lengths.max()) for track in walk.tracks.values())
+    axes.set_ylim(0, 1.2 * max(walk.unrelated, longest))  # a jump may be the longest of all
     axes.set_ylabel("change of a step", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
-    figure.subplots_adjust(left=0.08, right=0.99, bottom=0.12, top=0.95)
+    figure.subplots_adjust(
+        left=max(0.08, 70 / width),  # room for the label
+        right=0.99,
+        bottom=0.12,
+        top=0.95,
+    )
     return figures.rendered(figure)
