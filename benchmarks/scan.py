@@ -74,7 +74,7 @@ class Scan:
             for f in filters:
                 yield self.tail(maps.index_fill(1, torch.tensor([f]), 0))
             return
-        base = self.Tail.start(maps)
+        base = self.Tail.start(z, maps)
         for f in filters:
             yield base.without([f])
 
@@ -127,7 +127,7 @@ def of_an_edit(scan: Scan, way: str) -> float:
 def shares(scan: Scan) -> dict[str, float]:
     """Where the time of an edit goes in Tail, as shares."""
     z = latents.sample(CONFIG, BATCH, seed=2)
-    base = scan.Tail.start(hooks.activations(scan.generator, scan.layer, z))
+    base = scan.Tail.start(z)
     base.images()
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for f in scan.spread_over(32):

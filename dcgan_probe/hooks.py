@@ -4,6 +4,8 @@
         network(x)
     with ablate(network, "8x8", [3, 17]):          # filters 3 and 17 put out zero
         network(x)
+    with patch(network, "8x8", maps):              # these maps in place of its own
+        network(x)
     maps = activations(network, "8x8", x)          # and nothing after 8x8 is computed
     images = tail(network, "8x8")(maps)            # nothing before 8x8 is
 
@@ -203,6 +205,46 @@ class _Ablation:
         return self.where.to(maps.device).unsqueeze(-len(grid) - 1)
 
 
+@contextmanager
+def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
+    """Let a layer put out given maps, whatever goes in, inside the ``with``.
+
+        >>> maps = activations(generator, "8x8", z)
+        >>> with patch(generator, "8x8", maps.flip(0)):       # each sample with another one's maps
+        ...     swapped = generator(z)
+
+    maps: in the shape of what the layer puts out; gradients flow into them. A copy is handed on.
+    Raises InputError for an unknown name and, in the forward, for maps of another shape and for a
+    layer that one forward calls more than once. Known as activation patching.
+    """
+    calls = 0
+
+    def begin(_module: nn.Module, _inputs: object) -> None:
+        nonlocal calls
+        calls = 0
+
+    def put(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise InputError(f"layer {name!r}: the forward calls it again, expected once")
+        found = _tensor(name, output).shape
+        if found != maps.shape:
+            given, wanted = (" x ".join(map(str, shape)) for shape in (maps.shape, found))
+            raise InputError(f"layer {name!r}: found maps of {given}, expected {wanted}")
+        return maps.clone()
+
+    part = layer(module, name)
+    with ExitStack() as stack:
+        stack.callback(module.register_forward_pre_hook(begin).remove)
+        stack.callback(part.register_forward_hook(put).remove)
+        yield
+
+
+class Uncut(InputError):
+    """A module that cannot be run on from one of its layers alone; see `tail`."""
+
+
 def tail(module: nn.Module, name: str) -> nn.Module:
     """The part of a module after a layer: takes what the layer puts out, returns the output.
 
@@ -211,8 +253,9 @@ def tail(module: nn.Module, name: str) -> nn.Module:
 
     It shares the module's layers and weights, so hooks on layers after the cut act in it too. What
     holds the layer is traced with torch.fx: its forward must not branch on values.
-    Raises InputError for an unknown name, a module that cannot be traced, and a cut that a value
-    bypasses, such as a skip connection over it. The number of inputs may: maps have as many.
+    Raises InputError for an unknown name or one that is called several times, and its subclass
+    `Uncut` for a module that cannot be traced and a cut that a value bypasses, such as a skip
+    connection over it. The number of inputs may: maps have as many. `tails.Tail` takes any module.
     """
     layer(module, name)
     where = f"{type(module).__name__}: cannot run on from layer {name!r}"
@@ -225,7 +268,7 @@ def tail(module: nn.Module, name: str) -> nn.Module:
     try:
         rest = fx.GraphModule(module, Tracer().trace(module))
     except Exception as error:  # fx raises whatever the traced forward ran into
-        raise InputError(f"{where}: its forward cannot be traced: {error}") from error
+        raise Uncut(f"{where}: its forward cannot be traced: {error}") from error
     graph = rest.graph
     calls = [node for node in graph.nodes if node.op == "call_module" and node.target == name]
     if len(calls) != 1:
@@ -241,7 +284,7 @@ def tail(module: nn.Module, name: str) -> nn.Module:
     for node in inputs:
         if node.users:
             user = next(iter(node.users))
-            raise InputError(f"{where}: the input also reaches {user.target!r} around it")
+            raise Uncut(f"{where}: the input also reaches {user.target!r} around it")
         graph.erase_node(node)
     rest.recompile()
     return rest

@@ -55,8 +55,8 @@ class Traced:
         return tuple(layer.name for layer in self.found.get(network, ()))
 
     def hidden(self, network: str) -> dict[str, tuple[int, int]]:
-        """What it passes on at each resolution; see `tracing.passing`."""
-        return tracing.passing(self.found.get(network, ()), *self.ends.get(network, ()))
+        """What it passes on at each resolution; see `tracing.hidden`."""
+        return tracing.hidden(self.found.get(network, ()), *self.ends.get(network, ()))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

@@ -195,10 +195,20 @@ def pass_session(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_context
     @functools.wraps(function)
     def command(context: click.Context, *args: Any, **options: Any) -> Any:
-        opener = context.find_object(Opener)
-        if opener is None:
-            raise click.UsageError("a probe runs under the command dcgan-probe")
-        opener.session.start(context.info_name or function.__name__)
-        return context.invoke(function, opener.session, *args, **options)
+        session = session_of(context)
+        session.start(context.info_name or function.__name__)
+        return context.invoke(function, session, *args, **options)
 
     return command
+
+
+def session_of(context: click.Context) -> Session:
+    """The session of the line that a command is on, for one that may write no results.
+
+    >>> session_of(click.get_current_context()).seed
+    0
+    """
+    opener = context.find_object(Opener)
+    if opener is None:
+        raise click.UsageError(f"{context.info_name} runs under the command dcgan-probe")
+    return opener.session

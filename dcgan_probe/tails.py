@@ -1,14 +1,17 @@
 """Many edits of the same feature maps, each at the price of what it changes.
 
-    rest = Tail(generator, "16x16")
-    base = rest.start(activations(generator, "16x16", z))
+    base = Tail(generator, "16x16").start(z)
     for f in range(128):
         images = base.without([f])                 # equals generator(z) in ablate(..., [f])
 
-Two savings. What comes before the layer runs once, in `hooks.activations`. And where the layer's
+Two savings. What comes before the layer runs once, in `Tail.start`. And where the layer's
 maps go into a convolution or a linear layer, that is linear in the edit: its output is computed
 once, and each edit adds what the changed maps contribute. In the 64-pixel `torch` network an image
 costs 104 million multiply-adds from z; without one map of 8x8 it costs 37, of 16x16 it costs 3.
+
+Where a network cannot be cut behind a layer, since values lead around it (inside a residual block,
+or where z enters every block anew) or its forward cannot be traced, every edit runs the whole: the
+same images, without the savings.
 """
 
 from __future__ import annotations
@@ -34,29 +37,54 @@ _LINEAR: dict[Callable[..., Any], int] = {F.conv2d: 1, F.conv_transpose2d: 0, F.
 class Tail:
     """What comes after a layer of a module, ready for many edits of what the layer puts out.
 
-        >>> rest = Tail(generator, "8x8")
-        >>> base = rest.start(hooks.activations(generator, "8x8", z))
+        >>> base = Tail(generator, "8x8").start(z)
         >>> base.without([3, 17]).shape
         torch.Size([1, 3, 64, 64])
 
     It shares the module's layers and weights and leaves nothing on them; hooks on layers after the
-    cut act in it, as in `hooks.tail`, and what that raises is raised here. Which convolutions and
-    linear layers take the maps is seen while it runs, in any module. Where something comes between,
-    such as the norm after a cut at "8x8.conv", or where their weights are made anew in each forward
-    (spectral norm), the whole tail is computed: the same images, without the second saving.
+    cut act in it, as in `hooks.tail`, and what that raises is raised here, but for `hooks.Uncut`.
+    Which convolutions and linear layers take the maps is seen while it runs, in any module. Where
+    something comes between, such as the norm after a cut at "8x8.conv", or where their weights are
+    made anew in each forward (spectral norm), the whole tail is computed: the same images, without
+    the second saving.
     """
 
     def __init__(self, generator: nn.Module, layer: str):
         self.layer = layer
-        self._rest = hooks.tail(generator, layer)
+        self._generator = generator
+        self._rest: nn.Module | None
+        try:
+            self._rest = hooks.tail(generator, layer)
+        except hooks.Uncut:
+            self._rest = None
 
-    def start(self, maps: Tensor) -> Base:
-        """Take maps to edit: samples x filters x height x width, what the layer puts out.
+    def run(self, maps: Tensor, z: Tensor) -> Tensor:
+        """The images of z with maps in place of what the layer puts out; gradients flow.
 
+            >>> maps = hooks.activations(generator, "8x8", z)
+            >>> torch.allclose(Tail(generator, "8x8").run(maps, z), generator(z), atol=1e-5)
+            True
+
+        maps: as the layer puts them out; an activation in place may write to them.
+        """
+        if self._rest is not None:
+            images: Tensor = self._rest(maps)
+            return images
+        with hooks.patch(self._generator, self.layer, maps):
+            images = self._generator(z)
+        return images
+
+    def start(self, z: Tensor, maps: Tensor | None = None) -> Base:
+        """Take latents whose maps are to be edited.
+
+        maps: samples x filters x height x width, to edit in place of what the layer puts out.
         Gradients do not flow back into them. Memory is that of one forward of the tail. On a CPU
         8 to 32 samples at once are fastest: what passes between two layers stays in the cache.
         """
-        return Base(self.layer, self._rest, maps)
+        if maps is None:
+            with torch.no_grad():
+                maps = hooks.activations(self._generator, self.layer, z)
+        return Base(self, z, maps)
 
 
 class Base:
@@ -67,14 +95,14 @@ class Base:
     use. Raises InputError for a filter that the layer does not have, or that is given twice.
     """
 
-    def __init__(self, layer: str, rest: nn.Module, maps: Tensor):
+    def __init__(self, tail: Tail, z: Tensor, maps: Tensor):
         # oneDNN convolves few maps, or into few, up to twice as fast with the channels last.
         last = maps.dim() == 4 and maps.device.type == "cpu"
         self.order = torch.channels_last if last else torch.contiguous_format
         self.maps = maps.detach().contiguous(memory_format=self.order)
         self.outputs: dict[object, Tensor] = {}  # of linear functions of these maps
-        self._layer = layer
-        self._rest = rest
+        self._tail = tail
+        self._z = z
 
     def images(self) -> Tensor:
         """The images without an edit.
@@ -122,7 +150,7 @@ class Base:
             except RuntimeError as error:
                 found, expected = (" x ".join(map(str, part.shape)) for part in (new, old))
                 raise InputError(
-                    f"layer {self._layer!r}: found new maps {found}, expected {expected}"
+                    f"layer {self._tail.layer!r}: found new maps {found}, expected {expected}"
                 ) from error
             edited = self.maps.index_copy(1, self.index(filters), new)
             return self._run(_Edit(self, edited, filters, new - old))
@@ -132,12 +160,12 @@ class Base:
 
     def _run(self, edit: _Edit) -> Tensor:
         with edit:
-            images: Tensor = self._rest(edit.edited)
+            images = self._tail.run(edit.edited, self._z)
         return images.contiguous()
 
     def _checked(self, filters: Sequence[int]) -> list[int]:
         filters = [int(f) for f in filters]
-        hooks.check_filters(self._layer, filters, self.maps.shape[1])
+        hooks.check_filters(self._tail.layer, filters, self.maps.shape[1])
         return filters
 
 

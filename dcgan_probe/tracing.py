@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from dcgan_probe.errors import InputError
 
@@ -16,15 +18,15 @@ from dcgan_probe.errors import InputError
 class Layer:
     """A part of a network that puts out feature maps, one N x filters x height x width tensor.
 
-    alone: all of the input that reaches the output passes through it; no skip connection leads
-    around it.
+    passes_on: no other maps lead around it to the output, such as those of a skip connection.
+    Values without places may, such as a z that enters every block anew.
     """
 
     name: str
     filters: int
     height: int
     width: int
-    alone: bool
+    passes_on: bool
 
 
 def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]]:
@@ -32,7 +34,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
 
         >>> images, layers = trace(Generator(PRESETS["torch"]).eval(), torch.zeros(2, 100))
         >>> layers[-1]
-        Layer(name='64x64', filters=3, height=64, width=64, alone=True)
+        Layer(name='64x64', filters=3, height=64, width=64, passes_on=True)
 
     inputs: at least 2, on the network's device. A part is a layer if the forward calls it once and
     it puts out one tensor of maps for each input. Names are those of ``named_modules``. Raises
@@ -53,61 +55,109 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
         for name, part in network.named_modules()
         if name
     ]
+    watch = _Maps(len(inputs))
     try:
-        with torch.enable_grad():
-            output = network(inputs)
+        with torch.enable_grad(), watch:
+            start = inputs * 1  # a node of its own, which is among the maps if these are images
+            output = network(start)
     finally:
         for handle in handles:
             handle.remove()
     if not isinstance(output, Tensor):
         raise InputError(f"puts out a {type(output).__name__}, expected one tensor")
     end = output.grad_fn
-    if not reaches(end, inputs):
+    if start.grad_fn not in _reached(end, _into):
         raise InputError(
             "found an output to which no gradient leads from the input, expected one (no_grad or "
             "detach in its forward?)"
         )
+    users: dict[Any, list[Any]] = {}
+    for node in _reached(end, _into):
+        for source in _into(node):
+            users.setdefault(source, []).append(node)
+    # Functions of their own kind, in C++ or with a backward of their own, are not seen by the mode.
+    maps = watch.nodes | {node for _, shape, node in seen if shape[2:].numel() > 1}
     layers = []
     for name, (_, filters, height, width), node in seen:
         if calls[name] == 1:
-            alone = node is not None and not reaches(end, inputs, without=node)
-            layers.append(Layer(name, filters, height, width, alone))
+            around = maps & _reached(end, _into, without=node)
+            on = bool(around <= _reached(node, lambda each: users.get(each, ())))
+            layers.append(Layer(name, filters, height, width, on))
     return output.detach(), tuple(layers)
 
 
-def reaches(end: Any, inputs: Tensor, without: Any = None) -> bool:
-    """Whether a way through autograd's graph leads from a node to the inputs, not over `without`.
+class _Maps(TorchFunctionMode):
+    """Nodes of autograd's graph that stand for maps: N x C x h x w with more than one place.
 
-    >>> x = torch.zeros(1, requires_grad=True)
-    >>> reaches((2 * x + 1).grad_fn, x)
-    True
+    Functions see them, within and between the layers; modules would show their outputs only.
     """
-    seen = {without, None}
-    nodes = [end]
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.count = count
+        self.nodes: set[Any] = set()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if _has_places(found, self.count) and found.grad_fn is not None:
+            self.nodes.add(found.grad_fn)
+        return found
+
+
+def _has_places(output: Any, count: int) -> bool:
+    """Whether an output is maps of `count` inputs, with more than one place."""
+    return (
+        isinstance(output, Tensor)
+        and output.dim() == 4
+        and len(output) == count
+        and output.shape[2:].numel() > 1
+    )
+
+
+def _into(node: Any) -> list[Any]:
+    """The nodes whose values go into one."""
+    return [source for source, _ in node.next_functions]
+
+
+def _reached(start: Any, ways: Callable[[Any], Iterable[Any]], without: Any = None) -> set[Any]:
+    """Nodes to which ways lead from one, with itself; not over `without`."""
+    found: set[Any] = set()
+    nodes = [start]
     while nodes:
         node = nodes.pop()
-        if node not in seen:
-            seen.add(node)
-            if getattr(node, "variable", None) is inputs:
-                return True
-            nodes.extend(parent for parent, _ in node.next_functions)
-    return False
+        if node is not None and node is not without and node not in found:
+            found.add(node)
+            nodes.extend(ways(node))
+    return found
 
 
-def passing(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple[int, int]]:
-    """What a network passes on at each resolution: its last layer there that nothing leads around.
+def hidden(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple[int, int]]:
+    """The last layer at each resolution that passes on all that is known there; see `Layer`.
 
         >>> images, layers = trace(Generator(PRESETS["torch"]).eval(), torch.zeros(2, 100))
-        >>> passing(layers, (3, 64, 64))
+        >>> hidden(layers, (3, 64, 64))
         {'4x4': (4, 4), '8x8': (8, 8), '16x16': (16, 16), '32x32': (32, 32)}
 
     ends: shapes of what goes in and comes out, C x H x W, which are no hidden maps; nor is what has
-    no places. Returns height and width by name, in the order of the data.
+    no places. Where an image is added up from resolution to resolution (StyleGAN2) no layer passes
+    on all: with less than two such resolutions, the last layer at each is meant, but for those
+    that have as many filters as an end. Returns height and width by name, in the order of the data.
     """
+    maps = [of for of in layers if of.height * of.width > 1]
+    maps = [of for of in maps if (of.filters, of.height, of.width) not in ends]
+    found = _last([of for of in maps if of.passes_on])
+    if len(found) > 1:
+        return found
+    channels = {shape[0] for shape in ends if len(shape) == 3}
+    return _last([of for of in maps if of.filters not in channels]) or found
+
+
+def _last(layers: list[Layer]) -> dict[str, tuple[int, int]]:
     last: dict[tuple[int, int], str] = {}
     for layer in layers:
         grid = (layer.height, layer.width)
-        if layer.alone and grid != (1, 1) and (layer.filters, *grid) not in ends:
-            last.pop(grid, None)  # so that the order is that of the layers that stay
-            last[grid] = layer.name
+        last.pop(grid, None)  # so that the order is that of the layers that stay
+        last[grid] = layer.name
     return {name: grid for grid, name in last.items()}

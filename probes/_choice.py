@@ -142,7 +142,7 @@ def _dropped(
     for rows in batches:
         maps = choosing.maps[rows]
         maps[:, list(beside)] = put[list(beside)].view(1, -1, 1, 1)
-        base = tail.start(maps.to(session.device))
+        base = tail.start(choosing.z[rows].to(session.device), maps.to(session.device))
         what = f"{choosing.layer}: {len(beside)} filters dropped"
         with torch.no_grad():
             for i, filters in enumerate(session.progress(sets, what)):

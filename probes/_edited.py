@@ -44,14 +44,15 @@ def edited(session: dp.Session, base: Base, layers: Sequence[Layer]) -> Tensor:
 
 
 def images_of(
-    session: dp.Session, tail: dp.tails.Tail, maps: Tensor, edit: Sequence[Layer]
+    session: dp.Session, tail: dp.tails.Tail, z: Tensor, maps: Tensor, edit: Sequence[Layer]
 ) -> Tensor:
-    """Images of maps in batches, on the CPU; see `edited`."""
+    """Images of latents and their maps in batches, on the CPU; see `edited`."""
     import torch
 
     parts = []
-    for part in maps.split(BATCH):
-        parts.append(edited(session, tail.start(part.to(session.device)), edit).cpu())
+    for both in zip(z.split(BATCH), maps.split(BATCH), strict=True):
+        base = tail.start(*(part.to(session.device) for part in both))
+        parts.append(edited(session, base, edit).cpu())
     return torch.cat(parts)
 
 

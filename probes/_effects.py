@@ -78,8 +78,8 @@ def measure(
         ((128,), torch.Size([128, 6]))
 
     Also returns the rows of z on which each filter is highest at some place, the highest first.
-    The processes of `ranks` share the filters and all return the whole. The head of the generator
-    runs once a sample, and memory holds a batch of 32 and some sums.
+    The processes of `ranks` share the filters and all return the whole. Where
+    the generator can be cut, its head runs once a sample; memory holds a batch of 32 and some sums.
 
     The interval is of a Poisson bootstrap: each sample counts a Poisson(1) number of times in each
     of 1000 resamples, which needs no more than sums (Chamandy et al. 2012, section 2). Raises
@@ -100,9 +100,8 @@ def measure(
     starts = range(0, len(z), BATCH)
     for start in session.progress(starts, f"filters of {layer}") if ranks.first else starts:
         batch = z[start : start + BATCH].to(session.device)
-        with torch.no_grad():
-            base = rest.start(dp.hooks.activations(session.generator, layer, batch))
-            before = base.images()
+        base = rest.start(batch)
+        before = base.images()
         times = _times(session.seed, start, len(batch))
         peaks = base.maps.amax(dim=(2, 3)).T.cpu()
         rows = torch.arange(start, start + len(batch)).expand(filters, -1)

@@ -28,14 +28,16 @@ EDGE = 2  # pixels around an object that count neither as it nor as outside
 class Choosing:
     """Samples that an edit is chosen on, and the guide that says where the object is on them.
 
-    maps: N x filters x h x w of the layer. before: their images, unedited. evidence: N x S x S,
-    how much the guide's logit is above `ground` in the object, and 0 elsewhere; ground: its mean
-    outside. outside: N x S x S bool. holding: which samples have evidence, int64.
+    z: N x z_size. maps: N x filters x h x w of the layer. before: their images, unedited.
+    evidence: N x S x S, how much the guide's logit is above `ground` in the object, and 0
+    elsewhere; ground: its mean outside. outside: N x S x S bool. holding: which samples have
+    evidence, int64.
     """
 
     session: dp.Session
     layer: str
     guide: BoxDetector
+    z: Tensor
     maps: Tensor
     before: Tensor
     evidence: Tensor
@@ -48,15 +50,11 @@ class Choosing:
         cls, session: dp.Session, layer: str, guide: BoxDetector, start: int, n: int = SAMPLES
     ) -> Choosing:
         """Samples `start` and on of the session's seed."""
-        maps = maps_of(session, session.latents(n, start=start), layer)
-        rest = dp.hooks.tail(session.generator, layer)
-        images, logits = [], []
+        z = session.latents(n, start=start)
+        maps, before = maps_of(session, z, layer), session.generate(z)
         with torch.no_grad():
-            for part in maps.split(dp.session.BATCH):
-                # A copy: what comes next may be an activation in place.
-                images.append(rest(part.to(session.device, copy=True)).cpu())
-                logits.append(guide.logit(images[-1].to(session.device)).cpu())
-        before, logit = torch.cat(images), torch.cat(logits)
+            batches = before.split(dp.session.BATCH)
+            logit = torch.cat([guide.logit(part.to(session.device)).cpu() for part in batches])
         marked, apart = logit > 0, outside(logit > 0)
         if not marked.any() or not apart.any():
             raise InputError(
@@ -66,7 +64,7 @@ class Choosing:
         ground = logit[apart].mean().item()
         evidence = torch.where(marked, logit - ground, 0).clamp_min(0)
         holding = evidence.sum(dim=(1, 2)).nonzero().flatten()
-        return cls(session, layer, guide, maps, before, evidence, apart, ground, holding)
+        return cls(session, layer, guide, z, maps, before, evidence, apart, ground, holding)
 
     def measured(self, images: Tensor, rows: slice | Tensor) -> tuple[Tensor, Tensor]:
         """Of edited images of some samples: the evidence left, and the mean change outside.
@@ -108,7 +106,7 @@ def learn(
     of a segmentation network.
     """
     session, device = choosing.session, choosing.session.device
-    rest = dp.hooks.tail(session.generator, choosing.layer)
+    tail = dp.tails.Tail(session.generator, choosing.layer)
     closed = [torch.full_like(values[name], 2.0, requires_grad=True) for name in layers]
     put = [values[name].clone().requires_grad_(True) for name in layers]
     adam = torch.optim.Adam([{"params": closed, "lr": RATE}, {"params": put, "lr": VALUE_RATE}])
@@ -117,14 +115,14 @@ def learn(
     for _ in session.progress(range(STEPS), "learning gates"):
         rows = torch.randint(0, len(choosing.maps), (BATCH,), generator=random)
         gains = [of.sigmoid() for of in closed]
-        maps = choosing.maps[rows].to(device)
+        z, maps = choosing.z[rows].to(device), choosing.maps[rows].to(device)
         with ExitStack() as stack:
             for name, gain, value in zip(layers[1:], gains[1:], put[1:], strict=True):
                 every = range(len(gain))
                 hook = dp.hooks.ablate(session.generator, name, every, gain, value)
                 stack.enter_context(hook)
             gain, value = (of.to(device).view(1, -1, 1, 1) for of in (gains[0], put[0]))
-            images = rest(gain * maps + (1 - gain) * value)
+            images = tail.run(gain * maps + (1 - gain) * value, z)
         still, apart = choosing.measured(images, rows)
         touched = torch.stack([(1 - gain).mean() for gain in gains]).mean()
         loss = weight * still + apart + TOUCHED * touched

@@ -53,7 +53,6 @@ def pictures(
     found, effect, strongest: as `agreement` and `measure` return them.
     """
     import numpy as np
-    import torch
     from torch.nn import functional as F
 
     from dcgan_probe.tails import Tail
@@ -62,10 +61,8 @@ def pictures(
     seen, changes, rows = [], [], []
     what = "effect" if effect.area_left is None else "object gone"
     for f in (-effect.size).argsort(kind="stable")[:top].tolist():
-        with torch.no_grad():
-            batch = z[strongest[f]].to(session.device)
-            base = rest.start(dp.hooks.activations(session.generator, layer, batch))
-            before, after = base.images(), base.without([f])
+        base = rest.start(z[strongest[f]].to(session.device))
+        before, after = base.images(), base.without([f])
         high = (base.maps[:, f : f + 1] > found.threshold[f]).float()
         light = DIMMED + (1 - DIMMED) * F.interpolate(high, before.shape[2:])
         seen.append(dp.figures.pixels((before + 1) * light - 1))  # black is -1

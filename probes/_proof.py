@@ -11,7 +11,6 @@ from dcgan_probe.errors import InputError
 
 from ._choice import Layer
 from ._edited import BATCH, edited
-from ._regression import maps_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +126,7 @@ def prove(
     tail = dp.tails.Tail(session.generator, chosen[0].name)
     batches = z.split(BATCH)
     for batch in session.progress(batches, "judging fresh samples"):
-        base = tail.start(maps_of(session, batch, chosen[0].name).to(session.device))
+        base = tail.start(batch.to(session.device))
         before = edited(session, base, []).cpu()
         for tally in tallies:
             tally.begin(before)

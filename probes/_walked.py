@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # The largest step is walked again in so many parts, to tell a jump from a fast change.
 PARTS = 8
+# In what steps are measured.
+FEATURES, PIXELS = "the discriminator's features", "pixels, root mean square"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,8 @@ class Nearest:
 class Walk(Result):
     """What `run` returns. points: as they were named, the first again at the end of a closed walk.
 
-    tracks: by way, "linear" and "spherical". Distances are square roots of `features.distance`;
+    tracks: by way, "linear" and "spherical". Distances are square roots of `features.distance`, or,
+    without a discriminator, root mean squares of pixels in [-1, 1]; `measured_in` says which.
     unrelated is their mean over pairs of samples: what it would be to jump to another image.
     nearest: of the images of the first way, those nearest in a set, if one was given.
     """
@@ -84,6 +87,7 @@ class Walk(Result):
     points: tuple[str, ...]
     tracks: dict[str, Track]
     unrelated: float
+    measured_in: str
     nearest: Nearest | None
     video: str | None
     caption: str
@@ -91,6 +95,7 @@ class Walk(Result):
     def values(self) -> dict[str, Any]:
         return {
             "points": list(self.points),
+            "measured_in": self.measured_in,
             "distance_of_unrelated_samples": self.unrelated,
             "ways": {way: track.values() for way, track in self.tracks.items()},
             "nearest": self.nearest.values() if self.nearest else None,
@@ -112,15 +117,15 @@ class Walk(Result):
             [*blocks, *nearest],
             [f"{a} to {b}" for a, b in zip(self.points, self.points[1:], strict=False)],
             "Every row goes in even steps from point to point, on the straight line or at an even "
-            "angle. Below, how much each step changes the image, in the discriminator's "
-            "features: a jump to another image would reach the grey line. "
+            f"angle. Below, how much each step changes the image, in {self.measured_in}: "
+            "a jump to another image would reach the grey line. "
             f"{self.caption}.",
             zoom=zoom,
             below=_chart(self, zoom),
         )
 
     def __str__(self) -> str:
-        lines = [f"walked through {', '.join(self.points)}"]
+        lines = [f"walked through {', '.join(self.points)}; distances in {self.measured_in}"]
         for way, track in self.tracks.items():
             lines.append(
                 f"{way}: a step changes the image by {track.lengths.mean():.3f} on average and by "

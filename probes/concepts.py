@@ -12,7 +12,7 @@ import click
 import dcgan_probe as dp
 from dcgan_probe import terminal
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import Last, Opener
+from dcgan_probe.plugins import Last, session_of
 from dcgan_probe.results import Result
 
 if TYPE_CHECKING:
@@ -140,9 +140,7 @@ def concepts(
     An exemplar of add may also be a z.safetensors, as arithmetic and invert write it.
     """
     # Not pass_session: only suggest writes results, the others edit a file of the user's.
-    opener = context.find_object(Opener)
-    assert opener is not None, "cli.main puts it there"
-    session = opener.session
+    session = session_of(context)
     if action != "list" and not arguments:
         raise InputError(f"concepts {action}: found no name, expected one")
     if action == "suggest":

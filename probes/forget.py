@@ -108,7 +108,8 @@ def run(
 
     task = _Task(session, layers, select, k, replace, left)
     first, where = layers[0], f"{boxes.source or 'boxes'}: layer {layers[0]!r}"
-    maps = maps_of(session, latents_of(session, boxes), first)
+    z = latents_of(session, boxes)
+    maps = maps_of(session, z, first)
     grid = (maps.shape[2], maps.shape[3])
     # Only images with boxes give places, inside and outside.
     drawn = dataclasses.replace(boxes, images=tuple({box.image for box in boxes.boxes}))
@@ -148,15 +149,16 @@ def run(
     )
 
     tail = dp.tails.Tail(session.generator, first)
-    before, after = (images_of(session, tail, maps, edit) for edit in ([], chosen))
+    before, after = (images_of(session, tail, z, maps, edit) for edit in ([], chosen))
     inside = boxes.mask((before.shape[2], before.shape[3]))
     changes = [
-        _change(before, images_of(session, tail, maps, some), inside)
+        _change(before, images_of(session, tail, z, maps, some), inside)
         for some in session.progress(random, "random filters")
     ]
     # New samples, as in the paper: none of those that the boxes were drawn on.
-    new = maps_of(session, session.latents(n, start=start), first)
-    fresh = [images_of(session, tail, new, some) for some in ([], chosen, random[0])]
+    new = session.latents(n, start=start)
+    of_new = maps_of(session, new, first)
+    fresh = [images_of(session, tail, new, of_new, some) for some in ([], chosen, random[0])]
     words = f"samples {start} to {start + SHOWN - 1} of seed {session.seed}"
     reference = real
     if reference is None:

@@ -87,7 +87,9 @@ def run(session: dp.Session, n: int = 64, numbered: bool = False) -> Samples:
     pixels = dp.figures.pixels(session.sample(n))
     sha = session.checkpoint.sha256
     names = tuple(dp.boxes.sample_name(sha, session.seed, i) for i in range(n))
-    return Samples(session.made_with(n=n), pixels, names, numbered, session.caption())
+    return Samples(
+        session.made_with(n=n, numbered=numbered), pixels, names, numbered, session.caption()
+    )
 
 
 @click.command()

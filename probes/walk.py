@@ -13,7 +13,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import pass_session
 
 from ._latent import concepts_option, exemplars_option, video_option
-from ._walked import PARTS, Nearest, Track, Walk
+from ._walked import FEATURES, PARTS, PIXELS, Nearest, Track, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,8 @@ def run(
     first `exemplars` the mean is taken, and what earlier commands kept. steps: images from one
     point to the next, both ends included. closed: from the last point back to the first. video:
     the ending of films to write. images: a set of images, such as those of the training: show the
-    nearest to every image of the first way. Edits in force are kept.
+    nearest to every image of the first way. Edits in force are kept. The length of a step is seen
+    by the discriminator; without one, in pixels.
 
     Raises InputError for less than two points, less than two steps and unknown names.
     Source: section 6.1, figure 4; `latents.between`.
@@ -77,6 +78,7 @@ def run(
         tuple(names),
         tracks,
         float(_distances(session, *apart).mean()),
+        PIXELS if session.checkpoint.discriminator is None else FEATURES,
         _nearest(session, tracks[ways[0]], images) if images else None,
         video,
         session.caption(),
@@ -136,14 +138,20 @@ def _nearest(session: dp.Session, track: Track, path: Path) -> Nearest:
 
 
 def _distances(session: dp.Session, a: Tensor, b: Tensor) -> Tensor:
-    """How far images look from others to the discriminator, pair by pair, N float32."""
+    """How far images look from others to the discriminator, pair by pair, N float32.
+
+    Without one, the root mean square of the difference of their pixels.
+    """
     import torch
 
+    discriminator = session.checkpoint.discriminator
+    if discriminator is None:
+        return (a - b).square().mean(dim=(1, 2, 3)).sqrt()
     found = []
     with torch.no_grad():
         for pair in zip(a.split(32), b.split(32), strict=True):
             images = [part.to(session.device) for part in pair]
-            found.append(dp.features.distance(session.discriminator, *images).sqrt().cpu())
+            found.append(dp.features.distance(discriminator, *images).sqrt().cpu())
     return torch.cat(found)
 
 

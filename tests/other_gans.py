@@ -45,6 +45,80 @@ class ResidualG(nn.Module):
         return torch.tanh(self.to_rgb(self.relu(self.norm(x))))
 
 
+class BigG(nn.Module):
+    """Parts of z enter every block, by its norms (BigGAN, Brock et al. 2019)."""
+
+    class Norm(nn.Module):
+        def __init__(self, maps: int):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(maps, affine=False)
+            self.gain, self.bias = nn.Linear(4, maps, bias=False), nn.Linear(4, maps, bias=False)
+
+        def forward(self, x: Tensor, part: Tensor) -> Tensor:
+            gain, bias = (of(part)[:, :, None, None] for of in (self.gain, self.bias))
+            return self.norm(x) * (1 + 0.3 * gain) + bias
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 12 * 4 * 4)
+        blocks = [UpBlock(12, 12, self.Norm), UpBlock(12, 8, self.Norm), UpBlock(8, 8, self.Norm)]
+        self.blocks = nn.ModuleList(blocks)
+        self.out = nn.Sequential(nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        first, *parts = z.chunk(4, dim=1)
+        x = self.linear(first).view(-1, 12, 4, 4)
+        for block, part in zip(self.blocks, parts, strict=True):
+            x = block(x, part)
+        return torch.tanh(self.out(x))
+
+
+class StyledConv(nn.Module):
+    """A convolution whose weights every sample scales anew (StyleGAN2, Karras et al. 2020)."""
+
+    def __init__(self, into: int, out: int, size: int, kernel: int = 3, plain: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out, into, kernel, kernel))
+        self.style = nn.Linear(16, into)
+        self.bias = nn.Parameter(torch.zeros(out, 1, 1))
+        self.plain, self.pad = plain, kernel // 2
+        self.register_buffer("noise", 0.1 * torch.randn(size, size))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        n, into, height, width = x.shape
+        weight = self.weight * (1 + self.style(w)).view(n, 1, into, 1, 1)
+        if not self.plain:
+            weight = weight * weight.square().sum((2, 3, 4), keepdim=True).add(1e-8).rsqrt()
+        weight = weight.view(-1, into, *weight.shape[3:])
+        x = F.conv2d(x.reshape(1, n * into, height, width), weight, padding=self.pad, groups=n)
+        x = x.view(n, -1, height, width) + self.bias
+        return x if self.plain else F.leaky_relu(x + self.noise, 0.2)
+
+
+class StyleG(nn.Module):
+    """A mapping, a constant, styles at every layer, and an image that is added up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mapping = nn.Sequential(nn.Linear(16, 16), nn.LeakyReLU(0.2), nn.Linear(16, 16))
+        self.constant = nn.Parameter(torch.randn(1, 12, 4, 4))
+        sizes, widths = [4, 8, 16, 32], [12, 12, 10, 8]
+        ins = [12, *widths[:-1]]
+        self.up = nn.ModuleList(map(StyledConv, ins, widths, sizes))
+        self.conv = nn.ModuleList(map(StyledConv, widths, widths, sizes))
+        self.to_rgb = nn.ModuleList(StyledConv(w, 3, 1, 1, plain=True) for w in widths)
+
+    def forward(self, z: Tensor) -> Tensor:
+        w = self.mapping(z / z.square().mean(1, keepdim=True).sqrt())
+        x, image = self.constant.expand(len(z), -1, -1, -1), None
+        for up, conv, to_rgb in zip(self.up, self.conv, self.to_rgb, strict=True):
+            if image is not None:
+                x, image = (F.interpolate(of, scale_factor=2) for of in (x, image))
+            x = conv(up(x, w), w)
+            image = to_rgb(x, w) if image is None else image + to_rgb(x, w)
+        return (image * 0.1).clamp(-1, 1)
+
+
 class DownBlock(nn.Module):
     def __init__(self, into: int, out: int):
         super().__init__()
@@ -176,6 +250,16 @@ def conditional(label: int = 2) -> dict[str, Any]:
 
 def on_a_sphere(n: int, rng: np.random.Generator) -> Tensor:
     return F.normalize(torch.from_numpy(rng.standard_normal((n, 16)))) * 4
+
+
+def big() -> dict[str, Any]:
+    g, d = alive(BigG), alive(ResidualD, 1)
+    return {"generator": g, "discriminator": d, "latent": 16}
+
+
+def style() -> dict[str, Any]:
+    g, d = alive(StyleG), alive(ResidualD, 1)
+    return {"generator": g, "discriminator": d, "latent": 16}
 
 
 def upsample() -> dict[str, Any]:

@@ -31,16 +31,30 @@ GANS = {
     "residual": other_gans.residual,
     "conditional": other_gans.conditional,
     "upsample": other_gans.upsample,
+    "big": other_gans.big,
+    "style": other_gans.style,
 }
 PASSED = {
     "residual": ("blocks.0", "blocks.1", "relu"),
     "conditional": ("network.first", "network.blocks.0", "network.blocks.1", "network.last.0"),
     "upsample": ("2", "6", "10", "14"),
+    "big": ("blocks.0", "blocks.1", "out.1"),
+    "style": ("conv.0", "conv.1", "conv.2", "conv.3"),
+}
+# What puts out the first maps, as maps or before they have places.
+FIRST = {
+    "residual": "linear",
+    "conditional": "network.first.0",
+    "upsample": "0",
+    "big": "linear",
+    "style": "up.0",
 }
 SEEN = {
     "residual": ("blocks.0", "blocks.1", "relu"),
     "conditional": ("network.features.1", "network.features.3", "network.features"),
     "upsample": ("2", "5", "8"),
+    "big": ("blocks.0", "blocks.1", "relu"),
+    "style": ("blocks.0", "blocks.1", "relu"),
 }
 
 
@@ -86,36 +100,34 @@ def test_a_dcgan_of_ours_is_traced_to_the_layers_that_its_config_has(generator, 
         assert found.hidden(network) == generator.config.hidden(network)
 
 
-def test_nothing_leads_around_a_layer_if_its_maps_alone_make_the_image(session):
-    """Found by autograd's graph; here by putting the same maps in place of those of every z."""
-    for what, inputs in (("generator", session.latents(3)), ("discriminator", session.sample(3))):
-        network = getattr(session, what)
-        for layer in session.config.found[what]:
-            shape = (1, layer.filters, layer.height, layer.width)
-            same = torch.rand(shape, generator=torch.manual_seed(0)).repeat(3, 1, 1, 1)
-            part = dp.hooks.layer(network, layer.name)
-            handle = part.register_forward_hook(lambda _m, _i, _o, same=same: same.clone())
-            with torch.no_grad():
-                output = network(inputs)
-            handle.remove()
-            assert torch.allclose(output[0], output[1], atol=1e-6) == layer.alone, layer
+def test_a_layer_passes_on_all_if_what_was_before_it_no_longer_matters(gan, session):
+    """Found by autograd's graph; here by other first maps under the same maps of the layer."""
+    generator, z = session.generator, session.latents(3)
+    for layer in session.config.found["generator"]:
+        maps = dp.hooks.activations(generator, layer.name, z)
+        first = dp.hooks.layer(generator, FIRST[gan])
+        handle = first.register_forward_hook(lambda _m, _i, out: out + torch.randn_like(out))
+        with torch.no_grad(), dp.hooks.patch(generator, layer.name, maps):
+            images = generator(z)
+        handle.remove()
+        assert torch.allclose(images, generator(z), atol=1e-6) == layer.passes_on, layer
+    images = session.sample(3)
+    for layer in session.config.found["discriminator"]:
+        shape = (1, layer.filters, layer.height, layer.width)
+        same = torch.rand(shape, generator=torch.manual_seed(0)).repeat(3, 1, 1, 1)
+        with torch.no_grad(), dp.hooks.patch(session.discriminator, layer.name, same):
+            output = session.discriminator(images)
+        assert torch.allclose(output[0], output[1], atol=1e-6) == layer.passes_on, layer
 
 
 def test_edits_from_a_layer_on_are_those_of_the_whole_network(session):
     z = session.latents(3)
-    for name in session.config.hidden("generator"):
-        base = dp.tails.Tail(session.generator, name).start(
-            dp.hooks.activations(session.generator, name, z)
-        )
-        with dp.hooks.ablate(session.generator, name, [1, 2]), torch.no_grad():
+    for name in session.config.layers("generator"):
+        base = dp.tails.Tail(session.generator, name).start(z)
+        filters = list(range(min(2, base.maps.shape[1])))
+        with dp.hooks.ablate(session.generator, name, filters), torch.no_grad():
             expected = session.generator(z)
-            torch.testing.assert_close(base.without([1, 2]), expected, atol=1e-4, rtol=1e-3)
-
-
-def test_what_leads_around_a_layer_is_named():
-    session = dp.Session.from_modules(**other_gans.residual(), device="cpu")
-    with pytest.raises(InputError, match=r"layer 'blocks.1.conv1': the input also reaches"):
-        dp.tails.Tail(session.generator, "blocks.1.conv1")
+            torch.testing.assert_close(base.without(filters), expected, atol=1e-4, rtol=1e-3)
 
 
 class AsksTheInput(nn.Module):
@@ -149,6 +161,8 @@ def test_an_unknown_layer_lists_those_at_the_top(gan, session):
         "residual": "linear, blocks.0, blocks.1, blocks.2, norm, relu, to_rgb",
         "conditional": "network.first, network.blocks.0, network.blocks.1, network.blocks.2",
         "upsample": "0, 1, 2, 3, 4, 5",
+        "big": "linear, blocks.0, blocks.1, blocks.2, out",
+        "style": "mapping, up.0, up.1, up.2, up.3, conv.0",
     }
     with pytest.raises(InputError, match=f"expected one of: {top[gan]}"):
         dp.hooks.layer(session.generator, "conv9")
@@ -181,6 +195,28 @@ def test_every_probe_runs_and_saves(gan, session, boxes, folder, tmp_path):
         result.save(tmp_path / "out" / name)
         found = dp.load_result(tmp_path / "out" / name)
         assert found.made_with["checkpoint"]["sha256"] == session.checkpoint.sha256
+
+
+@pytest.mark.parametrize("select", ["paper", "causal", "gates"])
+def test_forget_runs_in_a_layer_that_values_lead_around(gan, session, boxes, select, monkeypatch):
+    from dcgan_probe.probes import _choice, _gates
+
+    monkeypatch.setattr(_gates, "STEPS", 3)
+    monkeypatch.setattr(_choice, "SCANNED", 8)
+    around = [of for of in session.config.found["generator"] if not of.passes_on and of.height > 4]
+    if not around:
+        pytest.skip("nothing leads around any layer")
+    layer = around[0].name
+    found = forget.run(
+        session, boxes, layer=layer, controls=2, n=16, judges=["boxes"], select=select, left=0.9
+    )
+    assert found.selection.layer == layer
+    z = session.latents(4)
+    with session.editing(*found.selections):
+        images = session.generate(z)
+    assert not torch.equal(images, session.generate(z))
+    result = dissect.run(session, boxes, layer=layer, n=8, top=2)
+    assert len(result.objects[0].effect.size) == around[0].filters
 
 
 def test_forget_chooses_with_the_filters_of_the_layer_it_says(gan, session, boxes):

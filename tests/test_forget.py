@@ -463,7 +463,7 @@ def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session
     with session.editing(*selections):
         images = session.generate(z)
     assert choosing.measured(images, slice(None))[0] < 0.7
-    base = dp.tails.Tail(session.generator, "8x8").start(choosing.maps)
+    base = dp.tails.Tail(session.generator, "8x8").start(choosing.z, choosing.maps)
     torch.testing.assert_close(_edited.edited(session, base, layers), images, atol=1e-5, rtol=1e-4)
 
 

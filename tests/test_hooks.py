@@ -210,7 +210,8 @@ def test_ablations_compose_and_lift_in_any_order(generator, config):
 @settings(deadline=None, max_examples=50)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["record", "ablate", "stop"]), st.integers(0, 3)), max_size=5
+        st.tuples(st.sampled_from(["record", "ablate", "patch", "stop"]), st.integers(0, 3)),
+        max_size=5,
     ),
     st.booleans(),
 )
@@ -233,12 +234,12 @@ def test_nothing_remains_after_an_exception_or_without_one(steps, fail):
             hooks.activations(network, str(at), x)
             nest(rest)
             return
-        cm = (
-            hooks.record(network, str(at))
-            if kind == "record"
-            else hooks.ablate(network, str(at), [0])
-        )
-        with cm:
+        cms = {
+            "record": lambda: hooks.record(network, str(at)),
+            "ablate": lambda: hooks.ablate(network, str(at), [0]),
+            "patch": lambda: hooks.patch(network, str(at), torch.zeros(1, 2, 2, 2)),
+        }
+        with cms[kind]():
             assert hook_count(network) > 0
             nest(rest)
 
@@ -280,17 +281,53 @@ def test_hooks_on_layers_after_the_cut_act_in_the_tail(generator, config):
         assert torch.equal(rest(head), generator(z))
 
 
+def test_patch_puts_maps_in_place_of_those_of_the_layer_alone():
+    network = Residual().eval()
+    x, maps = torch.randn(2, 3, 8, 8), torch.randn(2, 4, 8, 8, requires_grad=True)
+    with hooks.patch(network, "inner", maps):
+        found = network(x)
+        torch.testing.assert_close(network(x), found)  # the second forward as the first
+    wanted = network.after(torch.relu(network.before(x) + maps))
+    torch.testing.assert_close(found, wanted)
+    (ours,) = torch.autograd.grad(found.sum(), maps)
+    (theirs,) = torch.autograd.grad(wanted.sum(), maps)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_patch_leaves_the_given_maps_as_they_are():
+    network, maps = in_place(), torch.randn(1, 4, 3, 3)
+    before = maps.clone()
+    with torch.no_grad(), hooks.patch(network, "0", maps):
+        network(torch.zeros(1, 3, 5, 5))
+    assert torch.equal(maps, before)
+
+
+def test_patch_refuses_other_shapes_and_layers_that_are_called_again():
+    network, x = Residual(), torch.randn(2, 3, 8, 8)
+    line = "layer 'inner': found maps of 1 x 4 x 8 x 8, expected 2 x 4 x 8 x 8"
+    with (
+        pytest.raises(InputError, match=line),
+        hooks.patch(network, "inner", torch.zeros(1, 4, 8, 8)),
+    ):
+        network(x)
+    network.after = network.inner
+    again = pytest.raises(InputError, match="layer 'inner': the forward calls it again")
+    with again, hooks.patch(network, "inner", torch.zeros(2, 4, 8, 8)):
+        network(x)
+    assert hook_count(network) == 0
+
+
 def test_tail_of_a_residual_network_can_be_cut_after_the_sum_only():
     network = Residual().eval()
     x = torch.randn(2, 3, 8, 8)
     rest = hooks.tail(network, "before")
     assert torch.equal(rest(network.before(x)), network(x))
-    with pytest.raises(InputError, match=r"cannot run on from layer 'inner': the input also"):
+    with pytest.raises(hooks.Uncut, match=r"cannot run on from layer 'inner': the input also"):
         hooks.tail(network, "inner")
 
 
 def test_tail_refuses_a_forward_that_branches_on_values():
-    with pytest.raises(InputError, match="cannot be traced"):
+    with pytest.raises(hooks.Uncut, match="cannot be traced"):
         hooks.tail(Branching(), "one")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -94,6 +95,16 @@ def test_a_step_is_as_long_as_the_features_say(session):
             maps = maps / maps.square().sum(1, keepdim=True).sqrt()
             seen.append((maps[1:] - maps[:-1]).square().sum(1).mean((1, 2)))
     assert np.allclose(found.lengths[1], torch.stack(seen).mean(0).sqrt(), rtol=1e-4)
+
+
+def test_without_a_discriminator_a_step_is_as_long_as_pixels_say(session):
+    session.checkpoint = replace(session.checkpoint, discriminator=None)
+    result = walk.run(session, 3, steps=4, ways=("linear",))
+    found, images = result.tracks["linear"], session.generate(result.tracks["linear"].z[1])
+    wanted = np.sqrt(((images[1:] - images[:-1]).numpy() ** 2).mean((1, 2, 3)))
+    assert np.allclose(found.lengths[1], wanted, rtol=1e-5)
+    assert result.unrelated > found.lengths.mean()
+    assert result.values()["measured_in"] == "pixels, root mean square"
 
 
 def test_a_jump_is_told_from_a_fast_change(session):

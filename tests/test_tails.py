@@ -91,8 +91,7 @@ def expected(network: nn.Module, layer: str, x: Tensor, filters: list[int]) -> T
 
 
 def started(network: nn.Module, layer: str, x: Tensor) -> Base:
-    with torch.no_grad():
-        return Tail(network, layer).start(hooks.activations(network, layer, x))
+    return Tail(network, layer).start(x)
 
 
 def close(found: Tensor, wanted: Tensor) -> bool:
@@ -199,6 +198,51 @@ def test_each_linear_function_of_the_maps_costs_less(name):
     assert one == pytest.approx(again + (whole - again) / 6)
 
 
+class Around(nn.Module):
+    """Maps that are used again after the layer, which an activation in place may have changed."""
+
+    def __init__(self, in_place: bool, branches: bool = False):
+        super().__init__()
+        self.before, self.act = nn.Conv2d(3, 6, 3, padding=1), nn.LeakyReLU(0.2, in_place)
+        self.maps, self.last = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 2, 1)
+        self.branches = branches
+
+    def forward(self, x):
+        h = self.before(x)
+        if self.branches and h.mean() > 1e6:  # what torch.fx cannot trace
+            raise AssertionError
+        return self.last(torch.tanh(self.maps(self.act(h)))) + h[:, :2]
+
+
+@pytest.mark.parametrize("layer", ["before", "act", "maps", "last"])
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("branches", [False, True])
+def test_of_a_module_that_cannot_be_cut(layer, in_place, branches):
+    torch.manual_seed(0)
+    network, x = Around(in_place, branches).double().eval(), torch.randn(3, 3, 5, 5).double()
+    if branches or layer in ("act", "maps", "last"):
+        with pytest.raises(hooks.Uncut):
+            hooks.tail(network, layer)
+    base = started(network, layer, x)
+    for filters in ([], [1], [0, 1]):
+        assert close(base.without(filters), expected(network, layer, x, filters))
+    assert not close(base.images(), expected(network, layer, x, [1]))
+    new = torch.randn(3, 1, 1, 1).double().requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda new: base.replaced([1], new), new)
+
+
+def test_given_maps_take_the_place_of_those_of_the_layer():
+    torch.manual_seed(0)
+    for network in (Around(False), toy(after_the_maps()["convolution"])):
+        layer = "before" if isinstance(network, nn.Sequential) else "maps"
+        x, maps = torch.randn(2, 3, 5, 5), torch.randn(2, 6, 5, 5)
+        base = Tail(network, layer).start(x, maps)
+        with torch.no_grad(), hooks.patch(network, layer, maps):
+            assert close(base.images(), network(x))
+            with hooks.ablate(network, layer, [4]):
+                assert close(base.without([4]), network(x))
+
+
 def test_nothing_is_kept_for_weights_that_every_forward_makes_anew():
     network, x = toy(after_the_maps()["spectral norm"]), torch.randn(1, 3, 5, 5)
     base = started(network, "before", x)
@@ -288,7 +332,7 @@ def test_gradients_are_recorded_for_new_values_alone(generator, config):
 def test_in_inference_mode():
     network, x = toy(after_the_maps()["in place"]), torch.randn(2, 3, 5, 5)
     with torch.inference_mode():
-        base = Tail(network, "before").start(hooks.activations(network, "before", x))
+        base = started(network, "before", x)
         assert close(base.without([2]), expected(network, "before", x, [2]))
         assert close(base.replaced([2], torch.zeros(1, 1, 1, 1)), base.without([2]))
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dcgan_probe import terminal
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import Opener
+from dcgan_probe.plugins import session_of
 
 if TYPE_CHECKING:
     from dcgan_probe.label.picks import ConceptWork
@@ -54,19 +55,17 @@ def label(
     """
     if concepts is not None and (labels or boxes):
         raise InputError("label: found --concepts with --object or --boxes, expected one of them")
-    opener = context.find_object(Opener)
-    if opener is None:
-        raise click.UsageError("label runs under the command dcgan-probe")
+    session = session_of(context)
     from dcgan_probe.label.resuming import alone
 
     path = concepts or boxes or Path(_file_name(labels))
     with alone(path) as unwritable:
-        work = _work(opener.session, path, labels, n, concepts is not None)
+        work = _work(session, path, labels, n, concepts is not None)
         notices = [notice for notice in (unwritable, work.notice) if notice]
         for notice in notices:
             click.echo(notice, err=True)
-        _serve(opener.session, work, notices, port)
-    click.echo(f"{path}: {work}")
+        _serve(session, work, notices, port)
+    terminal.answer({"file": str(path), "summary": str(work)}, f"{path}: {work}")
 
 
 def _file_name(labels: tuple[str, ...]) -> str:
@@ -100,17 +99,17 @@ def _serve(session: Session, work: BoxWork | ConceptWork, notices: list[str], po
 
     desk = Desk(session, work, notices)
     with Server(port, {"/samples.png": desk.samples()}, desk.answers) as server:
-        click.echo(f"{work.path}: {work}")
+        lines = [f"{work.path}: {work}"]
         if tunnel := forwarding(server.port, os.environ):
-            click.echo(f"On your own machine, type:  {tunnel}\nand open there:")
-        click.echo(server.address)
-        click.echo("Ctrl-C ends it; everything is saved as you work.")
+            lines += [f"On your own machine, type:  {tunnel}", "and open there:"]
+        lines += [server.address, "Ctrl-C ends it; everything is saved as you work."]
+        click.echo("\n".join(lines), err=True)
         if not tunnel and _has_browser():
             webbrowser.open(server.address)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            click.echo()
+            click.echo(err=True)
 
 
 def forwarding(port: int, environment: os._Environ[str] | dict[str, str]) -> str:

@@ -116,8 +116,9 @@ READINGS = {
     ),
     "walk": Reading(
         "Between two samples the images should change a little at every step. Distances are of "
-        "the discriminator's features, beside that of unrelated samples. Of the largest step, "
-        "walked again in 8 parts, an even change has a largest part near 0.12; a jump has 1.",
+        "the discriminator's features (of pixels where there is none), beside that of unrelated "
+        "samples. Of the largest step, walked again in 8 parts, an even change has a largest part "
+        "near 0.12; a jump has 1.",
         "Smoothness shows that the generator did not store single images; it does not show that "
         "what lies between is good. The discriminator that measures was trained against this "
         "very generator.",

@@ -33,8 +33,8 @@ class Label:
             text=True,
         )
         self.said: list[str] = []
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
             self.said.append(line.strip())
             if line.startswith("http://"):
                 self.address = line.strip()

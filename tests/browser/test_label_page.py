@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 
@@ -405,5 +406,14 @@ def test_control_c_ends_it_in_one_line(label, context):
     saved(page)
     page.close()
     code, out, err = run.interrupt()
-    assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "windows.json: 1 box, 1 of 2 samples looked at"
+    assert (code, out) == (0, "windows.json: 1 box, 1 of 2 samples looked at\n")
+    assert "Traceback" not in err
+
+
+def test_under_json_what_was_drawn_is_one_line(label):
+    code, out, err = label(*WINDOW, "--n", "2", options=("--json",)).interrupt()
+    assert code == 0
+    assert json.loads(out) == {
+        "file": "windows.json",
+        "summary": "0 boxes, 0 of 2 samples looked at",
+    }
