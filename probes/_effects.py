@@ -147,9 +147,9 @@ def _effect(judge: Judge, sums: Tensor, pixels: Tensor, samples: int) -> Effect:
                 f"samples, expected {expected}"
             )
     # A resample may miss the only samples that hold the object: no number comes of it.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left, change_in = (sums[:, :, i].numpy() / pixels[:, :1].numpy() for i in (0, 1))
-        change_out = sums[:, :, 2].numpy() / pixels[:, 1:].numpy()
+    whole = np.where(pixels == 0, np.nan, pixels)
+    left, change_in = (sums[:, :, i].numpy() / whole[:, :1] for i in (0, 1))
+    change_out = sums[:, :, 2].numpy() / whole[:, 1:]
     by_boxes = judge.detector is None
     size = change_in - change_out if by_boxes else 1 - left
     interval = np.nanquantile(size[1:], (0.025, 0.975), axis=0).T

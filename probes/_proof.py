@@ -234,8 +234,9 @@ def _outcome(seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixe
     holds = (rows[:, 0] > PRESENT * pixels).astype(float)
 
     def share(after: np.ndarray, of: np.ndarray) -> Interval:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = ((sets @ after) * times).sum(1) / (times @ of)
+        # A resample may miss the only samples that hold the object: no number comes of it.
+        whole = times @ of
+        found = ((sets @ after) * times).sum(1) / np.where(whole == 0, np.nan, whole)
         low, high = np.nanquantile(found[1:], (0.025, 0.975))
         return Interval(float(found[0]), float(low), float(high))
 

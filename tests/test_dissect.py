@@ -159,6 +159,15 @@ def test_the_interval_is_that_of_a_bootstrap_over_samples(session):
     assert abs(found.interval[f] - (theirs.low, theirs.high)).max() < 0.15 * width
 
 
+def test_resamples_without_the_object_do_not_count_for_the_interval():
+    """Of an edit that marks what was not marked: there, something is divided by nothing."""
+    pixels = torch.full((1 + _effects.RESAMPLED, 2), 10.0).double()
+    pixels[1:300, 0] = 0
+    sums = torch.full((1 + _effects.RESAMPLED, 3, 3), 4.0).double()
+    found = _effects._effect(Judge(boxes(), BRIGHT), sums, pixels, 4)
+    assert found.interval.tolist() == pytest.approx(np.full((3, 2), 0.6))
+
+
 def test_the_strongest_samples_are_those_where_the_filter_is_highest(session):
     z = session.latents(50)
     _, strongest = measure(session, "8x8", z, [Judge(boxes(), BRIGHT)], Ranks())

@@ -11,49 +11,16 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
+from pages import PAGES, ROOT, lines, name, ours, strangers
 
 import dcgan_probe as dp
 from dcgan_probe.cli import main
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted(ROOT.glob("fixtures/*/README.md")),
-    *sorted(ROOT.glob("examples/*/README.md")),
-]
 ABOUT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-START = ROOT / "docs/start.md"
-
-
-def name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def lines(page: str) -> list[list[str]]:
-    """The words of every line of a page's shell blocks, up to a pipe or a comment."""
-    found = []
-    for block in re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
-        for line in block.replace("\\\n", " ").splitlines():
-            if words := shlex.split(line, comments=True):
-                found.append(words[: words.index("|")] if "|" in words else words)
-    return found
-
-
-def ours(words: list[str]) -> list[str] | None:
-    """The arguments of dcgan-probe on a line; None if it runs something else."""
-    if words[0] == "dcgan-probe":
-        return words[1:]
-    if "dcgan_probe" in words and words[words.index("dcgan_probe") - 1] == "-m":
-        return words[words.index("dcgan_probe") + 1 :]
-    return None
 
 
 def parse(arguments: list[str], strangers: set[str]) -> None:
@@ -73,18 +40,6 @@ def parse(arguments: list[str], strangers: set[str]) -> None:
             extra = {"allow_extra_args": True, "allow_interspersed_args": False}
             with command.make_context(command_name, rest, parent=context, **extra) as sub:
                 rest = [*sub._protected_args, *sub.args]
-
-
-def strangers(page: Path, text: str) -> set[str]:
-    """Commands that a page makes: by new-probe, or by an entry point that it shows or ships."""
-    shown = re.findall(r"new-probe (\S+)", text)
-    tables = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    if page.parent.parent.name == "examples":
-        tables.append((page.parent / "pyproject.toml").read_text())
-    for table in tables:
-        points = tomllib.loads(table).get("project", {}).get("entry-points", {})
-        shown += points.get("dcgan_probe.probes", {})
-    return set(shown)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -211,53 +166,6 @@ def test_formats_names_every_format():
             found.update(re.findall(r"FORMAT = \"(dcgan-probe/\w+/\d+)\"", path.read_text()))
     text = (ROOT / "docs/formats.md").read_text()
     assert [each for each in sorted(found) if f"`{each}`" not in text] == []
-
-
-def write_as_pytorch_example(network: Any, path: Path) -> None:
-    """A network with the names and shapes that pytorch/examples' dcgan gives its own."""
-    import torch
-
-    generates = isinstance(network, dp.Generator)
-    found = {}
-    for i, block in enumerate(network.children()):
-        # Three modules a block (conv, norm, act), but no norm in the first of a discriminator.
-        first = 3 * i - (i > 0 and not generates)
-        for leaf, tensor in block.state_dict().items():
-            kind, leaf_name = leaf.split(".")
-            if kind == "linear":  # where one side of the convolution is 1x1
-                tensor = (tensor.T if generates else tensor).unflatten(1, (-1, 4, 4))
-            found[f"main.{first + (kind == 'norm')}.{leaf_name}"] = tensor.contiguous()
-    torch.save(found, path)
-
-
-@pytest.mark.slow
-def test_the_five_minutes_run_as_they_stand(tmp_path, monkeypatch):
-    """Each line in turn, in an empty folder.
-
-    The rooms' networks are the stranger's, and the boxes that ship are what was drawn in label.
-    """
-    monkeypatch.chdir(tmp_path)
-    rooms = dp.checkpoints.load("rooms")
-    write_as_pytorch_example(rooms.generator, Path("netG_epoch_24.pth"))
-    write_as_pytorch_example(rooms.discriminator, Path("netD_epoch_24.pth"))
-    shipped = dp.checkpoints.shipped_boxes("rooms")
-    assert shipped is not None
-    ran = 0
-    for words in lines(START.read_text()):
-        arguments = ours(words)
-        if arguments is None:
-            continue
-        if "label" in arguments:
-            sha = dp.files.sha256("mine.safetensors")
-            replace(dp.Boxes.read(shipped), checkpoint=sha).write("windows.json")
-            continue
-        done = CliRunner().invoke(main, arguments, catch_exceptions=False)
-        assert done.exit_code == 0, f"{shlex.join(words)}: {done.output}"
-        ran += 1
-    assert ran == 9
-    named = re.findall(r"`((?:out|without)/[\w/.-]+)`", START.read_text())
-    assert len(named) > 2
-    assert [path for path in named if not Path(path).exists()] == []
 
 
 def test_a_docstring_becomes_code_points_and_links(monkeypatch):

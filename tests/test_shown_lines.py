@@ -1,0 +1,232 @@
+"""Every line of dcgan-probe that a page shows is run, page by page, as it stands.
+
+Stand-ins lie where a page has files of its reader: few images, the rooms' networks as a stranger's,
+the boxes of the rooms. Sizes are cut, so that what is tested is whether a line works, and not what
+it finds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from pages import PAGES, ROOT, lines, name, ours, strangers
+from torch import nn
+
+import dcgan_probe as dp
+from dcgan_probe.cli import main
+from dcgan_probe.concepts import Concept
+from dcgan_probe.probes import sample
+from dcgan_probe.training import dedup
+
+# What a command takes where a line does not say.
+SMALL: dict[str, dict[str, Any]] = {
+    "visualize-d": {"n": 16, "filters": "0-3", "k": 2},
+    "forget": {"n": 16, "controls": 2},
+    "dissect": {"n": 4, "top": 2},
+    "sample": {"n": 8},
+    "walk": {"points": 3, "steps": 3},
+    "arithmetic": {"draws": 4},
+    "turn": {"n": 2, "steps": 3},
+    "invert": {"starts": 2, "steps": 3},
+    "evaluate": {"n": 64},
+    "features": {"c": "0.01", "draws": 1, "valid": 50},
+    "neighbours": {"n": 24},
+    "train": {"batch": 4, "g_width": 4, "d_width": 4},
+}
+# What a line says at most.
+MOST = {"--n": 16, "--steps": 3, "--epochs": 1, "--batch": 4, "--g-width": 4, "--d-width": 4}
+# Lines that are run elsewhere.
+ELSEWHERE = {
+    "hub:your-org/bedrooms": "test_hub has a hub of its own",
+    "svhn-1000": "test_features has a folder of that size",
+    "directions": "test_release installs the package",
+    "edge-energy": "test_plugins installs the package",
+    "filter-means": "test_plugins installs a package of the template",
+}
+PLACEHOLDERS = {"FOLDER", "SVHN_FOLDER"}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with whatever files the pages speak of."""
+    folder = tmp_path_factory.mktemp("world")
+    rooms = dp.checkpoints.load("rooms")
+    as_pytorch_example(rooms.generator, folder / "netG_epoch_24.pth")
+    as_pytorch_example(rooms.discriminator, folder / "netD_epoch_24.pth")
+    for network in ("mine", "epoch1", "epoch5"):
+        info = {"epoch": network}
+        dp.checkpoints.save(replace(rooms, info=info), folder / f"{network}.safetensors")
+    (folder / "out/train").mkdir(parents=True)
+    for network in ("best", "checkpoint"):
+        shutil.copy(folder / "mine.safetensors", folder / f"out/train/{network}.safetensors")
+    grey = dp.Config(size=64, channels=1, g_width=4, d_width=4)
+    networks = (
+        dp.networks.untrained(network(grey), seed=0) for network in (dp.Generator, dp.Discriminator)
+    )
+    dp.checkpoints.save(dp.Checkpoint(grey, *networks), folder / "best.safetensors")
+
+    images = dp.figures.pixels(dp.Session(rooms, seed=5, device="cpu").sample(96))
+    for archive in ("photographs", "faces", "crops", "grey", "training", "others"):
+        archived(folder / f"{archive}.zip", images)
+    archived(folder / "rooms.zip", images[:64])
+    archived(folder / "held_out.zip", images[48:])
+    for label in ("smile", "none"):
+        (folder / "labelled" / label).mkdir(parents=True)
+    for i, image in enumerate(images):
+        label = ("smile", "none")[i % 2]
+        shown = image.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2) // (1 + i % 2)
+        dp.figures.write_image(folder / "labelled" / label / f"{i}.png", shown)
+    small = images[:, ::2, ::2].repeat(4, 0)
+    archived(folder / "cifar10.zip", small, lambda i: f"{('cat', 'dog')[i % 2]}/{i}.png")
+    for path in ("me.png", "me.jpg", "face.jpg", "rooms/00000.png", "rooms/00001.png"):
+        (folder / path).parent.mkdir(exist_ok=True)
+        dp.figures.write_image(folder / path, images[0])
+    (folder / "cells").mkdir()
+    dp.figures.write_image(folder / "cells/00000.png", images[0])
+
+    session = dp.Session(rooms, seed=0, device="cpu")
+    for probe in ("a", "b", "sample"):
+        sample.run(session, 4).save(folder / "out" / probe)
+    windows = dp.Selection("16x16", (3, 17), rooms.sha256)
+    (folder / "out/forget").mkdir()
+    windows.write(folder / "out/forget/selection.json")
+
+    exported(nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Sigmoid()), folder / "segmenter.pt2")
+    exported(nn.Sequential(nn.AvgPool2d(16), nn.Flatten()), folder / "extractor.pt2")
+    return folder
+
+
+def archived(path: Path, images: np.ndarray, named=lambda i: f"{i:05}.png") -> None:
+    folder = path.with_suffix("")
+    for i, image in enumerate(images):
+        (folder / named(i)).parent.mkdir(parents=True, exist_ok=True)
+        dp.figures.write_image(folder / named(i), image)
+    shutil.make_archive(str(folder), "zip", folder)
+    shutil.rmtree(folder)
+
+
+def exported(network: nn.Module, path: Path) -> None:
+    batch = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(
+        network.eval(), (torch.zeros(2, 3, 64, 64),), dynamic_shapes=batch
+    )
+    torch.export.save(program, path)
+
+
+def as_pytorch_example(network: Any, path: Path) -> None:
+    """A network with the names and shapes that pytorch/examples' dcgan gives its own."""
+    generates = isinstance(network, dp.Generator)
+    found = {}
+    for i, block in enumerate(network.children()):
+        # Three modules a block (conv, norm, act), but no norm in the first of a discriminator.
+        first = 3 * i - (i > 0 and not generates)
+        for leaf, tensor in block.state_dict().items():
+            kind, leaf_name = leaf.split(".")
+            if kind == "linear":  # where one side of the convolution is 1x1
+                tensor = (tensor.T if generates else tensor).unflatten(1, (-1, 4, 4))
+            found[f"main.{first + (kind == 'norm')}.{leaf_name}"] = tensor.contiguous()
+    torch.save(found, path)
+
+
+def drawn_for(model: str) -> None:
+    """Boxes and concepts of the checkpoint that a line opens, in the folder it is run in."""
+    if not Path(model).is_file():
+        model = "rooms" if model not in dp.checkpoints.shipped() else model
+    sha = dp.checkpoints.load(model).sha256
+    shipped = dp.checkpoints.shipped_boxes("rooms")
+    assert shipped is not None
+    boxes = replace(dp.Boxes.read(shipped), checkpoint=sha)
+    for file in ("windows.json", "boxes.json"):
+        boxes.write(file)
+    names = [dp.boxes.sample_name(sha, boxes.seed or 0, i) for i in boxes.images]
+    coco = {
+        "images": [
+            {"id": i, "file_name": file, "width": 64, "height": 64}
+            for i, file in zip(boxes.images, names, strict=True)
+        ],
+        "categories": [{"id": 1, "name": "window"}],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": box.image,
+                "category_id": 1,
+                "bbox": [box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0],
+            }
+            for i, box in enumerate(boxes.boxes)
+        ],
+    }
+    Path("export.json").write_text(json.dumps(coco))
+    named = {
+        concept: Concept(tuple(f"{seed}:{i}" for i in range(3)))
+        for seed, concept in enumerate(("neutral", "smiling", "other"))
+    }
+    dp.Concepts(sha, named).write("concepts.json")
+
+
+def shortened(arguments: list[str]) -> list[str]:
+    """The arguments with no size above `MOST`."""
+    short = list(arguments)
+    for i, (option, value) in enumerate(zip(arguments, arguments[1:], strict=False)):
+        if option in MOST and value.isdigit():
+            short[i + 1] = str(min(int(value), MOST[option]))
+    return short
+
+
+@pytest.fixture
+def nothing_drawn(monkeypatch) -> Iterator[None]:
+    """`label` ends as soon as its page is there."""
+    from dcgan_probe.label.server import Server
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Server, "serve_forever", interrupted)
+    monkeypatch.setattr("dcgan_probe.label.command._has_browser", lambda: False)
+    yield
+
+
+WITH_LINES = [page for page in PAGES if any(map(ours, lines(page.read_text())))]
+
+
+@pytest.mark.parametrize("page", WITH_LINES, ids=name)
+def test_the_lines_of_a_page_run_one_after_the_other(
+    page, world, tmp_path, monkeypatch, nothing_drawn
+):
+    fit = dedup.fit
+    monkeypatch.setattr(dedup, "fit", lambda p, s, *rest: fit(p, replace(s, steps=3), *rest))
+    shutil.copytree(world, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    text = page.read_text()
+    elsewhere = {*ELSEWHERE, *strangers(page, text), *PLACEHOLDERS}
+    wrong = []
+    for words in lines(text):
+        arguments = ours(words)
+        if not arguments or any(each in word for word in arguments for each in elsewhere):
+            continue
+        model = arguments[arguments.index("--model") + 1] if "--model" in arguments else "rooms"
+        drawn_for(model)
+        if ":" in model:
+            monkeypatch.syspath_prepend(str(ROOT))
+        short = shortened(arguments)
+        if "show" not in short and "diff" not in short:
+            short = ["--force", *short]
+        small = {**SMALL, "features": {}} if "--labels" not in short else SMALL
+        done = CliRunner().invoke(main, short, default_map=small)
+        if done.exit_code:
+            wrong.append(f"{shlex.join(words)}: {done.output[-300:]} {done.exception!r}")
+    assert wrong == []
+    if page.name == "start.md":
+        named = re.findall(r"`((?:out|without)/[\w/.-]+)`", text)
+        assert len(named) > 2
+        assert [path for path in named if not Path(path).exists()] == []
