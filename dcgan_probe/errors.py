@@ -37,3 +37,15 @@ def unknown(kind: str, name: object, known: Iterable[object], where: str = "") -
     prefix = f"{where}: " if where else ""
     listed = ", ".join(map(str, known)) or "(there are none)"
     return InputError(f"{prefix}unknown {kind} {str(name)!r}, expected one of: {listed}")
+
+
+def at_least(least: int, **counts: int) -> None:
+    """Make sure that numbers, each by its name, are not below one.
+
+    >>> at_least(1, n=64, controls=0)
+    Traceback (most recent call last):
+    dcgan_probe.errors.InputError: controls: found 0, expected at least 1
+    """
+    for name, count in counts.items():
+        if count < least:
+            raise InputError(f"{name}: found {count}, expected at least {least}")

@@ -144,7 +144,8 @@ class Session:
     def generate(self, z: Tensor) -> Tensor:
         """Images of latents, with the edits in force; as `sample` returns them."""
         parts = [batch.cpu() for batch in batches(Samples(self.generator, z), BATCH)]
-        return torch.cat(parts) if parts else torch.empty(0)
+        size, channels = self.config.size, self.config.channels
+        return torch.cat(parts) if parts else torch.empty(0, channels, size, size)
 
     def images(self, path: str | Path | None, n: int) -> Images:
         """The images of a folder or other source, at most n; without a path, n samples."""

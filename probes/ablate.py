@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHOWN = 12
-MEASURES = {"mean": (means, "mean"), "level": (levels, f"{PERCENT}th percentile")}
+INSERTED = "--insert"  # no value of --replace
+MEASURES = {"mean": (means, "mean"), INSERTED: (levels, f"{PERCENT}th percentile")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +114,7 @@ def run(
     Raises InputError for an edit that does not fit the generator, for boxes of
     another checkpoint, and where the layer has no cell in the region or in any box.
     """
-
-    if n < 1:
-        raise InputError(f"ablate: found n = {n}, expected at least 1")
+    at_least(1, n=n)
     options: dict[str, Any] = {"edit": selection.change()}
     inside: np.ndarray | None = None
     if boxes is None:
@@ -252,7 +251,7 @@ def _with_values(session: dp.Session, selection: dp.Selection, how: str) -> dp.S
         return replace(selection, values=(value,) * count, about=about)
     measure, name = MEASURES[how]
     values = measure(session, selection.layer, selection.filters)
-    if how == "level" and not any(values):
+    if how == INSERTED and not any(values):
         raise InputError(
             f"--insert: found {selection.layer} filters that put out nothing on {SAMPLES} samples, "
             "expected some that do; an edit in force may drop them"
@@ -318,7 +317,7 @@ def ablate(
         lifted = session.undo()
         session.report({"lifted": str(lifted)})
         return
-    if insert and value is not None:
+    if value == INSERTED or (insert and value is not None):
         raise InputError("ablate: found both --insert and --replace, expected one of them")
     selection = _selected(session, layer, filters, path)
     boxes = None
@@ -329,7 +328,7 @@ def ablate(
     if gain is not None or insert:
         gains = (gain,) * len(selection.filters) if gain else ()
         selection = replace(selection, gains=gains)
-    how = "level" if insert else value
+    how = INSERTED if insert else value
     if how is not None:
         selection = _with_values(session, selection, how)
     result = run(session, selection, boxes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
+from dcgan_probe.errors import at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
 
@@ -136,6 +137,8 @@ def run(
     """
     import torch
 
+    at_least(1, exemplars=exemplars)
+    at_least(2, draws=draws)
     factors = dp.expressions.parse(expression)
     dp.concepts.check_name(name, "--name")
     latents = {n: dp.concepts.find(session, n, concepts, exemplars) for n in factors}

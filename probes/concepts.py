@@ -11,7 +11,7 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe import terminal
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import Last, session_of
 from dcgan_probe.results import Result
 
@@ -83,6 +83,7 @@ def suggest(
     """
     import torch
 
+    at_least(1, n=n, top=top)
     dp.concepts.check_name(name, "concepts suggest")
     conditions = dp.classifiers.wanted(classifier, shows)
     if not conditions:

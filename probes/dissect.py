@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
 
@@ -187,9 +187,7 @@ def run(
     """
     from dcgan_probe.training.ranks import Ranks
 
-    for name, count in (("n", n), ("top", top)):
-        if count < 1:
-            raise InputError(f"dissect: found {name} = {count}, expected at least 1")
+    at_least(1, n=n, top=top)
     boxes.check(session.checkpoint.sha256)
     if not boxes.boxes:
         raise InputError(f"{boxes.source or 'boxes'}: found no boxes, expected at least one")

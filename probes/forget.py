@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.errors import InputError, at_least, unknown
 from dcgan_probe.plugins import pass_session
 
 from . import _choice, _judges, _proof
@@ -94,7 +94,10 @@ def run(
     for a judge that finds no object or puts out what is no mask.
     Source: section 6.3.1, figure 6.
     """
-
+    at_least(1, n=n, controls=controls, k=k)
+    at_least(0, resamples=resamples)
+    if not 0 < left < 1:
+        raise InputError(f"left: found {left:g}, expected more than 0 and less than 1")
     label = _label(boxes, label)
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)
@@ -104,6 +107,8 @@ def run(
         _judges.halves(boxes) if _judges.BOXES in asked else (boxes, boxes)
     )
     replace = replace or ("outside" if select == "causal" else "zero")
+    if replace not in REPLACEMENTS:
+        raise unknown("replacement", replace, REPLACEMENTS)
     judging = [_judges.made(session, judging_boxes, label, name) for name in asked]
 
     task = _Task(session, layers, select, k, replace, left)
@@ -159,7 +164,7 @@ def run(
     new = session.latents(n, start=start)
     of_new = maps_of(session, new, first)
     fresh = [images_of(session, tail, new, of_new, some) for some in ([], chosen, random[0])]
-    words = f"samples {start} to {start + SHOWN - 1} of seed {session.seed}"
+    words = f"samples {start} to {start + min(n, SHOWN) - 1} of seed {session.seed}"
     reference = real
     if reference is None:
         reference = session.generate(session.latents(n, start=start + n))

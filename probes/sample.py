@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
+from dcgan_probe.errors import at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
 
@@ -82,8 +83,9 @@ def run(session: dp.Session, n: int = 64, numbered: bool = False) -> Samples:
 
     A sample's file name holds the first digits of the checkpoint's hash, the seed and the index:
     boxes drawn on these files, in whatever tool, find their latents again. numbered: contact sheets
-    that name every sample, in place of files.
+    that name every sample, in place of files. Raises InputError for no samples.
     """
+    at_least(1, n=n)
     pixels = dp.figures.pixels(session.sample(n))
     sha = session.checkpoint.sha256
     names = tuple(dp.boxes.sample_name(sha, session.seed, i) for i in range(n))

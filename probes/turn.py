@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
 
@@ -170,8 +170,10 @@ def run(
     import numpy as np
     import torch
 
-    if steps < 2 or not 0 < reach <= 100:
-        raise InputError(f"turn: found {steps} steps to {reach:g}, expected 2 or more, 0 to 100")
+    at_least(1, n=n, exemplars=exemplars)
+    at_least(2, steps=steps)
+    if not 0 < reach <= 100:
+        raise InputError(f"reach: found {reach:g}, expected more than 0 and at most 100")
     near, far = (dp.concepts.find(session, name, concepts, exemplars) for name in (start, end))
     axis = far.mean(0) - near.mean(0)
     if not axis.any():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
 
@@ -165,6 +165,7 @@ def run(
     Raises InputError for what is not there: a layer, a filter, k images.
     Source: section 6.2, figure 5.
     """
+    at_least(1, n=n, k=k)
     trained = session.discriminator
     if layer is None:
         layer = dp.features.layers(trained)[-1]

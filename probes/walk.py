@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import dcgan_probe as dp
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import pass_session
 
 from ._latent import concepts_option, exemplars_option, video_option
@@ -57,8 +57,8 @@ def run(
     names = [f"{session.seed}:{i}" for i in range(points)] if isinstance(points, int) else points
     if len(names) < 2:
         raise InputError(f"walk: found {len(names)} point{'s'[: len(names) != 1]}, expected two")
-    if steps < 2:
-        raise InputError(f"walk: found {steps} steps, expected at least 2")
+    at_least(1, ways=len(ways), exemplars=exemplars)
+    at_least(2, steps=steps)
     for way in ways:
         if way not in WAYS:
             raise dp.errors.unknown("way", way, WAYS)

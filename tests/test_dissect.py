@@ -217,8 +217,8 @@ def test_every_label_has_its_numbers_and_its_picture(session, tmp_path):
         ({}, {"label": "door"}, "windows.json: unknown label 'door', expected one of: window"),
         ({}, {"layer": "9x9"}, "unknown layer '9x9', expected one of: 4x4"),
         ({}, {"layer": "4x4.linear"}, "layer '4x4.linear': found 1-d values, expected maps"),
-        ({}, {"n": 0}, "dissect: found n = 0, expected at least 1"),
-        ({}, {"top": 0}, "dissect: found top = 0, expected at least 1"),
+        ({}, {"n": 0}, "n: found 0, expected at least 1"),
+        ({}, {"top": 0}, "top: found 0, expected at least 1"),
         ({}, {"judge": "nobody"}, "unknown detector 'nobody', expected one of: cells, rooms"),
         ({}, {"judge": Puts(lambda x: x)}, r"detector puts: found 8 x 3 x 32 x 32 for 8 images"),
         (

@@ -146,7 +146,7 @@ def test_the_nearest_images_are_those_of_scipy(session, tmp_path):
         ({"points": ["0:1"]}, "found 1 point, expected two"),
         ({"points": ["0:1", "nobody"]}, "unknown concept 'nobody'"),
         ({"points": ["0:1", "few"]}, "concepts.few: found 1 exemplar, expected at least 3"),
-        ({"steps": 1}, "found 1 steps"),
+        ({"steps": 1}, "steps: found 1, expected at least 2"),
         ({"ways": ["round"]}, "unknown way 'round', expected one of: linear, spherical"),
     ],
 )
@@ -245,7 +245,7 @@ def test_a_turn_adds_the_axis_to_samples(session, concepts):
 def test_a_turn_without_an_axis_is_refused(session, concepts):
     with pytest.raises(InputError, match="found no axis from light to light"):
         turn.run(session, "light", "light", concepts)
-    with pytest.raises(InputError, match="found 1 steps"):
+    with pytest.raises(InputError, match="steps: found 1, expected at least 2"):
         turn.run(session, "light", "dark", concepts, steps=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import re
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 
 import dcgan_probe as dp
 from dcgan_probe import differences, results, saved
+from dcgan_probe.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -264,3 +266,27 @@ def test_ipython_shows_the_text_where_it_has_no_html(session):
     result = Drawn(session.made_with(), "two\nlines", {})
     shown, _ = formatters.DisplayFormatter(active_types=["text/plain", "text/html"]).format(result)
     assert shown == {"text/plain": "two\nlines", "text/html": result._repr_html_()}
+
+
+@pytest.mark.parametrize(
+    ("probe", "arguments", "message"),
+    [
+        ("sample", {"n": 0}, "n: found 0, expected at least 1"),
+        ("turn", {"start": "0:1", "end": "0:2", "n": 0}, "n: found 0, expected at least 1"),
+        ("turn", {"start": "0:1", "end": "0:2", "reach": 0}, "reach: found 0, expected more than"),
+        ("walk", {"ways": ()}, "ways: found 0, expected at least 1"),
+        ("walk", {"exemplars": 0}, "exemplars: found 0, expected at least 1"),
+        ("arithmetic", {"expression": "0:1", "draws": 1}, "draws: found 1, expected at least 2"),
+        ("visualize_d", {"k": 0}, "k: found 0, expected at least 1"),
+        ("forget", {"boxes": None, "controls": 0}, "controls: found 0, expected at least 1"),
+        ("forget", {"boxes": None, "left": 1.0}, "left: found 1, expected more than 0 and less"),
+    ],
+)
+def test_a_script_that_asks_for_nothing_is_told_so(session, probe, arguments, message):
+    run = importlib.import_module(f"dcgan_probe.probes.{probe}").run
+    with pytest.raises(InputError, match=message):
+        run(session, **arguments)
+
+
+def test_no_samples_have_the_shape_of_samples(session):
+    assert session.sample(0).shape == (0, 3, 32, 32)

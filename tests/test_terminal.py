@@ -63,6 +63,8 @@ def test_every_command_of_ours_answers_in_json(invoke, tmp_path):
     (new,) = lines(invoke("--json", "new-probe", "mine", "--to", tmp_path / "mine").stdout)
     assert new["files"] == sorted(path.name for path in (tmp_path / "mine").iterdir())
     invoke("sample", "--n", 2)
+    (report,) = lines(invoke("--json", "report").stdout)
+    assert Path(report["report"]).exists()
     saved = tmp_path / "out/sample"
     (shown,) = lines(invoke("--json", "show", saved).stdout)
     assert shown == json.loads((saved / "result.json").read_text())

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dcgan_probe.plugins import Last
+from dcgan_probe.terminal import answer
 
 
 @click.command(cls=Last)
@@ -30,4 +31,5 @@ def report(context: click.Context, folder: Path | None, to: Path | None) -> None
     root = context.find_root().params
     where = folder or root["out"]
     written = page.write(where, to, root["force"])
-    click.echo(f"wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")
+    size = written.stat().st_size / 1e6
+    answer({"report": str(written)}, f"wrote {written} ({size:.1f} MB)")
