@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from dcgan_probe.saved import load_result
     from dcgan_probe.session import Session
 
+    __version__: str
+
 # OpenCV reads these once, when it is loaded: a larger picture is refused by its header, before
 # memory is taken, and what does not decode is told by us and not on stderr.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
@@ -189,16 +191,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"dcgan_probe.{_NAMES[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"dcgan_probe.{name}")
-    if name == "__version__":
-        from importlib import metadata
+if not TYPE_CHECKING:  # to a type checker, a name that is not there must not be Any
 
-        return metadata.version("dcgan-probe")
-    raise AttributeError(f"module 'dcgan_probe' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _NAMES:
+            return getattr(importlib.import_module(f"dcgan_probe.{_NAMES[name]}"), name)
+        if name in _MODULES:
+            return importlib.import_module(f"dcgan_probe.{name}")
+        if name == "__version__":
+            from importlib import metadata
+
+            return metadata.version("dcgan-probe")
+        raise AttributeError(f"module 'dcgan_probe' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

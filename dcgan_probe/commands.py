@@ -37,12 +37,12 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
     or both) or a folder of the .npy arrays that the paper's authors published; for a folder also
     a file of ours, which keeps its SHA-256.
     """
-    from dcgan_probe import checkpoints, hub
+    from dcgan_probe import checkpoints, files, hub
 
     force = context.find_root().params["force"]
     folder = to.suffix != ".safetensors"
     if folder:
-        hub.check_free(to, force)
+        files.check_free(to, force, hub.WRITTEN)
     elif to.exists() and not force:
         raise InputError(f"{to}: already exists, expected a new file (or --force)")
     if folder and len(paths) == 1 and images is None and checkpoints.is_own(paths[0]):

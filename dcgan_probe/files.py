@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(work, 0o666 & ~mask)
         os.replace(work, path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise _unwritable(path, error) from error
     finally:
         if work is not None:
             work.unlink(missing_ok=True)
@@ -81,38 +81,75 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def check_free(folder: str | os.PathLike[str], force: bool) -> None:
-    """Refuse a results folder that already holds something, unless `force`."""
+def check_free(
+    folder: str | os.PathLike[str], force: bool = False, own: Collection[str] = ()
+) -> None:
+    """Refuse a folder to write that holds something, or cannot be made, before any work is done.
+
+    >>> check_free("/tmp/out/sample", force=True, own={"result.json", "sheet.png"})
+
+    own: names, relative to the folder, of what an earlier run wrote there: with `force` these may
+    be written over, and nothing else may.
+    """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: found a file, expected a folder or nothing")
-    if not force and folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: already holds results, expected a new folder (or --force)")
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}: found a file, expected a folder or nothing")
+        there = {
+            path.relative_to(folder).as_posix()
+            for path in (folder.rglob("*") if folder.is_dir() else ())
+            if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
+        }
+        others = there - set(own) - {".DS_Store"}
+        if others:
+            raise InputError(
+                f"{folder}: found {min(others)}, which this command did not write, expected a new "
+                "folder"
+            )
+        if there and not force:
+            raise InputError(f"{folder}: already holds results, expected a new folder (or --force)")
+        above = next(path for path in folder.absolute().parents if path.exists())
+        os.rmdir(tempfile.mkdtemp(dir=above, prefix=f".{folder.name}."))
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _unwritable(folder, error) from error
 
 
 @contextmanager
-def new_folder(folder: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
+def new_folder(
+    folder: str | os.PathLike[str], force: bool = False, own: Collection[str] = ()
+) -> Iterator[Path]:
     """A folder to fill, which takes its final name only once everything in it is written.
 
-        >>> with new_folder("/tmp/example", force=True) as work:
+        >>> with new_folder("/tmp/example", force=True, own={"result.txt"}) as work:
         ...     write_text(work / "result.txt", "whole")
 
-    An exception inside leaves what was at `folder` before as it was. Raises InputError if
-    `folder` holds something and `force` is not set.
+    An exception inside leaves what was at `folder` before as it was; a link to a folder stays one.
+    Raises InputError as `check_free` does.
     """
+    check_free(folder, force, own)
     folder = Path(folder)
-    check_free(folder, force)
+    final = folder.resolve()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        final.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise _unwritable(folder, error) from error
     try:
         os.chmod(work, 0o755)
         yield work
-        _give_name(work, folder)
+        try:
+            _give_name(work, final)
+        except OSError as error:  # on Windows, where a file in it is open somewhere
+            raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or error
+    return InputError(f"{path!s:.200}: cannot be written: {reason}")
 
 
 def _give_name(work: Path, folder: Path) -> None:
@@ -123,9 +160,9 @@ def _give_name(work: Path, folder: Path) -> None:
         if folder.exists():
             os.replace(folder, old)
         os.replace(work, folder)
-    except OSError as error:  # on Windows, where a file in it is open somewhere
+    except OSError:
         if old.exists():
             os.replace(old, folder)
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise
     if old.exists():
         shutil.rmtree(old)

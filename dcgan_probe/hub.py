@@ -24,7 +24,7 @@ from dcgan_probe.checkpoints import Checkpoint
 from dcgan_probe.errors import InputError, brief
 
 PREFIX = "hub:"
-MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+WRITTEN = MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 # Folders
 
@@ -66,9 +66,8 @@ def save(
     InputError as `checkpoints.save` does, and for a folder that holds anything else.
     """
     folder = Path(folder)
-    check_free(folder, force)
     name = folder.resolve().name
-    with files.new_folder(folder, force) as work:
+    with files.new_folder(folder, force, WRITTEN) as work:
         if isinstance(checkpoint, Checkpoint):
             checkpoints.save(checkpoint, work / MODEL)
             written = _model(work / MODEL, name)
@@ -78,16 +77,6 @@ def save(
         files.write_text(work / CONFIG, _said(written, folder))
         files.write_text(work / CARD, model_card.text(written))
     return written.sha256
-
-
-def check_free(folder: Path, force: bool) -> None:
-    """Refuse a folder that `save` would not write; `force` takes one that it has written."""
-    # A clone of a repository of the hub has .git in it, which must not go.
-    others = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    others -= {MODEL, CONFIG, CARD}
-    if others:
-        raise InputError(f"{folder}: found {min(others)} in it, expected a new folder")
-    files.check_free(folder, force)
 
 
 def _model(path: Path, name: str) -> Checkpoint:

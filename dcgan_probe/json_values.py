@@ -142,7 +142,7 @@ def read_own(path: Path, kind: str, written: str) -> Value:
 
 def _text(path: Path, kind: str) -> str:
     try:
-        if not path.exists():
+        if not path.exists():  # raises where the name is too long
             raise InputError(f"{path}: found no such file, expected a file of {kind}")
         if not path.is_file():
             raise InputError(f"{path}: found no regular file, expected a file of {kind}")
@@ -174,3 +174,25 @@ def _parse(text: str, path: Path, kind: str) -> Any:
         raise InputError(f"{path}: found JSON nested too deeply, expected {kind}") from error
     except ValueError as error:  # an integer of more than 4300 digits
         raise InputError(f"{path}: found a number of endless digits, expected {kind}") from error
+
+
+def check(value: Any, place: str) -> None:
+    """Make sure that a value can be JSON and come back the same; InputError says where it cannot.
+
+    >>> check({"brightness": [0.5, None]}, "Report")
+    """
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if not isinstance(key, str):
+                raise InputError(f"{place}: found a name {key!r}, expected text")
+            check(member, f"{place}: {key}" if ":" not in place else f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            check(item, f"{place}[{i}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{place}: found {value}, expected a finite number or None")
+    elif value is not None and not isinstance(value, str | bool | int | float):
+        kind = type(value).__name__
+        raise InputError(
+            f"{place}: found a {kind}, expected text, a number, a list, a dict or None"
+        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_probe import files
+from dcgan_probe import files, json_values
 from dcgan_probe.errors import InputError
 
 FORMAT = "dcgan-probe/result/1"
@@ -53,17 +53,25 @@ class Result(ABC):
     def save(self, folder: str | os.PathLike[str], force: bool = False) -> None:
         """Write ``result.json`` and the pictures into a new folder, whole or not at all.
 
-        Raises InputError if the folder already holds something, unless `force`, and for values of
-        a name that the format uses itself.
+        Raises InputError if the folder already holds something; with `force` only for what no
+        result wrote. Also for values that are no JSON or have a name that the format uses itself,
+        for what is no `made_with` of a session, and for a link or a result.json that was drawn.
         """
         values = self.values()
-        for name in values.keys() & set(RESERVED):
+        name = type(self).__name__
+        json_values.check(self.made_with, f"{name}: made_with")
+        check_made_with(json_values.Value(self.made_with, name, "made_with"))
+        json_values.check(values, name)
+        for reserved in values.keys() & set(RESERVED):
             raise InputError(
-                f"{type(self).__name__}: found a value named {name!r}, expected none of: "
-                f"{', '.join(RESERVED)}"
+                f"{name}: found a value named {reserved!r}, expected none of: {', '.join(RESERVED)}"
             )
-        with files.new_folder(folder, force) as work:
+        with files.new_folder(folder, force, written(folder)) as work:
             self.draw(work)
+            for path in work.rglob("*"):
+                if path.is_symlink() or path == work / FILE:
+                    what = "a link" if path.is_symlink() else "a file of the format's"
+                    raise InputError(f"{name}: drew {what}, {path.name}, expected files of its own")
             head = {
                 "format": FORMAT,
                 "made_with": self.made_with,
@@ -96,6 +104,42 @@ class Report(Result):
 
     def __str__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self.named.items())
+
+
+def written(folder: str | os.PathLike[str]) -> set[str]:
+    """Names of the files that a result wrote into a folder; none if no result did.
+
+    >>> written("out/sample") >= {"result.json", "sheet.png"}
+    True
+    """
+    path = Path(folder) / FILE
+    if not os.path.isfile(path):
+        return set()
+    file = json_values.load(path, "results")
+    found = str(file["format"].found if "format" in file else "")
+    if not found.startswith(FORMAT.rpartition("/")[0]) or "files" not in file:
+        return set()
+    file["files"].members()
+    return {FILE, *file["files"].found}
+
+
+def check_made_with(made: json_values.Value) -> None:
+    """Make sure of what `Session.made_with` gives; the whole is in the JSON Schema."""
+    for name in ("command", "line"):
+        if made[name].found is not None:
+            made[name].text()
+    for name in ("dcgan_probe", "torch", "numpy", "python", "device"):
+        made[name].text()
+    for name in ("name", "sha256"):
+        made["checkpoint"][name].text()
+    made["seed"].whole(0, 2**63)
+    made["edits"].items()
+    made["options"].members()
+    for each in made["inputs"].items():
+        for name in ("option", "file"):
+            each[name].text()
+        if each["sha256"].found is not None:
+            each["sha256"].text()
 
 
 def hashes(folder: Path) -> dict[str, str]:

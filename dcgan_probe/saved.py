@@ -9,7 +9,7 @@ from typing import Any
 
 from dcgan_probe import files, json_values
 from dcgan_probe.errors import InputError
-from dcgan_probe.results import FILE, FORMAT, PICTURES, RESERVED, as_html
+from dcgan_probe.results import FILE, FORMAT, PICTURES, RESERVED, as_html, check_made_with
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def load_result(path: str | os.PathLike[str]) -> Saved:
     Raises InputError, with file and place, for what is not a result of this format.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # a name that is too long is none
         path = path / FILE
     file = json_values.read_own(path, "results", FORMAT)
-    _check_made_with(file["made_with"])
+    check_made_with(file["made_with"])
     if not isinstance(file["summary"].found, str):
         raise file["summary"].error("text")
     for sha in file["files"].members():
@@ -124,25 +124,6 @@ def load_result(path: str | os.PathLike[str]) -> Saved:
         file["files"].found,
         {name: found for name, found in file.found.items() if name not in RESERVED},
     )
-
-
-def _check_made_with(made: json_values.Value) -> None:
-    """Make sure of all that `Saved` looks at; the whole is in the JSON Schema."""
-    for name in ("command", "line"):
-        if made[name].found is not None:
-            made[name].text()
-    for name in ("dcgan_probe", "torch", "numpy", "python", "device"):
-        made[name].text()
-    for name in ("name", "sha256"):
-        made["checkpoint"][name].text()
-    made["seed"].whole(0, 2**63)
-    made["edits"].items()
-    made["options"].members()
-    for each in made["inputs"].items():
-        for name in ("option", "file"):
-            each[name].text()
-        if each["sha256"].found is not None:
-            each["sha256"].text()
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from dcgan_probe.checkpoints import Checkpoint
 from dcgan_probe.edits import Selection, cells
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.modules import Latent
-from dcgan_probe.results import FILE, Report, Result
+from dcgan_probe.results import FILE, Report, Result, written
 from dcgan_probe.sources import Images, ImageSource, Samples, batches
 
 BATCH = 64
@@ -53,14 +54,14 @@ class Session:
         checkpoint: Checkpoint,
         seed: int = 0,
         device: str = "auto",
-        out: Path | None = None,
+        out: str | os.PathLike[str] | None = None,
         force: bool = False,
     ):
         self.checkpoint = checkpoint
         self.config = checkpoint.config
         self.seed = seed
         self.device = choose_device(device)
-        self.out = out
+        self.out = None if out is None else Path(out)
         self.force = force
         # By the hook, which is one of a kind: the same selection may be in force twice.
         self._in_force: dict[object, Selection] = {}
@@ -73,10 +74,12 @@ class Session:
                 network.to(self.device).eval().requires_grad_(False)
 
     @classmethod
-    def open(cls, model: str = "rooms", seed: int = 0, device: str = "auto") -> Session:
+    def open(
+        cls, model: str | os.PathLike[str] = "rooms", seed: int = 0, device: str = "auto"
+    ) -> Session:
         """A session on a shipped checkpoint, by name, on a file, a folder, one of the hub or code.
 
-        See `checkpoints.load`.
+        Raises InputError as `checkpoints.load` does, and for a device that is not there.
 
         >>> Session.open("svhn").config.size
         32
@@ -268,12 +271,14 @@ class Session:
             raise InputError("this session has no output folder, expected Session(out=...)")
         again = sum(folder.name.split("-again")[0] == command for folder in self._folders)
         folder = self.out / (command if not again else f"{command}-again{again}")
-        files.check_free(folder, self.force)
+        files.check_free(folder, self.force, written(folder))
         self._folders.append(folder)
         terminal.log(f"{folder.name}: starts")
 
     def save(self, result: Result) -> None:
         """Write the result of the command that was started, and answer with it."""
+        if not self._folders:
+            raise InputError("session: found no command that started, expected result.save(FOLDER)")
         folder = self._folders[-1]
         terminal.log(f"{folder.name}: computed, now draws")
         result.save(folder, self.force)

@@ -22,7 +22,10 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "old.txt").write_text("old")
-    with pytest.raises(ZeroDivisionError), files.new_folder(out, force=True) as work:
+    with (
+        pytest.raises(ZeroDivisionError),
+        files.new_folder(out, force=True, own={"old.txt"}) as work,
+    ):
         files.write_text(work / "new.txt", "new")
         raise ZeroDivisionError
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "old.txt"]
@@ -32,9 +35,11 @@ def test_force_replaces_the_whole_folder(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "old.txt").write_text("old")
-    with pytest.raises(InputError, match="already holds results"), files.new_folder(out):
+    own = {"old.txt"}
+    refused = pytest.raises(InputError, match="already holds results")
+    with refused, files.new_folder(out, own=own):
         pass
-    with files.new_folder(out, force=True) as work:
+    with files.new_folder(out, force=True, own=own) as work:
         files.write_text(work / "new.txt", "new")
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "new.txt"]
 
@@ -64,10 +69,47 @@ def test_a_folder_that_cannot_be_renamed_stays(tmp_path, monkeypatch, failing):
     monkeypatch.setattr(files.os, "replace", in_use)
     with (
         pytest.raises(InputError, match="out: cannot be written: Access is denied$"),
-        files.new_folder(tmp_path / "out", force=True) as work,
+        files.new_folder(tmp_path / "out", force=True, own={"old.txt"}) as work,
     ):
         (work / "new.txt").write_text("new")
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "old.txt"]
+
+
+@pytest.mark.parametrize("other", ["thesis.tex", ".git/HEAD", "deep/er/notes.txt", "link"])
+def test_force_replaces_nothing_that_somebody_else_wrote(tmp_path, other):
+    out = tmp_path / "out"
+    (out / other).parent.mkdir(parents=True)
+    (out / "old.txt").write_text("old")
+    if other == "link":
+        (out / other).symlink_to(tmp_path)
+    else:
+        (out / other).write_text("mine")
+    line = f"out: found {other}, which this command did not write, expected a new folder"
+    for force in (False, True):
+        refused = pytest.raises(InputError, match=line)
+        with refused, files.new_folder(out, force=force, own={"old.txt"}):
+            pass
+    assert (out / "old.txt").read_text() == "old"
+    assert (out / other).exists()
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/old.txt").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    with files.new_folder(tmp_path / "link", force=True, own={"old.txt"}) as work:
+        files.write_text(work / "new.txt", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
+    assert [p.name for p in (tmp_path / "real").iterdir()] == ["new.txt"]
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a\0b", "file/out"])
+def test_a_folder_that_cannot_be_made_is_refused_before_any_work(tmp_path, path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="cannot be written"):
+        files.check_free(tmp_path / path)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):

@@ -191,7 +191,7 @@ def test_a_folder_is_written_whole_or_not_at_all(checkpoint, folder, tmp_path, m
 
 def test_a_clone_is_not_overwritten_and_nan_is_no_json(checkpoint, folder, tmp_path):
     (folder / ".git").mkdir()
-    with pytest.raises(dp.InputError, match=r"mine: found \.git in it, expected a new folder"):
+    with pytest.raises(dp.InputError, match=r"mine: found \.git, which .* expected a new folder"):
         hub.save(checkpoint, folder, force=True)
     with pytest.raises(dp.InputError, match=r"nan: config\.json: info: found NaN or infinity"):
         hub.save(replace(checkpoint, info={"loss": float("nan")}), tmp_path / "nan")

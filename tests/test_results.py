@@ -288,5 +288,58 @@ def test_a_script_that_asks_for_nothing_is_told_so(session, probe, arguments, me
         run(session, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (float("nan"), "Drawn: a: found nan, expected a finite number or None"),
+        ([1, {"b": np.float32(3)}], r"Drawn: a\[1\].b: found a float32, expected text, a number"),
+        ({3, 4}, "Drawn: a: found a set, expected"),
+        (Path("x"), "Drawn: a: found a PosixPath, expected"),
+        ({1: 2}, "Drawn: a: found a name 1, expected text"),
+    ],
+)
+def test_a_value_that_is_no_json_is_named_before_anything_is_drawn(session, tmp_path, value, said):
+    with pytest.raises(InputError, match=said):
+        Drawn(session.made_with(), "said", {"a": value}).save(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_read_back_is_not_written(session, tmp_path):
+    @dataclass(frozen=True)
+    class Links(Drawn):
+        def draw(self, folder):
+            (folder / "up").symlink_to("..")
+
+    @dataclass(frozen=True)
+    class Own(Drawn):
+        def draw(self, folder):
+            (folder / "result.json").write_text("{}")
+
+    made = session.made_with()
+    for result, said in (
+        (Links(made, "said", {}), "Links: drew a link, up"),
+        (Own(made, "said", {}), "Own: drew a file of the format's, result.json"),
+        (Drawn({}, "said", {}), 'Drawn: made_with: found no "command"'),
+    ):
+        with pytest.raises(InputError, match=said):
+            result.save(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_force_writes_over_results_and_over_nothing_else(session, tmp_path):
+    result = Drawn(session.made_with(), "said", {})
+    result.save(tmp_path / "out")
+    result.save(tmp_path / "out", force=True)
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="out: found notes.txt, which this command did not"):
+        result.save(tmp_path / "out", force=True)
+    assert (tmp_path / "out/notes.txt").read_text() == "mine"
+
+
+def test_a_session_of_a_script_says_how_results_are_saved(session):
+    with pytest.raises(InputError, match=r"expected result.save\(FOLDER\)"):
+        session.report({"a": 1})
+
+
 def test_no_samples_have_the_shape_of_samples(session):
     assert session.sample(0).shape == (0, 3, 32, 32)

@@ -19,6 +19,7 @@ from dcgan_probe.sources import ImageSource
 from dcgan_probe.training import dedup, hashing, reading
 
 FORMAT = "dcgan-probe/dedup/1"
+WRITTEN = ("dedup.json", "duplicates.png")
 ROWS = 8  # of the picture, for the largest groups and for the least alike; twice as many at random
 COLUMNS = 8
 
@@ -98,7 +99,7 @@ def run(
     Raises InputError for outputs that are there already, without `force`; for data that cannot be
     read, or holds fewer than two images; for an interruption.
     """
-    files.check_free(folder, force)
+    files.check_free(folder, force, WRITTEN)
     if to.is_dir() or to.exists() and not force:
         raise InputError(f"{to}: already exists, expected a new file (or --force)")
     chosen = choose_device(device)
@@ -113,13 +114,11 @@ def run(
             "interrupted: nothing was written; images decoded so far are in the cache, the "
             "autoencoder starts anew"
         ) from None
-    with files.new_folder(folder, force) as work:
-        files.write_json(
-            work / "dedup.json", _values(found, images, data, settings, within, chosen)
-        )
+    with files.new_folder(folder, force, WRITTEN) as work:
+        files.write_json(work / WRITTEN[0], _values(found, images, data, settings, within, chosen))
         if found.groups:
             line = f"{data.name} ({images.key[:8]}), seed {settings.seed}"
-            draw(work / "duplicates.png", found, images.pixels, line, settings.seed)
+            draw(work / WRITTEN[1], found, images.pixels, line, settings.seed)
     dropped = set(found.dropped.tolist())
     kept = (name for i, name in enumerate(images.names) if i not in dropped)
     files.write_text(to, "".join(f"{name}\n" for name in kept))
