@@ -66,7 +66,20 @@ class Layout:
         ]
 
 
-def layers(discriminator: nn.Module, only: Sequence[str] | None = None) -> tuple[str, ...]:
+def seeing(discriminator: nn.Module | None) -> nn.Module | None:
+    """A discriminator that has feature maps to see with; None for one without, and for none.
+
+    >>> seeing(nn.Sequential(nn.Flatten(), nn.Linear(3072, 1))) is None
+    True
+    """
+    if discriminator is None or not config_of(discriminator).hidden("discriminator"):
+        return None
+    return discriminator
+
+
+def layers(
+    discriminator: nn.Module, only: Sequence[str] | None = None, grid: int = 1
+) -> tuple[str, ...]:
     """Names of the convolution layers of a discriminator, in the order of the data.
 
         >>> layers(Discriminator(PRESETS["paper"]))
@@ -74,18 +87,23 @@ def layers(discriminator: nn.Module, only: Sequence[str] | None = None) -> tuple
 
     Of a network that is not ours: what it passes on at each resolution. only: take those of them,
     or other layers of maps; raises InputError for a name that is not one, and if there are none.
+    grid: without `only`, take those that are pooled to such a grid and have no fewer places.
     """
     config = config_of(discriminator)
-    known = tuple(config.hidden("discriminator"))
+    places = config.hidden("discriminator")
+    known = tuple(name for name in places if min(places[name]) >= grid)
     if only is None:
         if not known:
-            raise InputError("discriminator: found no layer of feature maps, expected one")
+            at_least = f" of {grid} x {grid} places or more" if places else ""
+            raise InputError(
+                f"discriminator: found no layer of feature maps{at_least}, expected one"
+            )
         return known
     # All layers of a network that was traced are maps; ours have a score as well.
-    order = known if isinstance(config, Config) else config.layers("discriminator")
+    order = tuple(places) if isinstance(config, Config) else config.layers("discriminator")
     for name in only:
         if name not in order:
-            raise unknown("layer", name, known, where="discriminator")
+            raise unknown("layer", name, tuple(places), where="discriminator")
     return tuple(name for name in order if name in only)
 
 

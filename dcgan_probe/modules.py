@@ -88,7 +88,8 @@ def checkpoint(
         raise InputError("model: found no generator and no discriminator, expected one at least")
     for part in parts.values():
         # Probes ask for gradients of images, never of weights.
-        part.eval().requires_grad_(False)
+        part.eval()  # one of their own may return nothing
+        part.requires_grad_(False)
     z_size, distribution = _latent(latent) if "generator" in parts else (0, "normal")
     config = Traced(0, 0, z_size, distribution, {}, {})
     z = latents.sample(config, TRIED, seed=0)
@@ -228,6 +229,13 @@ def _tried(network: nn.Module, inputs: Tensor, what: str) -> tuple[Tensor, tuple
         raise InputError(f"{what}: found {_shape(output)} from {shape}, expected one for each")
     if not output.isfinite().all():
         raise InputError(f"{what}: found NaN or infinite numbers, expected finite ones")
+    if single.shape != output[:1].shape:
+        if what == "generator" or single.numel() != output[:1].numel():
+            raise InputError(
+                f"{what}: found {_shape(single)} from one input, expected {_shape(output[:1])} (a "
+                ".squeeze() that takes the batch too?)"
+            )
+        single = single.reshape(output[:1].shape)  # scores are for layers' sake: probes use those
     apart = (single[0] - output[0]).abs() > GREY_LEVEL * (1 + output[0].abs())
     if apart.any():
         raise InputError(

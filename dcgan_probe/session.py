@@ -71,7 +71,9 @@ class Session:
         for network in (checkpoint.generator, checkpoint.discriminator):
             if network is not None:
                 # Probes ask for gradients of images, never of weights.
-                network.to(self.device).eval().requires_grad_(False)
+                network.to(self.device)
+                network.eval()
+                network.requires_grad_(False)
 
     @classmethod
     def open(

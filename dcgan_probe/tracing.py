@@ -13,6 +13,14 @@ from torch.overrides import TorchFunctionMode
 
 from dcgan_probe.errors import InputError
 
+PADDING = (
+    nn.CircularPad2d,
+    nn.ConstantPad2d,
+    nn.ReflectionPad2d,
+    nn.ReplicationPad2d,
+    nn.ZeroPad2d,
+)
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -37,8 +45,9 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
         Layer(name='64x64', filters=3, height=64, width=64, passes_on=True)
 
     inputs: at least 2, on the network's device. A part is a layer if the forward calls it once and
-    it puts out one tensor of maps for each input. Names are those of ``named_modules``. Raises
-    InputError for an output that is not one tensor, or in which no gradient leads to the inputs.
+    it puts out one tensor of maps for each input, which depends on that; padding is none. Names are
+    those of ``named_modules``. Raises InputError for an output that is not one tensor, or in which
+    no gradient leads to the inputs.
     """
     calls: Counter[str] = Counter()
     seen: list[tuple[str, torch.Size, Any]] = []
@@ -53,7 +62,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
     handles = [
         part.register_forward_hook(lambda _m, _i, output, name=name: look(name, output))
         for name, part in network.named_modules()
-        if name
+        if name and not isinstance(part, PADDING)
     ]
     watch = _Maps(len(inputs))
     try:
@@ -77,9 +86,10 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
             users.setdefault(source, []).append(node)
     # Functions of their own kind, in C++ or with a backward of their own, are not seen by the mode.
     maps = watch.nodes | {node for _, shape, node in seen if shape[2:].numel() > 1}
+    depends = _reached(start.grad_fn, lambda each: users.get(each, ()))
     layers = []
     for name, (_, filters, height, width), node in seen:
-        if calls[name] == 1:
+        if calls[name] == 1 and node in depends:
             around = maps & _reached(end, _into, without=node)
             on = bool(around <= _reached(node, lambda each: users.get(each, ())))
             layers.append(Layer(name, filters, height, width, on))

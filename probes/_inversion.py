@@ -84,7 +84,7 @@ def search(session: dp.Session, target: Tensor, starts: int, steps: int, what: s
     Source: Creswell and Bharath (2016), with a perceptual part as Zhu et al. (2016), section 3.1.
     """
     candidates = session.latents(CANDIDATES)
-    discriminator = session.checkpoint.discriminator
+    discriminator = dp.features.seeing(session.checkpoint.discriminator)
     there = target.to(session.device)
     with torch.no_grad():
         parts = [

@@ -41,7 +41,7 @@ def learnt(session: dp.Session, boxes: dp.Boxes) -> Any:
 
     images = session.generate(latents_of(session, boxes)).to(session.device)
     inside = boxes.mask((images.shape[2], images.shape[3]))
-    discriminator = session.checkpoint.discriminator
+    discriminator = dp.features.seeing(session.checkpoint.discriminator)
     return BoxDetector.learn(discriminator, images.cpu(), inside, session.seed)
 
 

@@ -54,7 +54,7 @@ def of_discriminator(session: dp.Session, training: Chosen) -> Space:
     training images, and all together 1. Raises InputError for a checkpoint without D.
     """
     network = session.discriminator
-    names = features.layers(network)
+    names = features.layers(network, grid=features.GRID)
 
     def responses(images: Tensor) -> Tensor:
         return features.extract(network, images, names)

@@ -87,7 +87,7 @@ def run(
 
     from . import _classify as classify
 
-    known = features.layers(session.discriminator, layers)
+    known = features.layers(session.discriminator, layers, min(grid, GRID))
     config, to = session.config, Path(to)
     recipe, departs = _protocols.named(protocol).with_options(
         valid=valid,

@@ -175,7 +175,8 @@ def _spaces(
     from . import _spaces as spaces
 
     if names is None:
-        names = (PIXELS,) if session.checkpoint.discriminator is None else (PIXELS, FEATURES)
+        blind = dp.features.seeing(session.checkpoint.discriminator) is None
+        names = (PIXELS,) if blind else (PIXELS, FEATURES)
     for name in names:
         if name not in SPACES:
             raise unknown("space", name, SPACES)

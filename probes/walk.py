@@ -78,7 +78,7 @@ def run(
         tuple(names),
         tracks,
         float(_distances(session, *apart).mean()),
-        PIXELS if session.checkpoint.discriminator is None else FEATURES,
+        PIXELS if dp.features.seeing(session.checkpoint.discriminator) is None else FEATURES,
         _nearest(session, tracks[ways[0]], images) if images else None,
         video,
         session.caption(),
@@ -144,7 +144,7 @@ def _distances(session: dp.Session, a: Tensor, b: Tensor) -> Tensor:
     """
     import torch
 
-    discriminator = session.checkpoint.discriminator
+    discriminator = dp.features.seeing(session.checkpoint.discriminator)
     if discriminator is None:
         return (a - b).square().mean(dim=(1, 2, 3)).sqrt()
     found = []

@@ -16,7 +16,7 @@ from torch import nn
 import dcgan_probe as dp
 from dcgan_probe.cli import main
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes import forget, sample, visualize_d
+from dcgan_probe.probes import forget, invert, sample, visualize_d, walk
 
 # torch warns of its own code when it loads what compiles.
 lets_torch_warn = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -265,3 +265,105 @@ def test_help_says_that_a_factory_runs_code():
 def test_a_path_of_windows_is_no_factory(path):
     with pytest.raises(InputError, match="^unknown checkpoint "):
         dp.Session.open(path)
+
+
+def small(**parts: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(16, 16 * 16), nn.Unflatten(1, (16, 4, 4)), nn.ReLU())
+    for name, part in {
+        "up": nn.Upsample(scale_factor=4),
+        **parts,
+        "conv": nn.Conv2d(16, 8, 3, padding=1),
+        "relu": nn.ReLU(),
+        "last": nn.Conv2d(8, 3, 3, padding=1),
+        "tanh": nn.Tanh(),
+    }.items():
+        network.add_module(name, part)
+    return network
+
+
+class Squeezed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 8, 3, stride=2), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.linear(self.conv(x).relu().mean((2, 3))).squeeze()
+
+
+def test_a_score_without_the_dimension_of_one_image_is_taken():
+    session = dp.Session.from_modules(small(), Squeezed(), 16, device="cpu")
+    walk.run(session, 2, steps=2)
+    neighbours = dp.features.extract(session.discriminator, session.sample(1), ["conv"])
+    assert neighbours.shape == (1, 8 * 16)
+
+
+def test_an_image_without_the_dimension_of_the_batch_is_not():
+    class Bare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = small()
+
+        def forward(self, z):
+            return self.network(z).squeeze()
+
+    with pytest.raises(InputError, match=r"generator: found 3 x 16 x 16 from one input, expected"):
+        dp.Session.from_modules(Bare(), latent=16)
+
+
+def test_an_eval_that_returns_nothing_is_taken():
+    class Own(nn.Sequential):
+        def eval(self):
+            super().eval()
+
+        def to(self, *args):
+            super().to(*args)
+
+    dp.Session.from_modules(Own(small()), latent=16, device="cpu").sample(1)
+
+
+def test_padding_and_what_does_not_depend_on_z_are_no_layers():
+    class Noisy(nn.Module):
+        """Adds a fixed noise by a layer of its own, as StyleGAN2 does."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.to_noise = nn.Conv2d(1, 8, 1)
+            self.register_buffer("noise", torch.randn(1, 1, 16, 16))
+            self.network = small(pad=nn.ReflectionPad2d(1), blur=nn.Conv2d(16, 16, 3))
+            self.network.relu.register_forward_hook(
+                lambda _m, _i, out: out + self.to_noise(self.noise.expand(len(out), -1, -1, -1))
+            )
+
+        def forward(self, z):
+            return self.network(z)
+
+    session = dp.Session.from_modules(Noisy(), latent=16, device="cpu")
+    names = session.config.layers("generator")
+    assert "network.blur" in names
+    assert not {"to_noise", "network.pad"} & set(names)
+    assert session.config.hidden("generator") == {"network.2": (4, 4), "network.relu": (16, 16)}
+
+
+def test_a_discriminator_without_maps_is_as_none_to_what_would_see_by_it(tmp_path):
+    d = nn.Sequential(nn.Flatten(), nn.Linear(768, 1))
+    with_d, without = (
+        dp.Session.from_modules(small(), each, 16, device="cpu") for each in (d, None)
+    )
+    assert walk.run(with_d, 2, steps=3).values() == walk.run(without, 2, steps=3).values()
+    near = [invert.run(each, without.sample(1)[0], starts=2, steps=2) for each in (with_d, without)]
+    assert torch.equal(near[0].z, near[1].z)
+    with pytest.raises(InputError, match="found no layer of feature maps, expected one"):
+        dp.features.layers(with_d.discriminator)
+
+
+def test_layers_of_fewer_places_than_the_grid_are_taken_by_name_only():
+    d = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 4, 8), nn.ReLU(), nn.Flatten()
+    )
+    session = dp.Session.from_modules(discriminator=d, image=(3, 16, 16), device="cpu")
+    layers = dp.features.layers(session.discriminator)
+    assert dp.features.layers(session.discriminator, grid=4) == layers[:1]
+    assert dp.features.layers(session.discriminator, ["3"], grid=4) == ("3",)
+    with pytest.raises(InputError, match="maps of 9 x 9 places or more, expected one"):
+        dp.features.layers(session.discriminator, grid=9)
