@@ -40,6 +40,11 @@ class Layer:
     gains: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
 
+    @property
+    def count(self) -> int:
+        """How many filters there are in the layer."""
+        return len(self.filters) + len(self.unchosen)
+
     def first(self, k: int) -> Layer:
         """The same with only the first k of its filters."""
         rest = (*self.unchosen, *reversed(self.filters[k:]))

@@ -12,6 +12,7 @@ import dcgan_probe as dp
 from ._choice import Layer
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from dcgan_probe.tails import Base
@@ -44,16 +45,40 @@ def edited(session: dp.Session, base: Base, layers: Sequence[Layer]) -> Tensor:
 
 
 def images_of(
-    session: dp.Session, tail: dp.tails.Tail, z: Tensor, maps: Tensor, edit: Sequence[Layer]
-) -> Tensor:
-    """Images of latents and their maps in batches, on the CPU; see `edited`."""
+    session: dp.Session, tail: dp.tails.Tail, z: Tensor, edits: Sequence[Sequence[Layer]]
+) -> list[Tensor]:
+    """Images of latents for each of some edits, in batches, on the CPU; see `edited`."""
     import torch
 
-    parts = []
-    for both in zip(z.split(BATCH), maps.split(BATCH), strict=True):
-        base = tail.start(*(part.to(session.device) for part in both))
-        parts.append(edited(session, base, edit).cpu())
-    return torch.cat(parts)
+    parts: list[list[Tensor]] = [[] for _ in edits]
+    for batch in session.progress(z.split(BATCH), "images of edits"):
+        base = tail.start(batch.to(session.device))
+        for images, edit in zip(parts, edits, strict=True):
+            images.append(edited(session, base, edit).cpu())
+    return [torch.cat(images) for images in parts]
+
+
+def changes_of(
+    session: dp.Session,
+    tail: dp.tails.Tail,
+    z: Tensor,
+    edits: Sequence[Sequence[Layer]],
+    inside: np.ndarray,
+) -> list[tuple[float, float]]:
+    """What each of some edits changes in the mean inside and outside of a mask, N x H x W bool."""
+    import torch
+
+    mask = torch.from_numpy(inside)
+    sums = torch.zeros(len(edits), 2, dtype=torch.float64)
+    batches = zip(z.split(BATCH), mask.split(BATCH), strict=True)
+    for batch, within in session.progress(batches, "edits", -(-len(z) // BATCH)):
+        base = tail.start(batch.to(session.device))
+        before = base.images().cpu()
+        for i, edit in enumerate(edits):
+            change = (edited(session, base, edit).cpu() - before).abs().mean(dim=1).double()
+            sums[i] += torch.stack([change[within].sum(), change[~within].sum()])
+    within, outside = int(mask.sum()), int((~mask).sum())
+    return [(a / within, b / outside) for a, b in sums.tolist()]
 
 
 def random_sets(
@@ -71,10 +96,9 @@ def random_sets(
     for _ in range(count):
         layers = []
         for of in chosen:
-            every = len(of.filters) + len(of.unchosen)
-            drawn = rng.choice(every, len(of.filters), replace=False).tolist()
+            drawn = rng.choice(of.count, len(of.filters), replace=False).tolist()
             put = tuple(means[of.name][f] for f in drawn) if of.values else ()
-            rest = tuple(sorted(set(range(every)) - set(drawn)))
+            rest = tuple(sorted(set(range(of.count)) - set(drawn)))
             layers.append(replace(of, filters=tuple(drawn), unchosen=rest, values=put))
         sets.append(layers)
     return sets

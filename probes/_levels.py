@@ -16,18 +16,18 @@ PERCENT = 99
 
 
 def means(
-    session: dp.Session, layer: str, filters: Sequence[int], n: int = SAMPLES
+    session: dp.Session, layer: str, filters: Sequence[int], n: int = SAMPLES, start: int = 0
 ) -> tuple[float, ...]:
-    """The mean of each filter's map, over all places of the first n samples of the session's seed.
+    """The mean of each filter's map, over all places of n samples of the session's seed.
 
         >>> edit = dp.Selection("16x16", (3, 17), sha, values=means(session, "16x16", (3, 17)))
 
-    Raises InputError for a layer or a filter that is not there.
+    start: the first of the samples. Raises InputError for a layer or a filter that is not there.
     """
     import torch
 
     total = torch.zeros(len(filters), dtype=torch.float64)
-    for maps in _maps(session, layer, filters, n):
+    for maps in _maps(session, layer, filters, n, start):
         total += maps.double().mean(dim=2).sum(dim=0)
     return tuple((total / n).tolist())
 
@@ -55,7 +55,9 @@ def levels(
     return tuple(top.amin(dim=1).tolist())
 
 
-def _maps(session: dp.Session, layer: str, filters: Sequence[int], n: int) -> Iterator[Tensor]:
+def _maps(
+    session: dp.Session, layer: str, filters: Sequence[int], n: int, start: int = 0
+) -> Iterator[Tensor]:
     """Batches of what filters put out, samples x filters x places, with the edits in force."""
     import torch
 
@@ -64,7 +66,7 @@ def _maps(session: dp.Session, layer: str, filters: Sequence[int], n: int) -> It
     # The edit is made and lifted: it is refused if a filter is not there.
     with session.editing(dp.Selection(layer, tuple(filters), session.checkpoint.sha256)):
         pass
-    for z in session.latents(n).split(dp.session.BATCH):
+    for z in session.latents(n, start=start).split(dp.session.BATCH):
         with torch.no_grad():
             maps = dp.hooks.activations(session.generator, layer, z.to(session.device))
         yield maps[:, list(filters)].unsqueeze(-1).flatten(2).cpu()

@@ -25,9 +25,10 @@ from ._boxed import (
     without_a_cell,
 )
 from ._choice import REPLACEMENTS, RULES, Layer
-from ._edited import images_of, random_sets
+from ._edited import changes_of, images_of, random_sets
 from ._forget_figures import pictures
 from ._forgotten import Change, Drift, Forgotten
+from ._levels import means as means_of
 from ._regression import (
     Fit,
     cells_of,
@@ -37,7 +38,6 @@ from ._regression import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from dcgan_probe.detectors import Detector
@@ -125,7 +125,7 @@ def run(
 
     start = boxes.n if session.seed == boxes.seed else 0
     means = {
-        of.name: _means(session, of.name, session.latents(n, start=CHOOSING))
+        of.name: means_of(session, of.name, range(of.count), n, CHOOSING)
         for of in chosen
         if of.values
     }
@@ -154,16 +154,11 @@ def run(
     )
 
     tail = dp.tails.Tail(session.generator, first)
-    before, after = (images_of(session, tail, z, maps, edit) for edit in ([], chosen))
+    before, after = images_of(session, tail, z, ([], chosen))
     inside = boxes.mask((before.shape[2], before.shape[3]))
-    changes = [
-        _change(before, images_of(session, tail, z, maps, some), inside)
-        for some in session.progress(random, "random filters")
-    ]
+    changes = [Change(*of) for of in changes_of(session, tail, z, [chosen, *random], inside)]
     # New samples, as in the paper: none of those that the boxes were drawn on.
-    new = session.latents(n, start=start)
-    of_new = maps_of(session, new, first)
-    fresh = [images_of(session, tail, new, of_new, some) for some in ([], chosen, random[0])]
+    fresh = images_of(session, tail, session.latents(n, start=start), ([], chosen, random[0]))
     words = f"samples {start} to {start + min(n, SHOWN) - 1} of seed {session.seed}"
     reference = real
     if reference is None:
@@ -195,8 +190,8 @@ def run(
         int(cells.inside.sum()),
         len(boxes.boxes),
         without_a_cell(boxes, grid),
-        _change(before, after, inside),
-        tuple(changes),
+        changes[0],
+        tuple(changes[1:]),
         tuple(proofs),
         drift,
         _stability(task, choosing_boxes, chosen, where, resamples),
@@ -285,10 +280,6 @@ def _layers(session: dp.Session, layer: str | Sequence[str] | None, select: str)
     return layers
 
 
-def _means(session: dp.Session, layer: str, z: Tensor) -> list[float]:
-    return maps_of(session, z, layer).double().mean(dim=(0, 2, 3)).tolist()
-
-
 def _distance(images: Tensor, reference: Tensor, seed: int) -> float:
     from dcgan_probe.metrics import sliced_wasserstein
 
@@ -305,11 +296,6 @@ def _label(boxes: dp.Boxes, label: str | None) -> str:
         f"{boxes.source or 'boxes'}: found {len(boxes.labels)} labels, expected one or --object "
         f"with one of: {listed}"
     )
-
-
-def _change(before: Tensor, after: Tensor, inside: np.ndarray) -> Change:
-    difference = (after - before).abs().mean(dim=1).numpy()
-    return Change(float(difference[inside].mean()), float(difference[~inside].mean()))
 
 
 @click.command()
