@@ -138,7 +138,7 @@ def _chart(proofs: Sequence[Proof]) -> np.ndarray:
         )
         for name, of, mark, colour in (
             ("chosen", proof.chosen, "o", dp.figures.BLUE),
-            ("chosen last", proof.lowest, "s", dp.figures.GREEN),
+            ("chosen last", proof.chosen_last, "s", dp.figures.GREEN),
         ):
             x, y = of.outside, of.area_left
             axes.errorbar(

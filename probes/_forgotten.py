@@ -161,7 +161,7 @@ class Forgotten(Result):
             rows = (
                 ("chosen", proof.chosen),
                 ("random", proof.random),
-                ("lowest", proof.lowest),
+                ("chosen last", proof.chosen_last),
             )
             for name, of in rows:
                 without = "none" if of.without_object is None else f"{of.without_object:.3f}"

@@ -60,7 +60,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """What one judge says: of the chosen filters, random ones, and those chosen last.
+    """What one judge says: of the chosen filters, random ones, and those that are chosen last.
 
     about: what is known of the judge. objects: samples that hold one before, of `samples`.
     each_random: area left and change outside, of each random set. curve, random_curve: filters,
@@ -73,7 +73,7 @@ class Proof:
     objects: int
     chosen: Outcome
     random: Outcome
-    lowest: Outcome
+    chosen_last: Outcome
     each_random: tuple[tuple[float, float], ...]
     curve: tuple[tuple[int, float, float], ...]
     random_curve: tuple[tuple[int, float, float], ...]
@@ -89,7 +89,8 @@ class Proof:
         return sum(left <= self.chosen.area_left.value for left, _ in self.each_random)
 
     def values(self) -> dict[str, Any]:
-        outcomes = {name: getattr(self, name).values() for name in ("chosen", "random", "lowest")}
+        named = ("chosen", "random", "chosen_last")
+        outcomes = {name: getattr(self, name).values() for name in named}
         points = ("filters", "area_left", "outside")
         return {
             "judge": self.judge,
@@ -117,11 +118,11 @@ def prove(
     chosen: the layers of the edit, in the order of the data. random: as many filters of the same
     layers, drawn at random, once for each set. Raises InputError where a judge finds no object.
     """
-    lowest = [of.last() for of in chosen]
+    chosen_last = [of.last() for of in chosen]
     parts = [_part(chosen, share) for share in _shares(chosen)]
     two = [*random, *random][:2]  # of one control, that one twice
     random_parts = [_part(some, share) for share in _shares(chosen) for some in two]
-    edits = [list(chosen), lowest, *map(list, random), *parts, *random_parts]
+    edits = [list(chosen), chosen_last, *map(list, random), *parts, *random_parts]
     tallies = [_Tally(judge, len(edits)) for judge in judges]
     tail = dp.tails.Tail(session.generator, chosen[0].name)
     batches = z.split(BATCH)

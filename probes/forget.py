@@ -362,7 +362,7 @@ def forget(
 
     A logistic regression on the layer's activations tells inside from outside the boxes; every
     filter with a weight above zero is dropped (section 6.3.1), in the commands after this too. On
-    fresh samples a detector says what is left, beside random filters and those of lowest weight.
+    fresh samples a detector says what is left, beside random filters and those it chooses last.
     """
     import torch
 

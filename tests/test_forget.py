@@ -256,7 +256,7 @@ def test_what_a_judge_says_is_what_the_edit_in_force_leaves(session):
     assert proof.chosen.inside == pytest.approx(change[was].mean().item(), rel=1e-4)
     away = _gates.outside(was)
     assert proof.chosen.outside.value == pytest.approx(change[away].mean().item(), rel=1e-4)
-    for of in (proof.chosen, proof.random, proof.lowest):
+    for of in (proof.chosen, proof.random, proof.chosen_last):
         assert of.area_left.low <= of.area_left.value <= of.area_left.high
     assert len(proof.each_random) == 3
     assert np.mean([left for left, _ in proof.each_random]) == pytest.approx(
@@ -418,7 +418,7 @@ def test_filters_are_dropped_by_effect_until_enough_goes_and_none_needlessly(cho
     first = _choice.by_effect(choosing, (), easy)
     assert first.filters == (int(worth.argmax()),)
     assert (worth > 0).all()
-    assert first.unchosen == tuple(worth.argsort()[:-1].tolist())  # the least fit first
+    assert first.unchosen == tuple(worth.argsort()[:-1].tolist())  # the chosen last first
 
     every = measured(*([f for f in range(count) if bits >> f & 1] for bits in range(1, 2**count)))
     left = (every[:, 0].min().item() + 1) / 2
