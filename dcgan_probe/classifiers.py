@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from dcgan_probe import exported, features, plugins, terminal
-from dcgan_probe.errors import InputError, unknown
+from dcgan_probe import detectors, exported, features, plugins, terminal
+from dcgan_probe.errors import InputError, guarded, unknown
 from dcgan_probe.exported import Network
 from dcgan_probe.session import BATCH
 from dcgan_probe.sources import ImageSource, batches
@@ -45,7 +45,8 @@ class Classifier(Protocol):
         ...         return (images.mean((1, 2, 3)) > 0).float()[:, None]
 
     name: in results and figures. labels: what it can see, L names. about: what is known of it, as
-    JSON values. A call takes N x C x H x W float32 in [-1, 1] and returns N x L probabilities.
+    JSON values. A call takes N x C x H x W float32 in [-1, 1] and returns N x L probabilities, a
+    tensor or an array.
     """
 
     @property
@@ -57,7 +58,7 @@ class Classifier(Protocol):
     @property
     def about(self) -> dict[str, Any]: ...
 
-    def __call__(self, images: Tensor, /) -> Tensor: ...
+    def __call__(self, images: Tensor, /) -> Any: ...
 
 
 def seen(classifier: Classifier, images: Tensor) -> Tensor:
@@ -70,7 +71,8 @@ def seen(classifier: Classifier, images: Tensor) -> Tensor:
     parts = []
     with torch.no_grad():
         for batch in images.split(BATCH):
-            found = classifier(batch)
+            with guarded(f"classifier {classifier.name}", InputError):
+                found = detectors.tensor(classifier(batch))
             wanted = (len(batch), len(classifier.labels))
             if not isinstance(found, Tensor) or found.shape != wanted:
                 raise InputError(
@@ -240,4 +242,6 @@ _GRID = 2
 def _features(session: Session, images: Tensor) -> Tensor:
     d = session.discriminator
     with torch.no_grad():
-        return features.extract(d, images.to(session.device), features.layers(d), _GRID).cpu()
+        return features.extract(
+            d, images.to(session.device), features.layers(d, grid=_GRID), _GRID
+        ).cpu()

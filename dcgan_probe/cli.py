@@ -6,13 +6,16 @@ command that needs it. Commands that are no probes are in `commands`.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcgan_probe import commands, plugins, terminal
+from dcgan_probe import commands, completion, plugins, terminal
 from dcgan_probe.errors import InputError
+
+LAST = f"{__name__}.last"  # name and command, in the meta of click's context
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -53,18 +56,16 @@ class Group(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
+        if context.resilient_parsing and name not in self.commands:
+            return name, _completed(name, _found(context).get(name)), args[1:]
+        if name.startswith("-") and name not in context.help_option_names:
+            raise click.NoSuchOption(name.partition("=")[0], ctx=context)
         if not name.startswith("-") and name not in self.list_commands(context):
-            if context.resilient_parsing:
-                return None, None, args
             known = ", ".join(self.list_commands(context))
             raise Mistake(f"unknown command {name!r}, expected one of: {known}")
-        if context.resilient_parsing and name not in self.commands:
-            # To complete a probe's own options it must be imported; a broken one has none.
-            try:
-                return name, _loaded(_found(context)[name]), args[1:]
-            except Mistake:
-                return None, None, args
-        return super().resolve_command(context, args)
+        found = super().resolve_command(context, args)
+        context.meta[LAST] = found[:2]
+        return found
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         # click would import every probe for its short help; the source's docstring will do.
@@ -79,6 +80,10 @@ class Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except click.NoSuchOption as error:
+            if place := _place(context, error.option_name):
+                raise Mistake(place) from error
+            raise
         except InputError as error:
             terminal.log("where it was found:", error)
             raise Mistake(str(error)) from error
@@ -108,16 +113,38 @@ def _loaded(points: list[EntryPoint]) -> click.Command:
         raise Mistake(str(error)) from error
 
 
+def _completed(name: str, points: list[EntryPoint] | None) -> click.Command:
+    """A probe whose own options a shell completes: imported in silence; a broken one has none."""
+    if points is not None:
+        with terminal.silence(), contextlib.suppress(BaseException):
+            return plugins.load(plugins.the_one(points))
+    return click.Command(name, add_help_option=False)
+
+
+def _place(context: click.Context, option: str) -> str:
+    """Where an option stands that was found behind what it stands before; "" for an unknown one."""
+    name, last = context.meta.get(LAST, ("", context.command))
+    arguments = [each for each in last.params if isinstance(each, click.Argument)]
+    behind = " ".join(each.make_metavar(context) for each in arguments)
+    for owner, words, what in (
+        (last, ["dcgan-probe", name, option, behind], behind),
+        (context.command, ["dcgan-probe", option, name], "the command"),
+    ):
+        for each in owner.params:
+            if what and option in (*each.opts, *each.secondary_opts):
+                if not getattr(each, "is_flag", False):
+                    words.insert(words.index(option) + 1, "...")
+                return f"{option} stands before {what}: {' '.join(words)}"
+    return ""
+
+
 def _models(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
     """Names that ship, and files; `checkpoints` knows them too, but imports torch."""
     from importlib import resources
 
-    from click.shell_completion import CompletionItem
-
     fixtures = Path(str(resources.files("dcgan_probe.fixtures")))
-    names = sorted(path.parent.name for path in fixtures.glob("*/checkpoint.safetensors"))
-    shipped = [CompletionItem(name) for name in names if name.startswith(typed)]
-    return [*shipped, CompletionItem(typed, "file")]
+    shipped = (path.parent.name for path in fixtures.glob("*/checkpoint.safetensors"))
+    return completion.names(shipped, typed)
 
 
 @click.group(cls=Group, chain=True, no_args_is_help=True, context_settings={"show_default": True})

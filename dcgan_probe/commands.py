@@ -5,6 +5,7 @@ Nothing here imports torch: each command imports what it needs.
 
 from __future__ import annotations
 
+import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dcgan_probe.config import PRESETS
 from dcgan_probe.errors import InputError
 
 
-@click.command()
+@click.command(cls=plugins.Last)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--to",
@@ -251,10 +252,10 @@ def write_probe(context: click.Context, name: str, to: Path | None) -> None:
     assert isinstance(main.command, click.Group)
     folder = new_probe.write(name, to, main.command.list_commands(main))
     written = sorted(path.name for path in folder.iterdir())
+    install = shlex.join(["pip", "install", "-e", str(folder)])
     terminal.answer(
         {"folder": str(folder), "files": written},
-        f"wrote {folder}: {', '.join(written)}\nnext: pip install -e {folder}, then "
-        f"dcgan-probe {name}",
+        f"wrote {folder}: {', '.join(written)}\nnext: {install}, then dcgan-probe {name}",
     )
 
 

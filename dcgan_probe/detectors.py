@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from dcgan_probe import exported, plugins, terminal
-from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.errors import InputError, guarded, unknown
 from dcgan_probe.session import BATCH
 
 GROUP = "dcgan_probe.detectors"
@@ -88,7 +88,10 @@ def find(
     if name in points:
         return plugins.made(plugins.the_one(points[name]), _NEEDS, label)
     if not os.path.exists(name):
-        known = [*also, *sorted(points), "the path of a file of torch.export.save"]
+        known = [
+            *dict.fromkeys([*also, *sorted(points)]),
+            "the path of a file of torch.export.save",
+        ]
         raise unknown("detector", name, known)
     return exported.read(Path(name)).to(torch.device(device))
 
@@ -102,18 +105,25 @@ def shipped(checkpoint: str, label: str) -> str | None:
     return _SHIPPED.get((checkpoint, label))
 
 
+def tensor(found: Any) -> Any:
+    """An array of numbers as a tensor; anything else as it is."""
+    if isinstance(found, np.ndarray) and found.dtype.kind in "biuf":
+        return torch.from_numpy(np.ascontiguousarray(found))
+    return found
+
+
 def _checked(detector: Detector, images: Tensor) -> Tensor:
     n, _, height, width = images.shape
-    found = detector(images)
     where = f"detector {detector.name}"
+    with guarded(where, InputError):
+        found = detector(images)
     expected = f"{n} x {height} x {width} masks or {n} lists of boxes"
     if isinstance(found, list | tuple):
         if len(found) != n:
             raise InputError(f"{where}: found {len(found)} lists of boxes, expected {expected}")
         filled = [_filled(f"{where}: image {i}", b, height, width) for i, b in enumerate(found)]
         return torch.from_numpy(np.stack(filled))
-    if isinstance(found, np.ndarray) and found.dtype.kind in "biuf":
-        found = torch.from_numpy(np.ascontiguousarray(found))
+    found = tensor(found)
     if not isinstance(found, Tensor):
         raise InputError(f"{where}: found {type(found).__name__}, expected {expected}")
     if found.ndim == 4 and found.shape[1] == 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -19,13 +20,30 @@ class InputError(ValueError):
         super().__init__(" ".join(str(message).split()))
 
 
-def brief(error: Exception) -> str:
+def brief(error: BaseException) -> str:
     """What other code raised, in one line that is not long.
 
     >>> brief(KeyError("generator"))
     "KeyError: 'generator'"
     """
     return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+
+
+@contextmanager
+def guarded(what: str, *passed: type[BaseException]) -> Iterator[None]:
+    """Tell in one line of `what` that a stranger's code raises or exits; `passed` is passed on.
+
+    >>> with guarded("detector bright"):
+    ...     raise SystemExit("no GPU")
+    Traceback (most recent call last):
+    dcgan_probe.errors.InputError: detector bright: SystemExit: no GPU
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, *passed)):
+            raise
+        raise InputError(f"{what}: {brief(error)}") from error
 
 
 def unknown(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:

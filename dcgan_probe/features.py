@@ -117,7 +117,7 @@ def extract(
         torch.Size([2, 30720])
 
     images: N x C x size x size float32 in [-1, 1], on the network's device. Returns N x F float32
-    there, in the order of `columns`; gradients flow if they are on. Raises InputError for a layer
+    there, in the order of `layout`; gradients flow if they are on. Raises InputError for a layer
     of fewer places than the grid, and for responses that are not finite.
     Source: section 5.1.
     """
@@ -146,15 +146,6 @@ def layout(discriminator: nn.Module, names: Sequence[str], grid: int = GRID) -> 
     with torch.no_grad():
         maps = responses(discriminator, image.to(device), names)
     return Layout(tuple(names), tuple(maps[name].shape[1] for name in names), grid)
-
-
-def columns(discriminator: nn.Module, names: Sequence[str], grid: int = GRID) -> list[Column]:
-    """What each column of `extract` is.
-
-    >>> columns(Discriminator(PRESETS["paper"]), ["4x4"])[17]
-    Column(layer='4x4', filter=1, row=0, column=1)
-    """
-    return layout(discriminator, names, grid).columns()
 
 
 def averaged(discriminator: nn.Module, images: Images, seed: int = 0) -> nn.Module:

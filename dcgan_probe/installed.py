@@ -22,6 +22,7 @@ from typing import IO
 from dcgan_probe import plugins
 from dcgan_probe.errors import InputError
 
+JUDGES = ("boxes",)  # what --judge takes for the one that is learnt from boxes
 LIMIT = 30.0  # seconds for an import; torch's own takes some
 
 
@@ -29,7 +30,8 @@ LIMIT = 30.0  # seconds for an import; torch's own takes some
 class Plugin:
     """kind: "probe", "detector" or "classifier". target: module and attribute.
 
-    status: "ok", or "broken", "slow" or "taken" and, in why, what is the matter.
+    status: "ok", or "broken", "slow" or "taken" and, in why, what is the matter. kind is "package"
+    for one whose metadata cannot be read, as `plugins.Broken` tells.
     """
 
     kind: str
@@ -52,22 +54,23 @@ def check(
         >>> [found.status for found in check() if found.name == "sample"]
         ['ok']
 
-    commands: names of probes that a plugin cannot have. A name that several packages took is
-    "taken" in each of them, but for ours, which keep theirs.
+    commands: names of probes that a plugin cannot have. A name that was taken several times is
+    "taken" in each package, but for ours, which keep theirs.
     """
     points: list[metadata.EntryPoint] = []
     found: list[Plugin] = []
     for kind, group in plugins.GROUPS.items():
+        reserved = {"probe": commands, "detector": JUDGES}.get(kind, ())
         for name, owners in plugins.find(group, only_ours).items():
-            reserved = ["dcgan-probe"] if kind == "probe" and name in commands else []
             for point in owners:
-                others = [plugins.owner(other) for other in owners if other is not point] + reserved
+                others = [plugins.owner(other) for other in owners if other is not point]
+                others += ["dcgan-probe"] if name in reserved else []
                 taken = "" if plugins.is_ours(point) else " and ".join(others)
                 plugin = Plugin(
                     kind,
                     name,
                     plugins.owner(point),
-                    point.dist.version if point.dist else "",
+                    plugins.version(point),
                     point.value,
                     "taken" if taken else "ok",
                     f"{taken} has the name too" if taken else "",
@@ -79,6 +82,8 @@ def check(
         for i, (status, why) in zip(own, imported([points[i] for i in own], limit), strict=True):
             if status != "ok":
                 found[i] = replace(found[i], status=status, why=why)
+    for broken in plugins.look(only_ours)[1]:
+        found.append(Plugin(*broken[:-1], "broken", broken.why))
     return found
 
 
@@ -88,11 +93,17 @@ def table(found: Sequence[Plugin]) -> str:
     for plug in found:
         status = f"{plug.status}: {plug.why}" if plug.why else plug.status
         rows.append((plug.kind, plug.name, plug.package, plug.version, status))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    shown = [[_shown(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in shown) for i in range(4)]
     return "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]])
-        for row in rows
+        for row in shown
     )
+
+
+def _shown(text: str) -> str:
+    """A stranger's text without what would move the cursor of a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def imported(points: Sequence[metadata.EntryPoint], limit: float) -> list[tuple[str, str]]:
@@ -102,7 +113,7 @@ def imported(points: Sequence[metadata.EntryPoint], limit: float) -> list[tuple[
         # -P: as for the installed command, the working folder is no place to import from.
         line = [sys.executable, "-P", "-m", __name__]
         for point in points[len(done) :]:
-            line += [point.group, point.name, plugins.owner(point)]
+            line += [point.group, point.name, point.value]
         child = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -152,8 +163,8 @@ def _main(arguments: Sequence[str]) -> None:
     # What the modules print must not land between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    for group, name, package in zip(*[iter(arguments)] * 3, strict=True):
-        (point,) = (p for p in plugins.find(group)[name] if plugins.owner(p) == package)
+    for group, name, value in zip(*[iter(arguments)] * 3, strict=True):
+        point = metadata.EntryPoint(name, value, group)
         answers.write(json.dumps(_status(point)) + "\n")
         answers.flush()
 

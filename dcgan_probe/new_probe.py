@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +22,7 @@ def write(name: str, folder: Path | None = None, reserved: Iterable[str] = ()) -
 
     folder: of the package's name in the working folder if not given. reserved: names that are
     commands already. Raises InputError for such a name, one that is not words of small letters and
-    digits joined by hyphens, and a folder that is there.
+    digits joined by hyphens, and a folder that is there or cannot be written.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise InputError(
@@ -32,7 +33,7 @@ def write(name: str, folder: Path | None = None, reserved: Iterable[str] = ()) -
         raise InputError(f"new-probe: found {name!r}, which is a command already, expected another")
     module = f"dcgan_probe_{name.replace('-', '_')}"
     folder = folder or Path(f"dcgan-probe-{name}")
-    if folder.exists() or folder.is_symlink():
+    if os.path.lexists(folder):
         raise InputError(f"{folder}: already exists, expected a new folder")
     with files.new_folder(folder) as work:
         for source in sorted(_TEMPLATE.glob("*.in")):

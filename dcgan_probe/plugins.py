@@ -9,6 +9,7 @@ slow one costs nobody else.
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import re
 import sys
@@ -16,11 +17,11 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Protocol
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, Protocol
 
 import click
 
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, brief, guarded
 
 if TYPE_CHECKING:
     from dcgan_probe.results import Result
@@ -50,17 +51,63 @@ class Probe(Protocol):
     def run(self) -> Callable[Concatenate[Session, ...], Result]: ...
 
 
+class Broken(NamedTuple):
+    """What is installed so that it cannot be used.
+
+    kind: as in `GROUPS`, with what the entry point says; or "package", whose metadata cannot be
+    read: name is that of their folder, and target its path.
+    """
+
+    kind: str
+    name: str
+    package: str
+    version: str
+    target: str
+    why: str
+
+
+def look(only_ours: bool = False) -> tuple[list[metadata.EntryPoint], list[Broken]]:
+    """Entry points of all groups, and what is broken.
+
+    Nothing is imported. only_ours: of this package alone, and no other's metadata are read. Of a
+    package that is there twice the first on the path counts, as for an import.
+    """
+    points: dict[str, list[metadata.EntryPoint]] = {}
+    broken = []
+    for package in metadata.distributions(name="dcgan-probe" if only_ours else None):
+        try:
+            offered = [point for point in package.entry_points if point.group in GROUPS.values()]
+            if not offered:
+                continue
+            if not package.name:
+                raise ValueError("found no Name in METADATA, expected one")
+        except Exception as error:  # half of a package may be left, or its files be no text
+            path = Path(str(getattr(package, "_path", package.locate_file(""))))
+            why = f"{path}: metadata cannot be read: {brief(error)}"
+            broken.append(Broken("package", path.name, "unknown", "unknown", str(path), why))
+        else:
+            points.setdefault(_normal(package.name), offered)
+    sound = []
+    for point in (point for offered in points.values() for point in offered):
+        if why := _fault(point):
+            target = (owner(point), version(point), point.value)
+            broken.append(Broken(_kind(point), point.name, *target, why))
+        else:
+            sound.append(point)
+    return sound, broken
+
+
 def find(group: str = GROUP, only_ours: bool = False) -> dict[str, list[metadata.EntryPoint]]:
     """Entry points of a group, by name: one each, unless several packages took the same name.
 
     >>> [owner(point) for point in find()["sample"]]
     ['dcgan-probe']
 
-    Nothing is imported. only_ours: those of this package alone.
+    As `look` finds them, without what is broken.
     """
     points: dict[str, list[metadata.EntryPoint]] = {}
-    for point in metadata.entry_points(group=group):
-        if not only_ours or is_ours(point):
+    for point in look(only_ours)[0]:
+        if point.group == group:
             points.setdefault(point.name, []).append(point)
     return points
 
@@ -87,13 +134,34 @@ def owner(point: metadata.EntryPoint) -> str:
     return point.dist.name if point.dist else "unknown package"
 
 
+def version(point: metadata.EntryPoint) -> str:
+    """The version of the package that an entry point is of, or "unknown"."""
+    found = point.dist.metadata.get_all("Version") if point.dist else None
+    return found[0] if found else "unknown"
+
+
 def is_ours(point: metadata.EntryPoint) -> bool:
-    return re.sub(r"[-_.]+", "-", owner(point)).lower() == "dcgan-probe"
+    return _normal(owner(point)) == "dcgan-probe"
+
+
+def _normal(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def _kind(point: metadata.EntryPoint) -> str:
+    return next(kind for kind, group in GROUPS.items() if group == point.group)
 
 
 def _where(point: metadata.EntryPoint) -> str:
-    kind = next(kind for kind, group in GROUPS.items() if group == point.group)
-    return f"{kind} {point.name} ({owner(point)}, {point.value})"
+    return f"{_kind(point)} {point.name} ({owner(point)}, {point.value})"
+
+
+def _fault(point: metadata.EntryPoint) -> str:
+    if not re.fullmatch(r"\w[\w-]*", point.name):  # it is typed, and the name of a folder
+        return f"found the name {point.name!r}, expected letters, digits, - and _"
+    if not (point.value.isprintable() and metadata.EntryPoint.pattern.match(point.value)):
+        return f"found {point.value!r}, expected module:attribute"
+    return ""
 
 
 def made(point: metadata.EntryPoint, needs: Mapping[str, type], *arguments: Any) -> Any:
@@ -103,30 +171,47 @@ def made(point: metadata.EntryPoint, needs: Mapping[str, type], *arguments: Any)
     InputError that names the package and what is wrong; one that the factory raises is passed on.
     """
     where = _where(point)
-    try:
+    with guarded(f"{where}: cannot be used", InputError):
         found = point.load()(*arguments)
-    except InputError:
-        raise
-    except Exception as error:  # a stranger's module may raise anything
-        raise InputError(f"{where}: cannot be used: {type(error).__name__}: {error}") from error
-    for attribute, kind in needs.items():
-        if not isinstance(getattr(found, attribute, None), kind):
-            raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")
-    if not callable(found):
-        raise InputError(f"{where}: found {type(found).__name__}, expected a callable")
+        for attribute, kind in needs.items():
+            if not isinstance(getattr(found, attribute, None), kind):
+                raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")
+        if not callable(found):
+            raise InputError(f"{where}: found {type(found).__name__}, expected a callable")
     return found
 
 
 def load(point: metadata.EntryPoint) -> click.Command:
-    """Import a probe; InputError names the package and what went wrong."""
+    """Import a probe; InputError names the package and what went wrong.
+
+    A stranger's raises InputError too for whatever its function raises, but for what is click's.
+    What ours raise is a bug of ours, and passed on.
+    """
     where = _where(point)
-    try:
+    with guarded(f"{where}: cannot be imported"):
         command = point.load()
-    except Exception as error:  # a stranger's module may raise anything when imported
-        raise InputError(f"{where}: cannot be imported: {type(error).__name__}: {error}") from error
-    if not isinstance(command, click.Command):
-        raise InputError(f"{where}: found {type(command).__name__}, expected a click command")
+    if not isinstance(command, click.Command) or isinstance(command, click.Group):
+        found = type(command).__name__
+        raise InputError(f"{where}: found {found}, expected a click command that is no group")
+    run = command.callback
+    if run is None or is_ours(point):
+        return command
+
+    @functools.wraps(run)
+    def callback(*args: Any, **options: Any) -> Any:
+        with guarded(where, *_PASSED):
+            return run(*args, **options)
+
+    command = copy.copy(command)
+    command.callback = callback
     return command
+
+
+# How a command ends in order.
+_PASSED = (
+    *(InputError, click.ClickException, click.Abort, click.exceptions.Exit),
+    *(SystemExit, BrokenPipeError),
+)
 
 
 def summary(point: metadata.EntryPoint) -> str:

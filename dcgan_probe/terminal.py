@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -67,7 +67,7 @@ def begin(
         _line(context), stdout, quiet, only_ours, time.perf_counter() if verbose else None
     )
     if quiet:
-        context.with_resource(_silence())
+        context.with_resource(silence(of_stderr=False))
     elif as_json:
         context.with_resource(redirect_stdout(sys.stderr))
 
@@ -145,9 +145,11 @@ def _line(context: click.Context) -> str:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence(of_stderr: bool = True) -> Iterator[None]:
+    """Let nothing that is printed be seen."""
     with (
         open(os.devnull, "w", encoding="utf-8", errors="replace") as nowhere,
         redirect_stdout(nowhere),
+        redirect_stderr(nowhere) if of_stderr else nullcontext(),
     ):
         yield

@@ -11,7 +11,7 @@ import numpy as np
 
 from dcgan_probe.errors import InputError
 
-from ._measured import Share
+from ._share import Share
 
 if TYPE_CHECKING:
     from dcgan_probe.svm import Svm

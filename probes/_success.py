@@ -12,7 +12,8 @@ from dcgan_probe.classifiers import Classifier, agreement, seen, wanted
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import sliced_wasserstein
 
-from ._measured import Method, Share, Success
+from ._measured import Method, Success
+from ._share import Share
 
 # Samples among which exemplars are looked for, and how clearly they must show their concept.
 POOL = 2000

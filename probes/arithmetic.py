@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
+from dcgan_probe import completion
 from dcgan_probe.errors import at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
@@ -189,6 +190,7 @@ def _term(session: dp.Session, name: str, factor: float, z: Tensor, images: Tens
 @click.option("--name", default="result", help="How later commands of the line call the sum.")
 @click.option(
     "--classifier",
+    shell_complete=completion.installed("classifier"),
     help="Measure how often it works, as this sees it: an installed classifier (faces), a file of "
     "torch.export, or a folder of images with a sub-folder a label.",
 )

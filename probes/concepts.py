@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe import terminal
+from dcgan_probe import completion, terminal
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import Last, session_of
 from dcgan_probe.results import Result
@@ -118,7 +118,11 @@ def suggest(
     help="The file; a new one is made.",
 )
 @click.option("--shows", multiple=True, help='A label of the classifier, or "not" and one.')
-@click.option("--classifier", help="For suggest: see arithmetic; what ships if not given.")
+@click.option(
+    "--classifier",
+    shell_complete=completion.installed("classifier"),
+    help="For suggest: see arithmetic; what ships if not given.",
+)
 @click.option("--n", default=1000, type=click.IntRange(1), help="For suggest: how many samples.")
 @click.pass_context
 def concepts(

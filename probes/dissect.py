@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
+from dcgan_probe import completion
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
@@ -285,6 +286,7 @@ def _inside(
 @click.option("--n", default=200, type=click.IntRange(1), help="New samples to measure effects on.")
 @click.option(
     "--judge",
+    shell_complete=completion.installed("detector", "boxes"),
     metavar="NAME|FILE.pt2",
     help="Detector of the object; that which ships for it if not given.",
 )

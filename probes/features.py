@@ -294,7 +294,11 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--column", default="label", help="Of the CSV, the one with labels.")
 @click.option("--test", type=_PATH, help="Other images, for testing, with labels of the same kind.")
-@click.option("--protocol", type=click.Choice(list(_protocols.PROTOCOLS)), help="Of the paper.")
+@click.option(
+    "--protocol",
+    type=click.Choice(list(_protocols.PROTOCOLS)),
+    help="Data, sizes and classes of the paper's table 1 or 2.",
+)
 @click.option("--to", type=_PATH, help="File of the features, .npy.  [default: OUT/features.npy]")
 @click.option("--layers", type=_Words(), help="Only these; all convolutions if not given.")
 @click.option("--grid", default=GRID, type=click.IntRange(1), help="Maps are max-pooled to it.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
+from dcgan_probe import completion
 from dcgan_probe.errors import InputError, at_least, unknown
 from dcgan_probe.plugins import pass_session
 
@@ -42,7 +43,16 @@ if TYPE_CHECKING:
 
     from dcgan_probe.detectors import Detector
 
-__all__ = ["Change", "Drift", "Forgotten", "default_layer", "forget", "run", "shipped_boxes"]
+__all__ = [
+    "Change",
+    "Drift",
+    "Forgotten",
+    "choose",
+    "default_layer",
+    "forget",
+    "run",
+    "shipped_boxes",
+]
 
 SHOWN = 12
 CHOOSING = 100_000  # samples from here on are chosen with, those before are judged and shown
@@ -199,6 +209,27 @@ def run(
     )
 
 
+def choose(
+    session: dp.Session, boxes: dp.Boxes, label: str | None = None, layer: str | None = None
+) -> dp.Selection:
+    """The filters that `run` drops by the paper's rule, without judging what that does.
+
+        >>> session = Session.open("rooms")
+        >>> with session.editing(choose(session, dp.Boxes.read("windows.json"), "window")):
+        ...     without = session.sample(16)
+
+    boxes, label, layer: as `run` takes them; raises as it does for these. Source: section 6.3.1.
+    """
+    label = _label(boxes, label)
+    boxes = boxes.only(label)
+    boxes.check(session.checkpoint.sha256)
+    (name,) = _layers(session, layer, "paper")
+    task = _Task(session, [name], "paper", 0, "zero", _choice.LEFT)
+    (chosen,), _, _ = task.choose(boxes, f"{boxes.source or 'boxes'}: layer {name!r}")
+    about = {"rule": "paper", "label": label}
+    return dp.Selection(name, chosen.filters, session.checkpoint.sha256, about)
+
+
 @dataclass(frozen=True)
 class _Task:
     """How to choose filters, from whatever boxes."""
@@ -331,6 +362,7 @@ def _label(boxes: dp.Boxes, label: str | None) -> str:
     "--judge",
     "judges",
     multiple=True,
+    shell_complete=completion.installed("detector", "boxes"),
     help="Detector that says what is left: boxes, an installed one, or a .pt2; may be given again.",
 )
 @click.option("--n", default=160, type=click.IntRange(16), help="Fresh samples to judge.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
+from dcgan_probe import completion
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import pass_session
 from dcgan_probe.results import Result
@@ -241,7 +242,11 @@ def _response(
 @click.option("--reach", default=1.0, type=float, help="How far to both sides, in its lengths.")
 @concepts_option
 @exemplars_option
-@click.option("--classifier", help="Measure what changes, as this sees it; see arithmetic.")
+@click.option(
+    "--classifier",
+    shell_complete=completion.installed("classifier"),
+    help="Measure what changes, as this sees it; see arithmetic.",
+)
 @video_option
 @pass_session
 def turn(

@@ -161,7 +161,12 @@ def _distances(session: dp.Session, a: Tensor, b: Tensor) -> Tensor:
     "--through", help="Names of points in place of samples, with commas: 3:17,smiling,3:20."
 )
 @click.option("--steps", default=10, type=click.IntRange(2), help="Images from point to point.")
-@click.option("--way", default="both", type=click.Choice(["both", *WAYS]))
+@click.option(
+    "--way",
+    default="both",
+    type=click.Choice(["both", *WAYS]),
+    help="A straight line, or at an even angle.",
+)
 @click.option("--closed", is_flag=True, help="Go back to the first point.")
 @concepts_option
 @exemplars_option

@@ -29,6 +29,8 @@ class Fixed:
     [
         (torch.zeros(3), "found 3, expected 3 x 2"),
         (torch.zeros(3, 5), "found 3 x 5, expected 3 x 2"),
+        (np.zeros((3, 5)), "found 3 x 5, expected 3 x 2"),
+        (np.array(["a"]), "found ndarray, expected 3 x 2"),
         (torch.full((3, 2), 1.5), "expected probabilities"),
         (torch.full((3, 2), float("nan")), "expected probabilities"),
     ],
@@ -37,6 +39,21 @@ def test_an_output_that_is_no_probabilities_is_refused(value, message):
     with pytest.raises(InputError) as error:
         classifiers.seen(Fixed(value), torch.zeros(3, 3, 8, 8))
     assert message in str(error.value)
+
+
+def test_an_array_is_as_good_as_a_tensor():
+    value = np.array([[0.25, 0.5], [0, 1], [1, 1]])
+    found = classifiers.seen(Fixed(value), torch.zeros(3, 3, 8, 8))
+    assert (found.dtype, found.tolist()) == (torch.float32, value.tolist())
+
+
+def test_what_a_classifier_raises_is_one_line_that_names_it():
+    class Leaving(Fixed):
+        def __call__(self, images):
+            raise SystemExit("no GPU")
+
+    with pytest.raises(InputError, match="^classifier fixed: SystemExit: no GPU$"):
+        classifiers.seen(Leaving(None), torch.zeros(3, 3, 8, 8))
 
 
 def test_conditions():

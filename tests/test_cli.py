@@ -171,6 +171,34 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path, arguments, message
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        (
+            ["arithmetic", "left - right", "--draws", "4"],
+            "--draws stands before EXPRESSION: dcgan-probe arithmetic --draws ... EXPRESSION",
+        ),
+        (
+            ["sample", "--n", "2", "invert", "me.png", "--steps=3"],
+            "--steps stands before PHOTO: dcgan-probe invert --steps ... PHOTO",
+        ),
+        (["show", "X", "--json"], "--json stands before the command: dcgan-probe --json show"),
+        (
+            ["sample", "--seed", "3"],
+            "--seed stands before the command: dcgan-probe --seed ... sample",
+        ),
+    ],
+)
+def test_an_option_in_the_wrong_place_is_told_where_it_stands(run, line, place):
+    assert run(*line, expect=2) == f"Error: {place}\n"
+
+
+def test_an_option_that_no_command_has_is_none(run):
+    assert "No such option '--drows'" in run("arithmetic", "left", "--drows", "4", expect=2)
+    assert "No such option '--n'" in run("sample", "--", "--n", "4", expect=2)
+    assert "Did you mean '--n'?" in run("sample", "--nn", "4", expect=2)
+
+
 def test_cuda_without_a_gpu_is_refused_in_one_line(run, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     output = run("--device", "cuda", "sample", expect=2)
@@ -206,7 +234,7 @@ def test_convert_writes_our_format_and_refuses_to_overwrite(run, tmp_path, gener
     with torch.no_grad():
         torch.testing.assert_close(dp.checkpoints.load(to).generator(z), ours.eval()(z))
     before = to.read_bytes()
-    assert "already exists" in run("convert", "--to", to, tmp_path / "netG.pth", expect=2)
+    assert "already exists" in run("convert", tmp_path / "netG.pth", "--to", to, expect=2)
     assert to.read_bytes() == before
 
 

@@ -131,6 +131,16 @@ def test_a_module_that_gives_logits_is_told_what_it_lacks(tmp_path):
         detectors.soft(detectors.find(str(path), "window"), images())
 
 
+@pytest.mark.parametrize("error", [KeyError("box"), SystemExit("no GPU")])
+def test_what_a_detector_raises_is_one_line_that_names_it(error):
+    def raises(_):
+        raise error
+
+    message = f"detector puts: {type(error).__name__}: {error}"
+    with pytest.raises(InputError, match=f"^{message}$"):
+        detectors.soft(Puts(raises), images())
+
+
 def test_a_name_that_is_not_there_lists_those_that_are():
     with pytest.raises(
         InputError,
@@ -156,6 +166,9 @@ class Bright:
 
 def nameless(label):
     return lambda images: images
+
+def leaving(label):
+    raise SystemExit("no GPU")
 """
 
 
@@ -167,6 +180,7 @@ def installed(tmp_path, monkeypatch) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-lamps\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(
         "[dcgan_probe.detectors]\nbright = bright_lamps:Bright\nnameless = bright_lamps:nameless\n"
+        "leaving = bright_lamps:leaving\n"
         "gone = bright_lamps.gone:Bright\n"
     )
     (tmp_path / "bright_lamps.py").write_text(PLUGIN)
@@ -187,6 +201,8 @@ def test_a_broken_detector_is_one_line_that_names_its_package(installed):
     where = r"^detector gone \(bright-lamps, bright_lamps\.gone:Bright\): "
     with pytest.raises(InputError, match=f"{where}cannot be used: ModuleNotFoundError"):
         detectors.find("gone", "lamp")
+    with pytest.raises(InputError, match=r"leaving\): cannot be used: SystemExit: no GPU"):
+        detectors.find("leaving", "lamp")
     with pytest.raises(InputError, match=r"bright_lamps:nameless\): found no name, expected str"):
         detectors.find("nameless", "lamp")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib.metadata
 import importlib.util
 import inspect
 import json
@@ -131,11 +132,29 @@ def test_every_public_module_and_probe_has_its_place_in_the_api():
     assert [each for each in dp.__all__ if f"`{each}`" not in index] == []
 
 
-def test_every_probe_has_its_page_in_the_index():
+def probes() -> list[str]:
+    points = importlib.metadata.entry_points(group="dcgan_probe.probes")
+    return sorted(point.name for point in points if dp.plugins.is_ours(point))
+
+
+def test_every_page_of_a_probe_is_of_one():
     pages = {page.stem for page in (ROOT / "docs/probes").glob("*.md")}
-    text = (ROOT / "docs/index.md").read_text()
-    for page in pages:
-        assert text.count(f"probes/{page}") == 2, page  # in the table and in the tree
+    assert pages | {"label", "report"} == set(probes())  # these two return no result
+
+
+@pytest.mark.parametrize("probe", probes())
+def test_every_probe_has_its_page_in_the_index(probe):
+    folder = "" if probe in ("label", "report") else "probes/"
+    text = (ROOT / "docs" / f"{folder}{probe}.md").read_text()
+    index = (ROOT / "docs/index.md").read_text()
+    assert f"]({folder}{probe}.md)" in index  # in the table
+    assert f"\n{folder}{probe}\n" in index  # in the tree
+    assert f"](docs/{folder}{probe}.md)" in (ROOT / "README.md").read_text()
+    if folder:
+        assert text.startswith(f"# {probe}\n\n*")  # what it asks
+        headings = re.findall(r"^## (.+)", text, re.MULTILINE)
+        expected = ["How it is computed", "How to read it", "When not to believe it", "Files"]
+        assert [heading for heading in headings if heading in expected] == expected
 
 
 def examples() -> dict[str, dict]:

@@ -100,7 +100,7 @@ def test_columns_are_named_for_the_cell_they_come_from(session, data):
     names = of.layers(d, ["8x8", "4x4"])
     rows = of.extract(d, images, names, grid=2)
     maps = of.responses(d, images, names)
-    columns = of.columns(d, names, grid=2)
+    columns = of.layout(d, names, grid=2).columns()
     assert len(columns) == rows.shape[1]
     for number in (0, 3, 30, 31, 32, 95):
         layer, filter, row, column = columns[number]

@@ -15,8 +15,6 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs/notebooks"
 NOTEBOOKS = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
 NOT_SCRIPTED = {"label", "report"}  # a page in the browser, and a page of results
-# Probes that are told on the page of another.
-ON_PAGE_OF = {"sample": None, "concepts": "arithmetic"}
 
 
 def probes() -> set[str]:
@@ -55,8 +53,7 @@ def test_a_notebook_is_of_the_format_and_holds_nothing_that_running_it_leaves(na
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_leads_to_the_page_of_its_probe(name):
-    page = ON_PAGE_OF.get(name, name)
-    assert page is None or f"](../probes/{page}.md" in prose(name)
+    assert f"](../probes/{name}.md" in prose(name)
     assert prose(name).startswith(f"# {name}: ")
 
 

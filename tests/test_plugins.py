@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import strangers
 from click.testing import CliRunner
 from mypy import api
 
+import dcgan_probe as dp
 from dcgan_probe import installed, new_probe, plugins
 from dcgan_probe.cli import main
+from dcgan_probe.probes import _judges
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,6 +49,13 @@ def test_a_strangers_probe_is_one_of_the_chain(run, site, tmp_path):
         ("import nothing_of_this_name", "cannot be imported: ModuleNotFoundError: No module named"),
         ("raise RuntimeError('broken\\nin two lines')", "RuntimeError: broken in two lines"),
         ("probe = 3", "found int, expected a click command"),
+        (
+            "import click\nprobe = click.Group('probe')",
+            "found Group, expected a click command that",
+        ),
+        ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"),
+        ("raise SystemExit('no GPU')", "cannot be imported: SystemExit: no GPU"),
+        ("raise BaseException('of Rust')", "cannot be imported: BaseException: of Rust"),
         ("def (", "cannot be imported: SyntaxError"),
     ],
 )
@@ -58,6 +68,137 @@ def test_a_broken_probe_costs_only_itself(run, site, source, message):
     assert message in output
     assert f"probe strange (stranger, {module}:probe)" in output
     assert output.count("\n") == 1
+
+
+RAISING = """
+import click
+
+@click.command()
+@click.argument("what")
+@click.pass_context
+def probe(context, what):
+    {"key": lambda: {}["generator"], "exit": lambda: context.exit(3), "leave": lambda: exit(4),
+     "abort": context.abort, "usage": lambda: context.fail("no such filter")}[what]()
+"""
+
+
+def test_what_a_strangers_probe_raises_is_one_line(invoke, site):
+    strangers.install(site, "stranger", {"raising_a.py": RAISING}, strange="raising_a:probe")
+    line = "Error: probe strange (stranger, raising_a:probe): KeyError: 'generator'\n"
+    assert invoke("strange", "key", expect=2).output == line
+    told = invoke("--verbose", "strange", "key", expect=2).stderr
+    assert "raising_a.py" in told
+    assert told.endswith(line)
+
+
+@pytest.mark.parametrize(("what", "code"), [("exit", 3), ("leave", 4), ("abort", 1), ("usage", 2)])
+def test_how_a_strangers_probe_ends_in_order_is_left_to_it(invoke, site, what, code):
+    strangers.install(site, "stranger", {"raising_b.py": RAISING}, strange="raising_b:probe")
+    assert "raising_b:probe" not in invoke("strange", what, expect=code).output
+
+
+def test_what_ours_raise_is_a_bug_of_ours(model, monkeypatch):
+    def broken(*_):
+        raise KeyError("generator")
+
+    monkeypatch.setattr("dcgan_probe.probes.sample.run", broken)
+    done = CliRunner().invoke(main, ["--model", str(model), "--out", str(model.parent), "sample"])
+    assert isinstance(done.exception, KeyError)
+
+
+HALF_REMOVED = {
+    "no METADATA": ("METADATA", None),
+    "empty": ("METADATA", b""),
+    "no name": ("METADATA", b"Metadata-Version: 2.1\nVersion: 1.2\n"),
+    "no text": ("METADATA", "Name: stranger\nVersion: 1.2\nAuthor: Härkönen".encode("latin-1")),
+    "no equals sign": ("entry_points.txt", b"[console_scripts]\nstrange\n"),
+    "no text either": ("entry_points.txt", "[console_scripts]\nfü = a:b".encode("latin-1")),
+}
+
+
+@pytest.fixture
+def unimported(monkeypatch) -> None:
+    """The check of what is installed, without the imports."""
+    monkeypatch.setattr(installed, "imported", lambda points, _: [("ok", "")] * len(points))
+
+
+@pytest.mark.parametrize("broken", HALF_REMOVED)
+def test_a_package_whose_metadata_are_broken_costs_only_itself(run, site, unimported, broken):
+    file, content = HALF_REMOVED[broken]
+    strangers.install(site, "other", {}, bright="nowhere:probe")
+    strangers.install(site, "stranger", {}, strange="nowhere:probe")
+    folder = site / "stranger-1.2.dist-info"
+    (folder / file).unlink()
+    if content is not None:
+        (folder / file).write_bytes(content)
+    assert {"sample", "bright"} < plugins.find().keys()
+    assert "  sample  " in run("--help")
+    assert "  sample  " in run("--no-plugins", "--help")
+    (told,) = (plug for plug in installed.check() if plug.status != "ok")
+    assert (told.kind, told.name, told.status) == ("package", folder.name, "broken")
+    assert told.why.startswith(f"{folder}: metadata cannot be read: ")
+    assert told.why in run("plugins")
+    assert installed.check(only_ours=True) == [
+        plug for plug in installed.check() if plug.package == "dcgan-probe"
+    ]
+
+
+def test_a_package_without_a_version_is_of_an_unknown_one(run, site, unimported):
+    strangers.install(site, "stranger", {}, strange="nowhere:probe")
+    (site / "stranger-1.2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: stranger\n")
+    (found,) = (plug for plug in installed.check() if plug.package == "stranger")
+    assert (found.version, found.status) == ("unknown", "ok")
+    assert "stranger     unknown  ok" in run("plugins")
+
+
+def test_a_package_that_is_there_twice_counts_once(site, unimported, monkeypatch):
+    for folder, value in ((site, "first:probe"), (site / "behind", "second:probe")):
+        strangers.install(folder, "stranger", {}, strange=value)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(site / "behind")])
+    assert [point.value for point in plugins.find()["strange"]] == ["first:probe"]
+
+
+NAMES = ["two words", "--seed", "-n", "red\x1b[31m", "a/b"]
+
+
+def test_names_that_cannot_be_typed_are_broken(run, site, unimported):
+    strangers.install(site, "stranger", {}, **dict.fromkeys(NAMES, "nowhere:probe"))
+    assert "stranger" not in {plugins.owner(one) for own in plugins.find().values() for one in own}
+    shown = run("--help")
+    assert "\x1b" not in shown
+    assert "two words" not in shown
+    told = [plug for plug in installed.check() if plug.package == "stranger"]
+    assert [plug.name for plug in told] == NAMES
+    assert {plug.status for plug in told} == {"broken"}
+    table = run("plugins")
+    assert "broken: found the name '--seed', expected letters, digits, - and _" in table
+    assert "\x1b" not in table
+
+
+@pytest.mark.parametrize("value", ["", "no module:probe", "module:probe[a\0b]"])
+def test_what_names_no_module_is_broken(site, unimported, value):
+    strangers.install(site, "stranger", {}, strange=value)
+    assert "strange" not in plugins.find()
+    (told,) = (plug for plug in installed.check() if plug.package == "stranger")
+    assert (told.status, told.why) == ("broken", f"found {value!r}, expected module:attribute")
+
+
+def test_a_name_that_is_twice_in_one_package_is_taken(site):
+    strangers.install(site, "stranger", {"strange_g.py": strangers.PROBE}, bright="strange_g:probe")
+    with open(site / "stranger-1.2.dist-info/entry_points.txt", "a") as file:
+        file.write("\nbright = strange_g:click.command\n")
+    found = [plug for plug in installed.check(limit=60) if plug.package == "stranger"]
+    assert [plug.target for plug in found] == ["strange_g:probe", "strange_g:click.command"]
+    assert (found[0].status, found[0].why) == ("taken", "stranger has the name too")
+    assert found[1].status == "broken"
+
+
+def test_the_name_of_the_judge_of_boxes_is_taken(site, unimported):
+    strangers.install(site, "stranger", {}, "detectors", **{_judges.BOXES: "nowhere:boxes"})
+    (found,) = (plug for plug in installed.check() if plug.package == "stranger")
+    assert (found.status, found.why) == ("taken", "dcgan-probe has the name too")
+    with pytest.raises(dp.InputError, match="expected one of: boxes, cells, rooms, the path"):
+        dp.detectors.find("nothing", "window", also=[_judges.BOXES])
 
 
 def test_help_imports_no_package_of_a_stranger(site):
@@ -149,10 +290,10 @@ def test_each_plugin_is_imported_and_guarded(site):
     }
     assert list(zip(found, installed.imported(list(found.values()), 5), strict=True)) == [
         ("b_raising", ("broken", "cannot be imported: KeyError: 'generator'")),
-        ("c_leaving", ("broken", "SystemExit: no GPU")),
+        ("c_leaving", ("broken", "cannot be imported: SystemExit: no GPU")),
         ("d_dying", ("broken", "the import ended the process, with code 3")),
         ("e_hanging", ("slow", "not imported after 5 s")),
-        ("f_noisy", ("broken", "found int, expected a click command")),
+        ("f_noisy", ("broken", "found int, expected a click command that is no group")),
         (
             "g_gone",
             ("broken", "cannot be imported: ModuleNotFoundError: No module named 'gone_module'"),
@@ -189,6 +330,7 @@ def test_plugins_lists_everything_that_is_installed(site):
         ("3d", "found the name"),
         ("sample", "found 'sample', which is a command already"),
         ("diff", "found 'diff', which is a command already"),
+        ("a" * 300, ": cannot be written: File name too long"),
     ],
 )
 def test_names_of_new_probes_are_checked(run, tmp_path, name, message):
@@ -203,6 +345,11 @@ def test_a_new_probe_overwrites_nothing(run, tmp_path):
     output = run("--force", "new-probe", "mine", "--to", tmp_path / "mine", expect=2)
     assert "mine: already exists, expected a new folder" in output
     assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_how_to_install_a_new_probe_can_be_pasted(run, tmp_path):
+    folder = tmp_path / "sp ace"
+    assert f"next: pip install -e '{folder}', then" in run("new-probe", "mine", "--to", folder)
 
 
 def installed_beside(package: Path, tmp_path: Path) -> dict[str, str]:
@@ -229,14 +376,16 @@ def run_tests(package: Path, environment: dict[str, str]) -> str:
 def test_a_new_probe_works_as_it_is(tmp_path):
     package = new_probe.write("edge-energy", tmp_path / "mine")
     environment = installed_beside(package, tmp_path)
-    line = [sys.executable, "-m", "dcgan_probe", "--out", str(tmp_path / "out")]
-    done = subprocess.run(
-        [*line, "sample", "--n", "2", "edge-energy", "--n", "5"],
-        **{"env": environment, "capture_output": True, "text": True, "check": True},
-    )
+    here = {"cwd": tmp_path, "env": environment, "text": True, "check": True}
+    line = [sys.executable, "-m", "dcgan_probe", "sample", "--n", "2", "edge-energy", "--n", "5"]
+    done = subprocess.run(line, capture_output=True, **here)
     assert "5 samples: brightness" in done.stdout
     assert (tmp_path / "out/edge-energy/edge-energy.png").exists()
     assert "2 passed" in run_tests(package, environment)
+    (script,) = re.findall(r"`(\w+\.run\(.*\))`", (package / "README.md").read_text())
+    imports = "import dcgan_probe, dcgan_probe_edge_energy"
+    subprocess.run([sys.executable, "-c", f"{imports}; {script}"], **here)
+    assert len(list(tmp_path.glob("*/edge-energy.png"))) == 1
 
 
 CONTRACT = """
@@ -273,3 +422,18 @@ def test_mypy_holds_our_probes_to_the_contract(tmp_path, monkeypatch):
     assert len(kept) >= 8
     assert ["Wrong" in found[0], "Silent" in found[1]] == [True, True], output
     assert len(found) == 2, output
+
+
+def test_what_we_give_to_start_from_is_typed(tmp_path, monkeypatch):
+    monkeypatch.setenv("MYPYPATH", str(ROOT))
+    package = new_probe.write("edge-energy", tmp_path / "mine")
+    example = ROOT / "examples/dcgan-probe-directions/dcgan_probe_directions.py"
+    strict = [
+        "--strict",
+        "--follow-imports=silent",
+        "--cache-dir",
+        str(ROOT / ".mypy_cache/strict"),
+    ]
+    output, errors, _ = api.run([*strict, str(package), str(example)])
+    assert not errors
+    assert output == "Success: no issues found in 3 source files\n"

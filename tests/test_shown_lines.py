@@ -26,7 +26,7 @@ from torch import nn
 import dcgan_probe as dp
 from dcgan_probe.cli import main
 from dcgan_probe.concepts import Concept
-from dcgan_probe.probes import sample
+from dcgan_probe.probes import _inversion, forget, invert, sample, walk
 from dcgan_probe.training import dedup
 
 # What a command takes where a line does not say.
@@ -46,6 +46,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 # What a line says at most.
 MOST = {"--n": 16, "--steps": 3, "--epochs": 1, "--batch": 4, "--g-width": 4, "--d-width": 4}
+BOXED = 24  # samples with boxes, of those that ship
 # Lines that are run elsewhere.
 ELSEWHERE = {
     "hub:your-org/bedrooms": "test_hub has a hub of its own",
@@ -98,13 +99,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     session = dp.Session(rooms, seed=0, device="cpu")
     for probe in ("a", "b", "sample"):
         sample.run(session, 4).save(folder / "out" / probe)
-    windows = dp.Selection("16x16", (3, 17), rooms.sha256)
-    (folder / "out/forget").mkdir()
-    windows.write(folder / "out/forget/selection.json")
+    for shipped in ("rooms", "cells"):
+        few(shipped).write(folder / f"{shipped}.json")
+    forgotten = forget.run(session, few("rooms"), controls=1, n=16, judges=["boxes"])
+    forgotten.save(folder / "out/forget")
 
     exported(nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Sigmoid()), folder / "segmenter.pt2")
     exported(nn.Sequential(nn.AvgPool2d(16), nn.Flatten()), folder / "extractor.pt2")
     return folder
+
+
+def few(name: str) -> dp.Boxes:
+    """The boxes that ship with a network, on the first samples only."""
+    path = dp.checkpoints.shipped_boxes(name)
+    assert path is not None
+    boxes = dp.Boxes.read(path)
+    images = boxes.images[:BOXED]
+    drawn = tuple(box for box in boxes.boxes if box.image in images)
+    return replace(boxes, boxes=drawn, images=images)
 
 
 def archived(path: Path, images: np.ndarray, named=lambda i: f"{i:05}.png") -> None:
@@ -144,9 +156,7 @@ def drawn_for(model: str) -> None:
     if not Path(model).is_file():
         model = "rooms" if model not in dp.checkpoints.shipped() else model
     sha = dp.checkpoints.load(model).sha256
-    shipped = dp.checkpoints.shipped_boxes("rooms")
-    assert shipped is not None
-    boxes = replace(dp.Boxes.read(shipped), checkpoint=sha)
+    boxes = replace(dp.Boxes.read("rooms.json"), checkpoint=sha)
     for file in ("windows.json", "boxes.json"):
         boxes.write(file)
     names = [dp.boxes.sample_name(sha, boxes.seed or 0, i) for i in boxes.images]
@@ -203,9 +213,14 @@ WITH_LINES = [page for page in PAGES if any(map(ours, lines(page.read_text())))]
 def test_the_lines_of_a_page_run_one_after_the_other(
     page, world, tmp_path, monkeypatch, nothing_drawn
 ):
+    boxes = {name: tmp_path / f"here/{name}.json" for name in ("rooms", "cells")}
+    monkeypatch.setattr(dp.checkpoints, "shipped_boxes", boxes.get)
+    for module, constant in ((_inversion, "CANDIDATES"), (invert, "OTHERS"), (walk, "FRAMES")):
+        monkeypatch.setattr(module, constant, 4)
     fit = dedup.fit
     monkeypatch.setattr(dedup, "fit", lambda p, s, *rest: fit(p, replace(s, steps=3), *rest))
     shutil.copytree(world, tmp_path / "here")
+    shutil.copytree(ROOT / "fixtures/rooms", tmp_path / "here/fixtures/rooms")
     monkeypatch.chdir(tmp_path / "here")
     text = page.read_text()
     elsewhere = {*ELSEWHERE, *strangers(page, text), *PLACEHOLDERS}

@@ -51,13 +51,18 @@ def test_what_a_stranger_prints_is_not_between_the_json(invoke, tmp_path, monkey
     assert done.stderr == "loud\n"
 
 
-def test_every_command_of_ours_answers_in_json(invoke, tmp_path):
-    samples = dp.Session.open(tmp_path / "model.safetensors").sample(12)
+@pytest.fixture
+def images(model, tmp_path) -> Path:
+    """A folder of samples to train on."""
     (tmp_path / "images").mkdir()
-    for i, pixels in enumerate(dp.figures.pixels(samples)):
+    for i, pixels in enumerate(dp.figures.pixels(dp.Session.open(model).sample(12))):
         dp.figures.write_image(tmp_path / f"images/{i}.png", pixels)
+    return tmp_path / "images"
+
+
+def test_every_command_of_ours_answers_in_json(invoke, tmp_path, images):
     small = ["--size", 16, "--batch", 4, "--g-width", 4, "--d-width", 4, "--steps", 1]
-    (train,) = lines(invoke("--json", "train", "--images", tmp_path / "images", *small).stdout)
+    (train,) = lines(invoke("--json", "train", "--images", images, *small).stdout)
     assert train["sha256"] == dp.files.sha256(train["file"])
     assert train["stopped"] is None
     (new,) = lines(invoke("--json", "new-probe", "mine", "--to", tmp_path / "mine").stdout)
@@ -87,6 +92,11 @@ def test_quiet_says_nothing_but_mistakes(invoke, tmp_path):
     done = invoke("--quiet", "--json", "--force", "sample", "--n", 2)
     assert len(lines(done.stdout)) == 1
     assert done.stderr == ""
+
+
+def test_a_training_shows_no_progress_off_a_terminal(invoke, images):
+    small = ["--size", 16, "--batch", 4, "--g-width", 4, "--d-width", 4, "--steps", 1]
+    assert invoke("train", "--images", images, *small).stderr == ""
 
 
 @pytest.mark.parametrize("quiet", [True, False])
@@ -190,6 +200,43 @@ def test_commands_and_options_are_completed(shell):
     assert "cuda" in complete(shell, "dcgan-probe --device cu", 2)
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "names"),
+    [
+        ("forget", "--judge", {"boxes", "cells", "rooms", "bright"}),
+        ("dissect", "--judge", {"boxes", "cells", "rooms", "bright"}),
+        ("arithmetic", "--classifier", {"faces"}),
+        ("turn", "--classifier", {"faces"}),
+        ("concepts", "--classifier", {"faces"}),
+    ],
+)
+def test_detectors_and_classifiers_are_completed_by_name(tmp_path, command, option, names):
+    hanging = {"hanging.py": "import time; time.sleep(600)"}
+    strangers.install(tmp_path, "stranger", hanging, "detectors", bright="hanging:bright")
+    words = f"dcgan-probe {command} {option} "
+    found = complete("bash", words, 3, PYTHONPATH=str(tmp_path)).split()
+    # Files first: what stands before them is forgotten by the script of bash.
+    assert (found[0], set(found[1:])) == ("file,", {f"plain,{name}" for name in names})
+    assert "plain,bright" not in complete("bash", f"{words}r", 3, PYTHONPATH=str(tmp_path))
+
+
+def test_options_of_a_plugin_are_completed_in_silence(tmp_path):
+    noise = "import sys; print('loud'); print('loud', file=sys.stderr)\n"
+    modules = {
+        "noisy_a.py": noise + strangers.PROBE,
+        "raising_c.py": noise + "raise KeyError",
+        "leaving_a.py": noise + "sys.exit('no GPU')",
+        "stopped_a.py": noise + "raise KeyboardInterrupt",
+    }
+    points = {name.partition("_")[0]: f"{name[:-3]}:probe" for name in modules}
+    strangers.install(tmp_path, "stranger", modules, **points)
+    for name in points:
+        found = complete("bash", f"dcgan-probe {name} --", 2, PYTHONPATH=str(tmp_path))
+        assert found.split() == (["plain,--n", "plain,--help"] if name == "noisy" else [])
+        following = complete("bash", f"dcgan-probe {name} sam", 2, PYTHONPATH=str(tmp_path))
+        assert following.split() == ["plain,sample"]
+
+
 def test_completion_shows_help_and_survives_broken_plugins(tmp_path):
     site = str(tmp_path / "site")
     strangers.install(
@@ -239,6 +286,8 @@ def test_the_tab_key_completes_in_a_real_shell(shell, tmp_path):
             assert "done" in typed(terminal, line, until="done")
             shown = typed(terminal, "dcgan-probe forg\t--sel\t", until=r"forget.*--select")
             assert re.search(r"forget.*--select", shown, re.DOTALL), shown
+            shown = typed(terminal, "\x15dcgan-probe --model roo\t", until="--model.*roo.*ms")
+            assert re.search("--model.*roo.*ms", shown, re.DOTALL), shown
         finally:
             terminal.kill()  # its end of the terminal closes, and with it the shell
 

@@ -93,8 +93,7 @@ class Learner:
 
         Raises InputError where there is no box of the label, or as `forget` does.
         """
-        from dcgan_probe.probes import _choice, forget
-        from dcgan_probe.probes._regression import cells_of, fit, maps_of
+        from dcgan_probe.probes import forget
 
         began = time.perf_counter()
         if boxes is None:
@@ -102,15 +101,10 @@ class Learner:
         boxes = boxes.only(label)
         boxed = sorted({box.image for box in boxes.boxes})
         boxes = replace(boxes, images=tuple(boxed))
-        session, layer = self.session, forget.default_layer(self.session.config)
+        session = self.session
         with self._lock:
             z = session.latents(self.n)
-            maps = maps_of(session, z[boxed], layer)
-            inside = dp.edits.cells(boxes, layer, tuple(maps.shape), session.config)
-            cells = cells_of(maps.numpy(), inside, session.seed, "boxes")
-            weights = fit(cells.activations, cells.inside).weights
-            chosen = _choice.by_weight(layer, weights, int((weights > 0).sum()), ())
-            selection = dp.Selection(layer, chosen.filters, session.checkpoint.sha256)
+            selection = forget.choose(session, boxes, label)
             count = min(SHOWN, len(boxed))
             shown = [boxed[i * len(boxed) // count] for i in range(count)]
             before = dp.figures.pixels(session.generate(z[shown]))

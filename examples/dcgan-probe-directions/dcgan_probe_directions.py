@@ -93,7 +93,7 @@ def run(
     with torch.no_grad():
         maps = [
             dp.hooks.activations(session.generator, layer, batch.to(session.device)).flatten(1)
-            for batch in session.progress(z.split(64), "activations")
+            for batch in session.progress(torch.split(z, 64), "activations")
         ]
     y = torch.cat(maps).cpu()
     y -= y.mean(0)
