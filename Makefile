@@ -6,7 +6,7 @@ OUT ?= out
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 
-.PHONY: setup torch-cuda torch-cpu demo test test-browser test-release test-slow lint types docs bench clean
+.PHONY: setup torch-cuda torch-cpu demo test test-browser test-release test-shown test-slow lint types docs bench clean
 
 setup: $(VENV)/ready-$(BUILD)
 
@@ -56,6 +56,11 @@ test-browser: setup
 # What is published: built, and installed where nothing else is.
 test-release: setup
 	$(BIN)/python -m pytest tests/test_release.py -m release
+
+# Every line of dcgan-probe that a page shows.
+test-shown: export OMP_NUM_THREADS = 1
+test-shown: setup
+	$(BIN)/python -m pytest tests/test_shown_lines.py -m shown
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -103,10 +103,10 @@ def _serve(session: Session, work: BoxWork | ConceptWork, notices: list[str], po
         if tunnel := forwarding(server.port, os.environ):
             lines += [f"On your own machine, type:  {tunnel}", "and open there:"]
         lines += [server.address, "Ctrl-C ends it; everything is saved as you work."]
-        click.echo("\n".join(lines), err=True)
-        if not tunnel and _has_browser():
-            webbrowser.open(server.address)
-        try:
+        try:  # from here on the user may end it: the line that says so is about to be read
+            click.echo("\n".join(lines), err=True)
+            if not tunnel and _has_browser():
+                webbrowser.open(server.address)
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
             click.echo(err=True)
