@@ -6,7 +6,8 @@ OUT ?= out
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 
-.PHONY: setup torch-cuda torch-cpu demo test test-browser test-release test-shown test-slow lint types docs bench clean
+.PHONY: setup torch-cuda torch-cpu demo test test-browser chromium test-release test-shown test-slow lint types \
+	docs bench clean
 
 setup: $(VENV)/ready-$(BUILD)
 
@@ -46,12 +47,14 @@ demo: setup
 test docs: export OMP_NUM_THREADS = 1
 
 test: setup
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Chromium comes from Debian where it is not there yet; elsewhere, have one of your own.
-test-browser: setup
-	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy chromium)
+test-browser: setup chromium
 	$(BIN)/python -m pytest tests/browser -m browser
+
+# From Debian where it is not there yet; elsewhere, have one of your own.
+chromium:
+	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qqy chromium >/dev/null)
 
 # What is published: built, and installed where nothing else is.
 test-release: setup

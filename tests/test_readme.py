@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
+
+from dcgan_probe.probes import forget
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 def test_the_scripts_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Whether the lines work is asked here; what they find, by the tests of the probe.
+    monkeypatch.setattr(forget, "run", partial(forget.run, controls=2, n=16))
     scripts = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(scripts) == 2
     names: dict = {}

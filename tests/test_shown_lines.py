@@ -45,7 +45,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "train": {"batch": 4, "g_width": 4, "d_width": 4},
 }
 # What a line says at most.
-MOST = {"--n": 16, "--steps": 3, "--epochs": 1, "--batch": 4, "--g-width": 4, "--d-width": 4}
+MOST = {"--n": 8, "--steps": 3, "--epochs": 1, "--batch": 4, "--g-width": 4, "--d-width": 4}
 BOXED = 24  # samples with boxes, of those that ship
 # Lines that are run elsewhere.
 ELSEWHERE = {
@@ -89,7 +89,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shown = image.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2) // (1 + i % 2)
         dp.figures.write_image(folder / "labelled" / label / f"{i}.png", shown)
     small = images[:, ::2, ::2].repeat(4, 0)
-    archived(folder / "cifar10.zip", small, lambda i: f"{('cat', 'dog')[i % 2]}/{i}.png")
+    archived(folder / "cifar10.zip", small, lambda i: f"{('cat', 'dog')[i // 4 % 2]}/{i}.png")
     for path in ("me.png", "me.jpg", "face.jpg", "rooms/00000.png", "rooms/00001.png"):
         (folder / path).parent.mkdir(exist_ok=True)
         dp.figures.write_image(folder / path, images[0])
@@ -190,6 +190,8 @@ def shortened(arguments: list[str]) -> list[str]:
     for i, (option, value) in enumerate(zip(arguments, arguments[1:], strict=False)):
         if option in MOST and value.isdigit():
             short[i + 1] = str(min(int(value), MOST[option]))
+        elif (option, value) == ("--filters", "all"):
+            short[i + 1] = "0-3"
     return short
 
 

@@ -10,22 +10,21 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 30
-
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks")
-def test_kills_change_no_bit_and_leave_no_broken_file(tmp_path):
+@pytest.mark.parametrize("kills", [10, pytest.param(30, marks=pytest.mark.slow)])
+def test_kills_change_no_bit_and_leave_no_broken_file(tmp_path, kills):
     harness = Path(__file__).parent / "kill_a_run.py"
     done = subprocess.run(
-        [sys.executable, str(harness), str(tmp_path), str(KILLS)],
+        [sys.executable, str(harness), str(tmp_path), str(kills)],
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["kills"] >= KILLS
-    assert len(set(report["steps"])) > 5, "the kills fell at few moments"
+    assert report["kills"] >= kills
+    assert len(set(report["steps"])) > kills // 6, "the kills fell at few moments"
     assert report["broken"] == []
     assert report["left"] == []
     assert set(report["sha256"]) == {report["unbroken"]}
