@@ -43,8 +43,8 @@ demo: setup
 		"$(OUT)/faces/arithmetic/arithmetic.png $(OUT)/faces/turn/turn.png, and as a page" \
 		"$(OUT)/faces/report.html"
 
-# Both run two processes: with two threads each, they wait for one another on two cores.
-test docs: export OMP_NUM_THREADS = 1
+# Several processes at once: with two threads each, they wait for one another on two cores.
+test test-browser test-release test-shown docs: export OMP_NUM_THREADS = 1
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -61,7 +61,6 @@ test-release: setup
 	$(BIN)/python -m pytest tests/test_release.py -m release
 
 # Every line of dcgan-probe that a page shows.
-test-shown: export OMP_NUM_THREADS = 1
 test-shown: setup
 	$(BIN)/python -m pytest tests/test_shown_lines.py -m shown
 
