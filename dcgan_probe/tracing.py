@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ PADDING = (
     nn.ReplicationPad2d,
     nn.ZeroPad2d,
 )
+PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
     layers = []
     for name, (_, filters, height, width), node in seen:
         if calls[name] == 1 and node in depends:
-            around = maps & _reached(end, _into, without=node)
+            around = maps & _reached(end, _into, without={node, *watch.nothing})
             on = bool(around <= _reached(node, lambda each: users.get(each, ())))
             layers.append(Layer(name, filters, height, width, on))
     return output.detach(), tuple(layers)
@@ -100,12 +101,14 @@ class _Maps(TorchFunctionMode):
     """Nodes of autograd's graph that stand for maps: N x C x h x w with more than one place.
 
     Functions see them, within and between the layers; modules would show their outputs only.
+    nothing: those of products with the number 0, such as a branch that is faded out.
     """
 
     def __init__(self, count: int):
         super().__init__()
         self.count = count
         self.nodes: set[Any] = set()
+        self.nothing: set[Any] = set()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -113,6 +116,10 @@ class _Maps(TorchFunctionMode):
         found = func(*args, **(kwargs or {}))
         if _has_places(found, self.count) and found.grad_fn is not None:
             self.nodes.add(found.grad_fn)
+            if getattr(func, "__name__", "") in PRODUCTS and any(
+                a == 0 for a in args if isinstance(a, int | float)
+            ):
+                self.nothing.add(found.grad_fn)
         return found
 
 
@@ -131,13 +138,15 @@ def _into(node: Any) -> list[Any]:
     return [source for source, _ in node.next_functions]
 
 
-def _reached(start: Any, ways: Callable[[Any], Iterable[Any]], without: Any = None) -> set[Any]:
-    """Nodes to which ways lead from one, with itself; not over `without`."""
+def _reached(
+    start: Any, ways: Callable[[Any], Iterable[Any]], without: Container[Any] = ()
+) -> set[Any]:
+    """Nodes to which ways lead from one, with itself; not over those of `without`."""
     found: set[Any] = set()
     nodes = [start]
     while nodes:
         node = nodes.pop()
-        if node is not None and node is not without and node not in found:
+        if node is not None and node not in without and node not in found:
             found.add(node)
             nodes.extend(ways(node))
     return found
@@ -150,13 +159,15 @@ def hidden(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple
         >>> hidden(layers, (3, 64, 64))
         {'4x4': (4, 4), '8x8': (8, 8), '16x16': (16, 16), '32x32': (32, 32)}
 
-    ends: shapes of what goes in and comes out, C x H x W, which are no hidden maps; nor is what has
-    no places. Where an image is added up from resolution to resolution (StyleGAN2) no layer passes
-    on all: with less than two such resolutions, the last layer at each is meant, but for those
-    that have as many filters as an end. Returns height and width by name, in the order of the data.
+    ends: shapes of what goes in and comes out, C x H x W or flattened (such as scores of patches),
+    which are no hidden maps; nor is what has no places. Where an image is added up from resolution
+    to resolution (StyleGAN2) no layer passes on all: with less than two such resolutions, the last
+    layer at each is meant, but for those that have as many filters as an end. Returns height and
+    width by name, in the order of the data.
     """
     maps = [of for of in layers if of.height * of.width > 1]
     maps = [of for of in maps if (of.filters, of.height, of.width) not in ends]
+    maps = [of for of in maps if of.filters > 1 or (of.height * of.width,) not in ends]
     found = _last([of for of in maps if of.passes_on])
     if len(found) > 1:
         return found

@@ -345,6 +345,52 @@ def test_padding_and_what_does_not_depend_on_z_are_no_layers():
     assert session.config.hidden("generator") == {"network.2": (4, 4), "network.relu": (16, 16)}
 
 
+def test_scores_of_patches_are_no_maps_flattened_or_not():
+    seen = nn.Sequential(nn.Conv2d(3, 8, 4, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 4, 2, 1), nn.ReLU())
+    for end in ((), (nn.Flatten(),)):
+        d = nn.Sequential(*seen, nn.Conv2d(8, 1, 1), *end)
+        session = dp.Session.from_modules(discriminator=d, image=(3, 16, 16), device="cpu")
+        assert session.config.hidden("discriminator") == {"1": (8, 8), "3": (4, 4)}
+
+
+@pytest.mark.parametrize(
+    ("fade", "passed"),
+    [
+        (lambda new, old: 1.0 * new + old * (1 - 1.0), ["2", "3"]),
+        (lambda new, old: old * 0 + new, ["2", "3"]),
+        (lambda new, old: torch.mul(old, 0.0) + new, ["2", "3"]),
+        (lambda new, old: 0.5 * new + 0.5 * old, ["2"]),
+    ],
+)
+def test_a_branch_that_is_faded_out_does_not_lead_around(fade, passed):
+    """As a progressive GAN has one to the colours of its last resolution but one."""
+
+    class Growing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = nn.Sequential(
+                nn.Linear(8, 64), nn.Unflatten(1, (16, 2, 2)), nn.Upsample(scale_factor=4)
+            )
+            self.network.append(nn.ConvTranspose2d(16, 8, 4, 2, 1))
+            self.old, self.new = nn.Conv2d(16, 3, 1), nn.Conv2d(8, 3, 1)
+
+        def forward(self, z):
+            before = self.network[:3](z)
+            old = nn.functional.interpolate(self.old(before), scale_factor=2)
+            return torch.tanh(fade(self.new(self.network[3](before)), old))
+
+    session = dp.Session.from_modules(Growing(), latent=8, device="cpu")
+    names = {f"network.{name}" for name in passed}
+    on = {layer.name for layer in session.config.found["generator"] if layer.passes_on}
+    assert names <= on
+    assert ("network.3" in on) == ("3" in passed)
+    z = session.latents(3)
+    with dp.hooks.ablate(session.generator, "network.3", [1, 2]), torch.no_grad():
+        edited = session.generator(z)
+    start = dp.tails.Tail(session.generator, "network.3").start(z)
+    torch.testing.assert_close(start.without([1, 2]), edited)
+
+
 def test_a_discriminator_without_maps_is_as_none_to_what_would_see_by_it(tmp_path):
     d = nn.Sequential(nn.Flatten(), nn.Linear(768, 1))
     with_d, without = (
