@@ -62,7 +62,7 @@ test-release: setup
 
 # Every line of dcgan-probe that a page shows.
 test-shown: setup
-	$(BIN)/python -m pytest tests/test_shown_lines.py -m shown
+	$(BIN)/python -m pytest tests/test_shown_lines.py -m shown -n 2 --dist worksteal
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
