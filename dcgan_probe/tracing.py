@@ -20,6 +20,7 @@ PADDING = (
     nn.ReplicationPad2d,
     nn.ZeroPad2d,
 )
+# What a TorchFunctionMode is told of a product, which may stand before or behind the number.
 PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__"}
 
 

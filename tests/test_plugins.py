@@ -441,7 +441,8 @@ warn_return_any = true
 """
 
 
-def test_what_we_give_to_start_from_is_typed(tmp_path):
+def test_what_we_give_to_start_from_is_typed(tmp_path, monkeypatch):
+    monkeypatch.setenv("MYPYPATH", str(ROOT))
     package = new_probe.write("edge-energy", tmp_path / "mine")
     example = ROOT / "examples/dcgan-probe-directions/dcgan_probe_directions.py"
     config = tmp_path / "pyproject.toml"

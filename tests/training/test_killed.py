@@ -24,7 +24,7 @@ def test_kills_change_no_bit_and_leave_no_broken_file(tmp_path, kills):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["kills"] >= kills
-    assert len(set(report["steps"])) > kills // 6, "the kills fell at few moments"
+    assert len(set(report["steps"])) > min(kills // 3, 5), "the kills fell at few moments"
     assert report["broken"] == []
     assert report["left"] == []
     assert set(report["sha256"]) == {report["unbroken"]}
