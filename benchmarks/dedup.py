@@ -27,10 +27,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from dcgan_probe import files
-from dcgan_probe.sources import ImageSource
-from dcgan_probe.training import dedup, dedup_command, hashing
-from dcgan_probe.training.dedup import Settings
+from dcgan_probe.dedup import autoencoder, command, hashing
+from dcgan_probe.dedup.autoencoder import Settings
+from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.storage import files
 
 HERE = Path(__file__).resolve().parent
 SHEETS = HERE.parent / "out" / "benchmark-dedup"  # groups to look at
@@ -83,7 +83,7 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 def reduced(images: list[np.ndarray]) -> np.ndarray:
     """To what the autoencoder takes, as a data set is: area averaging to 32 x 32."""
-    size = (dedup.SIZE, dedup.SIZE)
+    size = (autoencoder.SIZE, autoencoder.SIZE)
     sized = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
     return np.stack(sized).transpose(0, 3, 1, 2).copy()
 
@@ -138,18 +138,20 @@ def measured(
     return found
 
 
-def autoencoder(
+def measure_autoencoder(
     images: list[np.ndarray], chosen: np.ndarray, settings: Settings, sheet: str = ""
 ) -> dict[str, Any]:
     start = time.perf_counter()
     pixels = reduced(images)
-    model = dedup.fit(pixels, settings, progress=lambda i: tqdm(i, leave=False, mininterval=5))
+    model = autoencoder.fit(
+        pixels, settings, progress=lambda i: tqdm(i, leave=False, mininterval=5)
+    )
     trained = time.perf_counter()
-    codes = dedup.codes(model, pixels)
+    codes = autoencoder.codes(model, pixels)
     coded = time.perf_counter()
     changes = usable(CHANGES, len(images[0]))
     planted = {
-        name: dedup.codes(model, reduced([change(images[i]) for i in chosen]))
+        name: autoencoder.codes(model, reduced([change(images[i]) for i in chosen]))
         for name, change in changes.items()
     }
     return {
@@ -171,7 +173,7 @@ def grouped(
     counts: dict[str, Any] = {}
     for bits in radii:
         start = time.perf_counter()
-        found = dedup_command.judged(pixels, codes, seed=0, within=bits)
+        found = command.judged(pixels, codes, seed=0, within=bits)
         counts[f"groups within {bits}"] = {
             "groups": len(found.groups),
             "dropped": len(found.dropped),
@@ -180,7 +182,7 @@ def grouped(
         }
         if found.groups:
             path = SHEETS / f"{sheet.replace(' ', '-')}-within-{bits}.png"
-            dedup_command.draw(path, found, pixels, sheet, seed=0)
+            command.draw(path, found, pixels, sheet, seed=0)
     return counts
 
 
@@ -250,7 +252,7 @@ def tune() -> None:
         images, chosen = load(name, half=0)
         results = {}
         for settings in TRIED:
-            found = autoencoder(images, chosen, settings)
+            found = measure_autoencoder(images, chosen, settings)
             bits = f"{found['usage']['entropy']:.0f} bits"
             tried = f"noise {settings.noise}, dropout {settings.dropout}, {settings.steps} steps"
             results[f"{tried}: {bits}"] = found
@@ -282,7 +284,7 @@ def main() -> None:
     values: dict[str, Any] = {}
     for name in SETS:
         images, chosen = load(name, half=1)
-        results = {"dcgan-probe": autoencoder(images, chosen, Settings(), name)}
+        results = {"dcgan-probe": measure_autoencoder(images, chosen, Settings(), name)}
         for peer, hashed in HASHES.items():
             results[peer] = perceptual(images, chosen, hashed, f"{name} {peer}")
         values[name] = {"images": len(images), **results}

@@ -26,7 +26,11 @@ from captum.attr import NeuronGuidedBackprop
 from torch import nn
 
 import dcgan_probe as dp
-from dcgan_probe.probes import _regression, forget, visualize_d
+from dcgan_probe.attribution import responses
+from dcgan_probe.images import sources
+from dcgan_probe.probes import forget, visualize_d
+from dcgan_probe.recognition import regression
+from dcgan_probe.storage import files
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 5
@@ -114,7 +118,7 @@ def guided_against_captum(
     function that picks another place in each of its images.
     """
     network = relu_twin(discriminator)
-    top = dp.scan.top_responses(network, "4x4", dp.sources.batches(source, 64), k)
+    top = responses.top_responses(network, "4x4", sources.batches(source, 64), k)
     top = top.only(range(FILTERS))
     layer = dp.hooks.layer(network, "4x4")
     found: dict[str, torch.Tensor] = {}
@@ -197,7 +201,7 @@ def all_filters(device: str) -> dict[str, float]:
     network = paper_discriminator(source)
     before = peak_mib(device)
     start = time.perf_counter()
-    top = dp.scan.top_responses(network, "4x4", dp.sources.batches(source, 64), K)
+    top = responses.top_responses(network, "4x4", sources.batches(source, 64), K)
     scanned = time.perf_counter()
     guided = visualize_d.explain(network, "4x4", source, top, range(len(top.values)))
     return {
@@ -223,15 +227,15 @@ def forget_and_its_parts(device: str) -> dict[str, Any]:
     boxes = dp.Boxes.read(forget.shipped_boxes(session))
     layer = forget.default_layer(session.config)
     z = session.latents(boxes.n, boxes.seed)
-    maps = _regression.maps_of(session, z, layer)
-    cells = _regression.cells_of(maps.numpy(), boxes.mask(tuple(maps.shape[2:])), seed=0)
+    maps = regression.maps_of(session, z, layer)
+    cells = regression.cells_of(maps.numpy(), boxes.mask((maps.shape[2], maps.shape[3])), seed=0)
     parts = {
         "in all, with 10 random controls": lambda: forget.run(
             session, boxes, controls=10, judges=()
         ),
-        "feature maps of the samples": lambda: _regression.maps_of(session, z, layer),
-        "logistic regression": lambda: _regression.fit(cells.activations, cells.inside),
-        "held-out accuracy, 5 folds": lambda: _regression.held_out_accuracy(cells),
+        "feature maps of the samples": lambda: regression.maps_of(session, z, layer),
+        "logistic regression": lambda: regression.fit(cells.activations, cells.inside),
+        "held-out accuracy, 5 folds": lambda: regression.held_out_accuracy(cells),
         "the samples once, from z": lambda: session.generate(z),
     }
     times = {name: seconds(part) for name, part in parts.items()}
@@ -256,7 +260,7 @@ def rules_of_guided_backpropagation(device: str) -> dict[str, Any]:
         session = dp.Session.open(model, device=device)
         network, source = session.discriminator, session.images(None, 512)
         layer = session.config.layers("discriminator")[-2]
-        top = dp.scan.top_responses(network, layer, dp.sources.batches(source, 64), K)
+        top = responses.top_responses(network, layer, sources.batches(source, 64), K)
         top = top.only(range(32))
         images = source.read(top.images.flatten().tolist())
         which = torch.arange(32).repeat_interleave(K)
@@ -265,7 +269,7 @@ def rules_of_guided_backpropagation(device: str) -> dict[str, Any]:
             x: torch.Tensor,
             network: nn.Module = network,
             layer: str = layer,
-            top: dp.scan.TopResponses = top,
+            top: responses.TopResponses = top,
             which: torch.Tensor = which,
         ) -> torch.Tensor:
             maps = dp.hooks.activations(network, layer, x)
@@ -340,8 +344,8 @@ def main() -> None:
         lines += [""]
     if device == "cpu":
         lines += ["Not measured: anything on CUDA. This machine has no GPU.", ""]
-    dp.files.write_text(HERE / "results" / f"{device}.md", "\n".join(lines))
-    dp.files.write_json(
+    files.write_text(HERE / "results" / f"{device}.md", "\n".join(lines))
+    files.write_json(
         HERE / "results" / f"{device}.json", {"machine": machine(device), "tables": tables}
     )
     print("\n".join(lines))

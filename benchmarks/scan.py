@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan_probe import files, hooks, latents, networks
-from dcgan_probe.tails import Tail
+from dcgan_probe import hooks, latents, networks
+from dcgan_probe.edits.tails import Tail
+from dcgan_probe.storage import files
 
 HERE = Path(__file__).resolve().parent
 CONFIG = networks.PRESETS["torch"]

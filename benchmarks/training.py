@@ -30,9 +30,11 @@ import torch
 from torch import Tensor
 
 import dcgan_probe as dp
-from dcgan_probe.sources import ImageSource, Samples, batches, to_range
+from dcgan_probe.distributed import Ranks, joined
+from dcgan_probe.images import cache
+from dcgan_probe.images.sources import ImageSource, Samples, batches, to_range
+from dcgan_probe.storage import files
 from dcgan_probe.training import cpu
-from dcgan_probe.training.ranks import Ranks, joined
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 
@@ -60,7 +62,7 @@ def wait() -> None:
 
 
 def decoded(data: Path) -> Tensor:
-    images = dp.cache.cached(ImageSource(data, peer.SIZE, 3))
+    images = cache.cached(ImageSource(data, peer.SIZE, 3))
     return torch.from_numpy(np.array(images.pixels))
 
 
@@ -303,7 +305,7 @@ def _formats() -> None:
     columns = [f"a batch of {BATCH}, ms", "contiguous", "channels_last", "times as fast"]
     lines = [f"# channels_last on {device()}, G and D apart", "", machine(), ""]
     lines += table(columns, rows)
-    dp.files.write_text(HERE / "results" / f"training_formats_{device()}.md", "\n".join(lines))
+    files.write_text(HERE / "results" / f"training_formats_{device()}.md", "\n".join(lines))
     print("\n".join(lines))
 
 
@@ -382,8 +384,8 @@ def _all(data: Path, held_out: Path | None) -> None:
         ]
     whole: dict[str, Any] = {"machine": machine(), "images_per_second": rates, "peak_macs": top}
     whole |= {"profile": dict(shares), "processes": grown, "sliced_wasserstein": judged}
-    dp.files.write_text(HERE / "results" / f"training_{device()}.md", "\n".join(lines))
-    dp.files.write_json(HERE / "results" / f"training_{device()}.json", whole)
+    files.write_text(HERE / "results" / f"training_{device()}.md", "\n".join(lines))
+    files.write_json(HERE / "results" / f"training_{device()}.json", whole)
     print("\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""Compare what two installations of dcgan-probe write, byte for byte, for every probe on what ships.
+"""Compare what two installations write, byte for byte, for every probe on what ships.
 
     python benchmarks/unchanged.py --before OLD/bin/dcgan-probe --after NEW/bin/dcgan-probe
 
@@ -29,7 +29,7 @@ LINES = {
     "forget-gates": "--model rooms forget --select gates --controls 2 --n 64",
     "forget-top": "--model rooms forget --select top --k 9 --replace mean --controls 2 --n 64",
     "forget-l1": "--model rooms forget --select l1 --controls 2 --n 64",
-    "ablate": "--model rooms ablate --filters 3,17,40-44 --where 8,8,40,40 ablate --undo",
+    "ablate": "--model rooms ablate --layer 16x16 --filters 40-44 --where 8,8,40,40 ablate --undo",
     "ablate-insert": "--model cells ablate --layer 8x8 --filters 0-9 --insert",
     "dissect": "--model cells dissect --n 48",
     "sample": "--model faces --seed 4 sample --n 24 --numbered",
@@ -39,7 +39,7 @@ LINES = {
     "turn": "--model faces turn --from left --to right --exemplars 4 --classifier faces",
     "walk": "--model rooms --seed 3 walk --points 5 --steps 8",
     "walk-svhn": "--model svhn walk --points 3 --closed --way spherical --video gif",
-    "invert": "--model rooms invert {images}/0000.png --steps 40 --starts 2",
+    "invert": "--model rooms invert --steps 40 --starts 2 {images}/0000.png",
     "evaluate": "--model rooms evaluate --images {images} --n 128",
     "neighbours": "--model rooms neighbours --images {images} --held-out {others} --n 64",
     "features": "--model rooms features --images {labelled} --labels folders --n 200",
@@ -113,7 +113,7 @@ def differences(before: Path, after: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--before", type=Path, required=True)
-    parser.add_argument("--after", type=Path, default=Path(sys.executable).with_name("dcgan-probe"))
+    parser.add_argument("--after", type=Path, help="only record what --before writes, if not given")
     parser.add_argument("--out", type=Path, default=Path("build/unchanged"))
     parser.add_argument("--only", nargs="*", default=list(LINES))
     asked = parser.parse_args()
@@ -121,15 +121,18 @@ def main() -> None:
     paths = render(asked.before.absolute().with_name("python"), out)
     changed = 0
     for name in asked.only:
-        for side, command in (("before", asked.before), ("after", asked.after)):
-            run(command.absolute(), name, LINES[name], out / side, paths)
+        run(asked.before.absolute(), name, LINES[name], out / "before", paths)
+        if asked.after is None:
+            continue
+        run(asked.after.absolute(), name, LINES[name], out / "after", paths)
         found = differences(out / "before" / name, out / "after" / name)
         code = (out / "before" / name / "exit").read_text()
         files = sum(path.is_file() for path in (out / "before" / name).rglob("*")) - 3
         verdict = f"DIFFERENT: {', '.join(found)}" if found else "the same"
         print(f"{name:18s} exit {code}, {files:3d} files: {verdict}", flush=True)
         changed += bool(found)
-    print(f"{len(asked.only) - changed} of {len(asked.only)} lines: the same")
+    if asked.after is not None:
+        print(f"{len(asked.only) - changed} of {len(asked.only)} lines: the same")
     sys.exit(changed > 0)
 
 

@@ -1,5 +1,5 @@
 """``python -m dcgan_probe``: the same as the command ``dcgan-probe``."""
 
-from dcgan_probe.cli import main
+from dcgan_probe.cli.group import main
 
 main()

@@ -15,13 +15,17 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dcgan_probe import checkpoints, files, hooks, latents, modules, terminal
-from dcgan_probe.checkpoints import Checkpoint
-from dcgan_probe.edits import Selection, cells
+from dcgan_probe import checkpoints, hooks, latents, terminal
+from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.checkpoints import fixtures, modules
+from dcgan_probe.checkpoints.checkpoint import Checkpoint
+from dcgan_probe.checkpoints.modules import Latent
+from dcgan_probe.edits.filters import Selection, cells
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.modules import Latent
-from dcgan_probe.results import FILE, Report, Result, written
-from dcgan_probe.sources import Images, ImageSource, Samples, batches
+from dcgan_probe.images.sources import Images, ImageSource, Samples, batches
+from dcgan_probe.latents.concepts import Concepts, find
+from dcgan_probe.results.result import FILE, Report, Result, written
+from dcgan_probe.storage import files
 
 BATCH = 64
 DEVICES = ("auto", "cpu", "cuda")
@@ -188,6 +192,46 @@ class Session:
         selection, stack = self._lasting.pop()
         stack.close()
         return selection
+
+    def read_boxes(self, path: str | os.PathLike[str] | None = None) -> Boxes:
+        """Boxes of a file, or those that ship with the checkpoint, on images of its size.
+
+        Raises InputError as `Boxes.read` does, and where no file is given and none ships.
+        """
+        path = path or fixtures.shipped_boxes(self.checkpoint.name)
+        if path is None:
+            raise InputError(f"no boxes ship with {self.checkpoint.name}, expected --boxes FILE")
+        return Boxes.read(path, image_size=(self.config.size, self.config.size))
+
+    def read_concepts(self, path: str | os.PathLike[str] | None = None) -> Concepts | None:
+        """Concepts of a file, or those that ship with the checkpoint; None where none ship.
+
+        Raises InputError as `Concepts.read` does, and for concepts of another checkpoint.
+        """
+        path = path or fixtures.shipped_concepts(self.checkpoint.name)
+        if path is None:
+            return None
+        concepts = Concepts.read(path)
+        own = self.checkpoint.sha256
+        if concepts.checkpoint != own:
+            raise InputError(
+                f"{path}: checkpoint: found concepts of {concepts.checkpoint[:8]}, expected those "
+                f"of {self.checkpoint.name} ({own[:8]})"
+            )
+        return concepts
+
+    def find_latents(
+        self, text: str, concepts: Concepts | None, exemplars: int | None = None
+    ) -> Tensor:
+        """The latents of "seed:index", of a name from `keep`, or of a concept, n x z_size float32.
+
+            >>> Session.open("faces").find_latents("3:17", None).shape
+            torch.Size([1, 100])
+
+        exemplars: take only the first so many of a concept. Raises InputError for another text, and
+        as `Concepts.latents` does.
+        """
+        return find(text, self.config, concepts, self.kept, exemplars)
 
     def keep(self, name: str, z: Tensor) -> None:
         """Name latents for the commands that come after, m x z_size float32; a new one replaces."""

@@ -115,7 +115,7 @@ def asked() -> dict[str, Any]:
 
 
 def _inputs(context: click.Context) -> Iterator[dict[str, Any]]:
-    from dcgan_probe import files
+    from dcgan_probe.storage import files
 
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")

@@ -145,7 +145,7 @@ def target(code: str, where: str) -> str | None:
     """The full name of what `code` names in a docstring of `where`, if the API pages show it.
 
     >>> target("Boxes.mask", "dcgan_probe.edits.cells")
-    'dcgan_probe.boxes.Boxes.mask'
+    'dcgan_probe.boxes.boxes.Boxes.mask'
     """
     first, *rest = code.removesuffix("()").split(".")
     for scope in _scopes(where):

@@ -12,8 +12,8 @@ from dcgan_probe.errors import unknown
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dcgan_probe.features import Layout
-    from dcgan_probe.sources import Images
+    from dcgan_probe.images.sources import Images
+    from dcgan_probe.metrics.features import Layout
 
 PIXELS, RANDOM, KMEANS = BESIDE = ("pixels", "random", "kmeans")
 CENTROIDS, PATCH, PATCHES, POOL = 800, 6, 100_000, 2
@@ -35,7 +35,7 @@ def discriminator(
     network: nn.Module, layers: tuple[str, ...], grid: int, about: dict[str, Any], name: str
 ) -> Kind:
     """The responses of a discriminator; see `features.extract`."""
-    from dcgan_probe import features
+    from dcgan_probe.metrics import features
 
     device = next(network.parameters()).device
 
@@ -60,8 +60,8 @@ def beside(
     images: those for training, which random weights take their batch-norm statistics from and
     k-means its patches. said: these in words.
     """
-    from dcgan_probe import features
-    from dcgan_probe.features import Layout
+    from dcgan_probe.metrics import features
+    from dcgan_probe.metrics.features import Layout
 
     config = session.config
     if name == PIXELS:
@@ -92,7 +92,7 @@ def _kmeans(images: Images, seed: int, device: str, said: str) -> Kind:
     from sklearn.cluster import MiniBatchKMeans
     from torch.nn import functional as F
 
-    from dcgan_probe.features import Layout
+    from dcgan_probe.metrics.features import Layout
 
     def patches(batch: Tensor) -> Tensor:
         """n x places x numbers, each patch brought to mean 0 and deviation 1."""

@@ -10,6 +10,7 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
+from dcgan_probe.networks import config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ boxes_option = click.option(
 )
 
 
-def default_layer(config: dp.config.AnyConfig) -> str:
+def default_layer(config: config.AnyConfig) -> str:
     """The second-highest convolution layer of a generator, not counting the one that paints pixels.
 
         >>> default_layer(dp.Config(size=64))
@@ -71,11 +72,10 @@ def shipped_boxes(session: dp.Session) -> Path:
 
 def read_boxes(session: dp.Session, path: Path | None) -> dp.Boxes:
     """The boxes of `boxes_option`, on images of the session's size."""
-    size = (session.config.size, session.config.size)
-    return dp.Boxes.read(path or shipped_boxes(session), image_size=size)
+    return session.read_boxes(path)
 
 
-def no_cell_outside(boxes: dp.Boxes, layer: str, config: dp.config.AnyConfig) -> InputError:
+def no_cell_outside(boxes: dp.Boxes, layer: str, config: config.AnyConfig) -> InputError:
     """The error for boxes that cover every cell of a layer; it names a layer that has others."""
     grids = config.hidden("generator")
     resolving = [name for name, grid in grids.items() if not boxes.mask(grid).all()]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from dcgan_probe.features import Layout
-    from dcgan_probe.svm import Svm
+    from dcgan_probe.metrics.features import Layout
+    from dcgan_probe.metrics.svm import Svm
 
     from ._classify import Point
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import dcgan_probe as dp
+from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError
-
-from ._regression import Cells, sparse
+from dcgan_probe.recognition.regression import Cells, sparse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +140,7 @@ def _dropped(
     import torch
 
     session = choosing.session
-    tail = dp.tails.Tail(session.generator, choosing.layer)
+    tail = tails.Tail(session.generator, choosing.layer)
     found = torch.zeros(len(sets), 2)
     batches = choosing.holding[:n].split(BATCH)
     for rows in batches:

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcgan_probe.results import Result
+from dcgan_probe.results.result import Result
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dcgan_probe.feature_files import Features
+    from dcgan_probe.metrics.feature_files import Features
 
     from ._carries import Carries, Filter
     from ._classify import Point

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcgan_probe.errors import InputError
-
-from ._share import Share
+from dcgan_probe.metrics.intervals import Share
 
 if TYPE_CHECKING:
-    from dcgan_probe.svm import Svm
+    from dcgan_probe.metrics.svm import Svm
 
     from ._protocols import Protocol
 
@@ -205,7 +204,7 @@ class Classifier:
 
     def fit(self, rows: np.ndarray, c: float, values: np.ndarray | None = None) -> Svm:
         """A machine on some rows. values: their features, if they were taken already."""
-        from dcgan_probe import svm
+        from dcgan_probe.metrics import svm
 
         values = self.rows(rows) if values is None else values
         return svm.fit(values, self.split.labels[rows], c, device=self.device)

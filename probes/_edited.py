@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dcgan_probe as dp
+from dcgan_probe.edits import tails
 
 from ._choice import Layer
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.tails import Base
+    from dcgan_probe.edits.tails import Base
 
 BATCH = 32
 
@@ -45,7 +46,7 @@ def edited(session: dp.Session, base: Base, layers: Sequence[Layer]) -> Tensor:
 
 
 def images_of(
-    session: dp.Session, tail: dp.tails.Tail, z: Tensor, edits: Sequence[Sequence[Layer]]
+    session: dp.Session, tail: tails.Tail, z: Tensor, edits: Sequence[Sequence[Layer]]
 ) -> list[Tensor]:
     """Images of latents for each of some edits, in batches, on the CPU; see `edited`."""
     import torch
@@ -60,7 +61,7 @@ def images_of(
 
 def changes_of(
     session: dp.Session,
-    tail: dp.tails.Tail,
+    tail: tails.Tail,
     z: Tensor,
     edits: Sequence[Sequence[Layer]],
     inside: np.ndarray,

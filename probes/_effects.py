@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.detectors import Detector
-    from dcgan_probe.training.ranks import Ranks
+    from dcgan_probe.distributed import Ranks
+    from dcgan_probe.recognition.detectors import Detector
 
 BATCH = 32
 RESAMPLED = 1000
@@ -41,7 +41,7 @@ class Judge:
         """Which pixels are of the object: N x H x W bool on the CPU. start: number of the first."""
         import torch
 
-        from dcgan_probe import detectors
+        from dcgan_probe.recognition import detectors
 
         if self.detector is not None:
             return detectors.soft(self.detector, images) > 0.5
@@ -87,7 +87,7 @@ def measure(
     """
     import torch
 
-    from dcgan_probe.tails import Tail
+    from dcgan_probe.edits.tails import Tail
 
     rest = Tail(session.generator, layer)
     filters = dp.hooks.activations(session.generator, layer, z[:1].to(session.device)).shape[1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from dcgan_probe.config import MAX_FEATURE_MAPS
 from dcgan_probe.errors import InputError
+from dcgan_probe.networks.config import MAX_FEATURE_MAPS
 
 EXAMPLE = "3,17,40-52"
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from dcgan_probe.recognition.regression import Fit
+
     from ._proof import Proof
-    from ._regression import Fit
 
 PANEL = (480, 330)
 

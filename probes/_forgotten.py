@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
-from dcgan_probe.results import Result
+from dcgan_probe.recognition.regression import MAX_ITERATIONS
+from dcgan_probe.results.result import Result
 
 from ._forget_figures import Pictures
 from ._proof import Proof
-from ._regression import MAX_ITERATIONS
 
 if TYPE_CHECKING:
     import numpy as np

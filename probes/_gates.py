@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import dcgan_probe as dp
+from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError
-
-from ._box_detector import BoxDetector
-from ._regression import maps_of
+from dcgan_probe.recognition.box_detector import BoxDetector
+from dcgan_probe.recognition.regression import maps_of
 
 SAMPLES = 256
 STEPS, BATCH = 100, 12
@@ -106,7 +106,7 @@ def learn(
     of a segmentation network.
     """
     session, device = choosing.session, choosing.session.device
-    tail = dp.tails.Tail(session.generator, choosing.layer)
+    tail = tails.Tail(session.generator, choosing.layer)
     closed = [torch.full_like(values[name], 2.0, requires_grad=True) for name in layers]
     put = [values[name].clone().requires_grad_(True) for name in layers]
     adam = torch.optim.Adam([{"params": closed, "lr": RATE}, {"params": put, "lr": VALUE_RATE}])

@@ -11,7 +11,9 @@ from scipy.stats import chi  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 import dcgan_probe as dp
-from dcgan_probe.config import AnyConfig
+from dcgan_probe.images import sources
+from dcgan_probe.metrics import features
+from dcgan_probe.networks.config import AnyConfig
 
 # Random latents, of which the nearest are the starts.
 CANDIDATES = 512
@@ -84,13 +86,13 @@ def search(session: dp.Session, target: Tensor, starts: int, steps: int, what: s
     Source: Creswell and Bharath (2016), with a perceptual part as Zhu et al. (2016), section 3.1.
     """
     candidates = session.latents(CANDIDATES)
-    discriminator = dp.features.seeing(session.checkpoint.discriminator)
+    discriminator = features.seeing(session.checkpoint.discriminator)
     there = target.to(session.device)
     with torch.no_grad():
         parts = [
             _parts(discriminator, images, there)
-            for images in dp.sources.batches(
-                dp.sources.Samples(session.generator, candidates), dp.session.BATCH
+            for images in sources.batches(
+                sources.Samples(session.generator, candidates), dp.session.BATCH
             )
         ]
     losses = torch.cat([_loss(*part) for part in parts])
@@ -157,7 +159,7 @@ def _parts(
     error = (images - target).square().mean((1, 2, 3))
     if discriminator is None:
         return error, None
-    return error, dp.features.distance(discriminator, images, target)
+    return error, features.distance(discriminator, images, target)
 
 
 def _loss(error: Tensor, distance: Tensor | None) -> Tensor:

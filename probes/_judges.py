@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import features
+from dcgan_probe.recognition import detectors
 
 from ._boxed import latents_of
 
 if TYPE_CHECKING:
-    from dcgan_probe.detectors import Detector
+    from dcgan_probe.recognition.detectors import Detector
 
 BOXES = "boxes"  # the judge that is learnt from boxes
 
@@ -23,7 +25,7 @@ def asked(
     """Those that were named; else the detector that ships for the object, or `BOXES`."""
     if judges is not None:
         return list(judges)
-    return [dp.detectors.shipped(session.checkpoint.name, label) or BOXES]
+    return [detectors.shipped(session.checkpoint.name, label) or BOXES]
 
 
 def made(session: dp.Session, boxes: dp.Boxes, label: str, judge: str | Detector) -> Detector:
@@ -31,17 +33,17 @@ def made(session: dp.Session, boxes: dp.Boxes, label: str, judge: str | Detector
     if judge == BOXES:
         return learnt(session, boxes)
     if isinstance(judge, str):
-        return dp.detectors.find(judge, label, session.device, also=[BOXES])
+        return detectors.find(judge, label, session.device, also=[BOXES])
     return judge
 
 
 def learnt(session: dp.Session, boxes: dp.Boxes) -> Any:
     """A `BoxDetector` of all the boxes."""
-    from ._box_detector import BoxDetector
+    from dcgan_probe.recognition.box_detector import BoxDetector
 
     images = session.generate(latents_of(session, boxes)).to(session.device)
     inside = boxes.mask((images.shape[2], images.shape[3]))
-    discriminator = dp.features.seeing(session.checkpoint.discriminator)
+    discriminator = features.seeing(session.checkpoint.discriminator)
     return BoxDetector.learn(discriminator, images.cpu(), inside, session.seed)
 
 

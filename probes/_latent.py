@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 import dcgan_probe as dp
+from dcgan_probe.figures.film import write as write_film
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,4 +38,4 @@ def film(path: Path, frames: np.ndarray, columns: int = 1) -> None:
 
     zoom = dp.figures.zoom_for(frames.shape[2])
     tiles = np.stack([dp.figures.tile(images, columns, zoom) for images in frames])
-    dp.video.write(path, tiles)
+    write_film(path, tiles)

@@ -55,7 +55,7 @@ def pictures(
     import numpy as np
     from torch.nn import functional as F
 
-    from dcgan_probe.tails import Tail
+    from dcgan_probe.edits.tails import Tail
 
     rest = Tail(session.generator, layer)
     seen, changes, rows = [], [], []

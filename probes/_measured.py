@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
-
-from ._share import Share
+from dcgan_probe.metrics.intervals import Share
 
 if TYPE_CHECKING:
     import numpy as np

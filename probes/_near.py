@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 import dcgan_probe as dp
-from dcgan_probe.results import Result
+from dcgan_probe.results.result import Result
+from dcgan_probe.storage import files
 
 from ._copying import Verdict
 
@@ -122,7 +123,7 @@ class Neighbours(Result):
 
     def draw(self, folder: Path) -> None:
         for place, near in enumerate(self.own.near):
-            dp.files.write_text(folder / f"{near.space}.csv", self._table(near))
+            files.write_text(folder / f"{near.space}.csv", self._table(near))
             self._draw_near(folder / f"{near.space}.png", place)
         if self.before is not None:
             self._draw_before(folder / "before_after.png", self.before)

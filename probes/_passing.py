@@ -10,9 +10,9 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 import dcgan_probe as dp
-from dcgan_probe.chosen import Chosen
-from dcgan_probe.nearest import Search
-from dcgan_probe.sources import batches
+from dcgan_probe.images.sources import batches
+from dcgan_probe.images.subsets import Chosen
+from dcgan_probe.metrics.nearest import Search
 
 from . import _copying
 from ._near import Near

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
+from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError
 
 from ._choice import Layer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.detectors import Detector
+    from dcgan_probe.recognition.detectors import Detector
 
 RESAMPLED = 1000
 PRESENT = 0.01  # a sample holds an object if so much of it is marked
@@ -124,7 +125,7 @@ def prove(
     random_parts = [_part(some, share) for share in _shares(chosen) for some in two]
     edits = [list(chosen), chosen_last, *map(list, random), *parts, *random_parts]
     tallies = [_Tally(judge, len(edits)) for judge in judges]
-    tail = dp.tails.Tail(session.generator, chosen[0].name)
+    tail = tails.Tail(session.generator, chosen[0].name)
     batches = z.split(BATCH)
     for batch in session.progress(batches, "judging fresh samples"):
         base = tail.start(batch.to(session.device))
@@ -150,7 +151,7 @@ class _Tally:
     def begin(self, before: Tensor) -> None:
         import torch
 
-        from dcgan_probe.detectors import soft
+        from dcgan_probe.recognition.detectors import soft
 
         from ._gates import outside
 
@@ -162,7 +163,7 @@ class _Tally:
     def add(self, edit: int, before: Tensor, after: Tensor) -> None:
         import torch
 
-        from dcgan_probe.detectors import soft
+        from dcgan_probe.recognition.detectors import soft
 
         marked = soft(self.judge, after) > 0.5
         change = (after - before).abs().mean(1).double()

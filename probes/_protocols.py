@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dcgan_probe.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from dcgan_probe.labelled import Labelled
+    from dcgan_probe.images.datasets import Labelled
 
 # The grid of the authors' SVHN script.
 GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
@@ -129,10 +129,10 @@ def opened(
     "svhn-1000": the folder with the two files of SVHN, or train and test given apart. "cifar10":
     folders of classes in folders train and test.
     """
-    from dcgan_probe import labelled
+    from dcgan_probe.images import datasets
 
     if protocol.name == "svhn-1000":
-        labels = labelled.Y if labels is None else labels
+        labels = datasets.Y if labels is None else labels
         if images.is_dir():
             for name in SVHN_FILES:
                 if not (images / name).is_file():
@@ -141,8 +141,8 @@ def opened(
                     )
             images, test = (images / name for name in SVHN_FILES)
     elif labels is None:
-        labels = labelled.FOLDERS
-    return labelled.read(images, labels, size, channels, test=test, **options)
+        labels = datasets.FOLDERS
+    return datasets.read(images, labels, size, channels, test=test, **options)
 
 
 def _shown(value: Any) -> str:

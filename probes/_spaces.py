@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 import dcgan_probe as dp
-from dcgan_probe import decoding, features
+from dcgan_probe.checkpoints import weights
+from dcgan_probe.dedup import autoencoder
 from dcgan_probe.errors import InputError
-from dcgan_probe.training import dedup
+from dcgan_probe.images import decoding
+from dcgan_probe.metrics import features
+from dcgan_probe.storage import files
 
 if TYPE_CHECKING:
-    from dcgan_probe.chosen import Chosen
+    from dcgan_probe.images.subsets import Chosen
 
 FORMAT = "dcgan-probe/code/1"
 PILOT = 512  # training images that give a space its scale
@@ -76,8 +79,8 @@ def of_code(session: dp.Session, training: Chosen, file: Path | None) -> Space:
         chunks = np.array_split(rows, -(-len(rows) // dp.session.BATCH))
         reading = session.progress(chunks, "reading for the code")
         small = np.concatenate([_small(training.read(chunk.tolist())) for chunk in reading])
-        settings = dedup.Settings(seed=session.seed)
-        model = dedup.fit(
+        settings = autoencoder.Settings(seed=session.seed)
+        model = autoencoder.fit(
             small,
             settings,
             session.device,
@@ -88,7 +91,7 @@ def of_code(session: dp.Session, training: Chosen, file: Path | None) -> Space:
     model = model.to(session.device).eval().requires_grad_(False)
 
     def code(images: Tensor) -> Tensor:
-        return model.encoder(dedup.contrasts(_small(images)).to(session.device)).relu()
+        return model.encoder(autoencoder.contrasts(_small(images)).to(session.device)).relu()
 
     scale = _scale(code(_pilot(session, training)), [slice(None)])
     return Space("dedup", _PAIR, lambda images: code(images) * scale)
@@ -113,27 +116,27 @@ def _scale(vectors: Tensor, parts: list[slice]) -> Tensor:
 
 def _small(images: Tensor) -> np.ndarray:
     """Images at the size of the code, N x 3 x 32 x 32 uint8."""
-    return np.stack([decoding.pixels(i, dedup.SIZE, 3) for i in dp.figures.pixels(images)])
+    return np.stack([decoding.pixels(i, autoencoder.SIZE, 3) for i in dp.figures.pixels(images)])
 
 
-def _write(file: Path, model: dedup.Autoencoder) -> None:
+def _write(file: Path, model: autoencoder.Autoencoder) -> None:
     from safetensors.torch import save
 
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    dp.files.write_bytes(file, save(tensors, {"format": FORMAT}))
+    files.write_bytes(file, save(tensors, {"format": FORMAT}))
 
 
-def _read(file: Path) -> dedup.Autoencoder:
+def _read(file: Path) -> autoencoder.Autoencoder:
     """The autoencoder of a file of `_write`; InputError for any other."""
-    model = dedup.Autoencoder()
-    expected = dp.weights.specs(model.state_dict())
-    if dp.weights.content(file) != "safetensors":
+    model = autoencoder.Autoencoder()
+    expected = weights.specs(model.state_dict())
+    if weights.content(file) != "safetensors":
         raise InputError(f"{file}: found a file of another kind, expected an autoencoder's")
-    with dp.weights.opened(file) as opened:
+    with weights.opened(file) as opened:
         found = (opened.metadata() or {}).get("format")
         if found != FORMAT:
             raise InputError(f"{file}: format: found {found!r}, expected {FORMAT!r}")
-        dp.weights.check_specs(file, dp.weights.specs_of(opened), expected)
-        tensors = {n: dp.weights.take(file, n, opened.get_tensor(n)) for n in expected}
+        weights.check_specs(file, weights.specs_of(opened), expected)
+        tensors = {n: weights.take(file, n, opened.get_tensor(n)) for n in expected}
     model.load_state_dict(tensors)
     return model

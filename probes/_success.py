@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 import dcgan_probe as dp
-from dcgan_probe.classifiers import Classifier, agreement, seen, wanted
 from dcgan_probe.errors import InputError
-from dcgan_probe.metrics import sliced_wasserstein
+from dcgan_probe.metrics.distances import sliced_wasserstein
+from dcgan_probe.metrics.intervals import Share
+from dcgan_probe.recognition.classifiers import Classifier, agreement, seen, wanted
 
 from ._measured import Method, Success
-from ._share import Share
 
 # Samples among which exemplars are looked for, and how clearly they must show their concept.
 POOL = 2000

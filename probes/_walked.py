@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dcgan_probe as dp
-from dcgan_probe.results import Result
+from dcgan_probe.results.result import Result
 
 from ._latent import film
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe import completion
 from dcgan_probe.errors import at_least
-from dcgan_probe.plugins import pass_session
-from dcgan_probe.results import Result
+from dcgan_probe.latents import expressions
+from dcgan_probe.latents.concepts import check_name
+from dcgan_probe.plugins import completion
+from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.recognition import classifiers
+from dcgan_probe.results.result import Result
 
 from ._latent import concepts_option, exemplars_option
 
@@ -118,13 +121,13 @@ def run(
     concepts: dp.Concepts | None = None,
     exemplars: int = 3,
     name: str = "result",
-    classifier: dp.classifiers.Classifier | None = None,
+    classifier: classifiers.Classifier | None = None,
     draws: int = 100,
 ) -> Arithmetic:
     """Add and subtract concepts in latent space, and say how often that works.
 
         >>> session = dp.Session.open("faces")
-        >>> concepts = dp.concepts.of(session, None)
+        >>> concepts = session.read_concepts()
         >>> run(session, "smiling - neutral + glasses", concepts).z.shape
         torch.Size([1, 100])
 
@@ -140,9 +143,9 @@ def run(
 
     at_least(1, exemplars=exemplars)
     at_least(2, draws=draws)
-    factors = dp.expressions.parse(expression)
-    dp.concepts.check_name(name, "--name")
-    latents = {n: dp.concepts.find(session, n, concepts, exemplars) for n in factors}
+    factors = expressions.parse(expression)
+    check_name(name, "--name")
+    latents = {n: session.find_latents(n, concepts, exemplars) for n in factors}
     z = torch.stack([factors[n] * latents[n].mean(0) for n in factors]).sum(0, keepdim=True)
     random = torch.Generator().manual_seed(session.seed)
     noise = (torch.rand(9, z.shape[1], generator=random) * 2 - 1) * NOISE
@@ -206,6 +209,6 @@ def arithmetic(
     draws: int,
 ) -> None:
     """Add and subtract concepts: "smiling_woman - neutral_woman + neutral_man"."""
-    concepts = dp.concepts.of(session, path)
-    judge = dp.classifiers.find(classifier, session) if classifier else None
+    concepts = session.read_concepts(path)
+    judge = classifiers.find(classifier, session) if classifier else None
     session.save(run(session, expression, concepts, exemplars, name, judge, draws))

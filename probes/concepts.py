@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe import completion, terminal
+from dcgan_probe import terminal
 from dcgan_probe.errors import InputError, at_least
-from dcgan_probe.plugins import Last, session_of
-from dcgan_probe.results import Result
+from dcgan_probe.latents.concepts import Concept, check_name, exemplars_of
+from dcgan_probe.plugins import completion
+from dcgan_probe.plugins.entry_points import Last, session_of
+from dcgan_probe.recognition import classifiers
+from dcgan_probe.results.result import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +70,7 @@ def suggest(
     session: dp.Session,
     name: str,
     shows: Sequence[str],
-    classifier: dp.classifiers.Classifier,
+    classifier: classifiers.Classifier,
     n: int = 1000,
     top: int = 18,
 ) -> Suggestions:
@@ -84,15 +87,15 @@ def suggest(
     import torch
 
     at_least(1, n=n, top=top)
-    dp.concepts.check_name(name, "concepts suggest")
-    conditions = dp.classifiers.wanted(classifier, shows)
+    check_name(name, "concepts suggest")
+    conditions = classifiers.wanted(classifier, shows)
     if not conditions:
         raise InputError("concepts suggest: found no conditions, expected --shows LABEL")
     scores = []
     z = session.latents(n)
     for part in session.progress(z.split(256), "samples", -(-n // 256)):
-        found = dp.classifiers.seen(classifier, session.generate(part))
-        scores.append(dp.classifiers.agreement(found, conditions))
+        found = classifiers.seen(classifier, session.generate(part))
+        scores.append(classifiers.agreement(found, conditions))
     score = torch.cat(scores)
     best = score.argsort(descending=True, stable=True)[:top]
     return Suggestions(
@@ -150,19 +153,19 @@ def concepts(
         raise InputError(f"concepts {action}: found no name, expected one")
     if action == "suggest":
         session.start("concepts")
-        chosen = classifier or dp.classifiers.shipped(session.checkpoint.name)
+        chosen = classifier or classifiers.shipped(session.checkpoint.name)
         if chosen is None:
             raise InputError("concepts suggest: found no classifier, expected --classifier")
-        judge = dp.classifiers.find(chosen, session)
+        judge = classifiers.find(chosen, session)
         session.save(suggest(session, arguments[0], shows, judge, n))
         return
     sha = session.checkpoint.sha256
-    have = dp.concepts.of(session, path) if path.exists() else dp.Concepts(sha, {}, str(path))
+    have = session.read_concepts(path) if path.exists() else dp.Concepts(sha, {}, str(path))
     assert have is not None, "a path was given"
     named = dict(have.named)
     if action == "add":
-        exemplars = dp.concepts.exemplars_of(arguments[1:], session.config, sha)
-        named[arguments[0]] = dp.concepts.Concept(exemplars, shows)
+        exemplars = exemplars_of(arguments[1:], session.config, sha)
+        named[arguments[0]] = Concept(exemplars, shows)
         replace(have, named=named).write(path)
     elif action == "remove":
         for name in arguments:
@@ -176,11 +179,11 @@ def concepts(
     )
 
 
-def _values(concept: dp.concepts.Concept) -> dict[str, Any]:
+def _values(concept: Concept) -> dict[str, Any]:
     return {"exemplars": list(concept.exemplars), "shows": list(concept.shows)}
 
 
-def _line(name: str, concept: dp.concepts.Concept) -> str:
+def _line(name: str, concept: Concept) -> str:
     shown = [e if isinstance(e, str) else "a stored z" for e in concept.exemplars]
     note = f"   shows {', '.join(concept.shows)}" if concept.shows else ""
     return f"{name}: {' '.join(shown)}{note}"

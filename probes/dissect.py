@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe import completion
 from dcgan_probe.errors import InputError, at_least
-from dcgan_probe.plugins import pass_session
-from dcgan_probe.results import Result
+from dcgan_probe.networks import config
+from dcgan_probe.plugins import completion
+from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.recognition.regression import maps_of
+from dcgan_probe.results.result import Result
 
 from ._agreement import Agreement, agreement
 from ._boxed import (
@@ -26,13 +28,12 @@ from ._boxed import (
 )
 from ._effects import Effect, Judge, measure
 from ._masked import Pictures, pictures
-from ._regression import maps_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dcgan_probe.detectors import Detector
-    from dcgan_probe.training.ranks import Ranks
+    from dcgan_probe.distributed import Ranks
+    from dcgan_probe.recognition.detectors import Detector
 
 LISTED = 5
 
@@ -186,7 +187,7 @@ def run(
     Source: Bau et al. 2019, GAN Dissection, with boxes in place of its segmentations; dropping,
     section 6.3.1.
     """
-    from dcgan_probe.training.ranks import Ranks
+    from dcgan_probe.distributed import Ranks
 
     at_least(1, n=n, top=top)
     boxes.check(session.checkpoint.sha256)
@@ -250,7 +251,7 @@ def _judges(
     session: dp.Session, of: Sequence[dp.Boxes], given: str | Detector | None
 ) -> list[Judge]:
     """Who judges each object: the given detector, that which ships, or the boxes."""
-    from dcgan_probe import detectors, exported
+    from dcgan_probe.recognition import detectors, exported
 
     judges = []
     for boxes in of:
@@ -270,7 +271,7 @@ def _judges(
 
 
 def _inside(
-    boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: dp.config.AnyConfig
+    boxes: dp.Boxes, layer: str, shape: tuple[int, ...], config: config.AnyConfig
 ) -> np.ndarray:
     """Which cells of a layer are in boxes, N x h x w bool; InputError if all or none are."""
     mask = dp.edits.cells(boxes, layer, shape, config)
@@ -309,10 +310,10 @@ def dissect(
 
         torchrun --nproc-per-node 2 -m -- dcgan_probe dissect --n 500
     """
-    from dcgan_probe.training import ranks
+    from dcgan_probe import distributed
 
     boxes = read_boxes(session, path)
-    with ranks.joined(session.device.type) as own:
+    with distributed.joined(session.device.type) as own:
         # The session opened on the first GPU: each process goes on with its own.
         session.generator.to(own.device)
         result = run(session, boxes, layer, label, n, judge, top, own)

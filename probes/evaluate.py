@@ -11,14 +11,15 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import pass_session
-from dcgan_probe.results import Result
+from dcgan_probe.images import sources
+from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.results.result import Result
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.exported import Network
+    from dcgan_probe.recognition.exported import Network
 
 # Directions and pairs of one split; all splits together take the published 512, and 1000 pairs.
 SPLITS, PROJECTIONS, PAIRS = 4, 128, 250
@@ -190,7 +191,8 @@ def run(
     import numpy as np
     import torch
 
-    from dcgan_probe import exported, metrics
+    from dcgan_probe import metrics
+    from dcgan_probe.recognition import exported
 
     extractor = None
     if features is not None:
@@ -201,7 +203,7 @@ def run(
         raise InputError(
             f"{images}: found {len(source)} images to use, expected at least 4: two halves of two"
         )
-    pixels = torch.cat(list(dp.sources.batches(source, dp.session.BATCH)))[: 2 * count]
+    pixels = torch.cat(list(sources.batches(source, dp.session.BATCH)))[: 2 * count]
     held = _Set.of(pixels, extractor)
     if extractor is not None and held.features is not None:
         first = pixels[: dp.session.BATCH]
@@ -217,7 +219,7 @@ def run(
     for split in session.progress(range(SPLITS), "measuring"):
         one, other = torch.from_numpy(rng.permutation(2 * count)).split(count)
         seed = int(rng.integers(2**32))
-        new = dp.sources.eight_bit(session.generate(session.latents(count, start=split * count)))
+        new = sources.eight_bit(session.generate(session.latents(count, start=split * count)))
         if split == 0:
             shown = dp.figures.pixels(new[: COLUMNS**2])
         samples = _Set.of(new, extractor)
@@ -273,7 +275,7 @@ class _Set(NamedTuple):
 
 def _features(extractor: Network, images: Tensor) -> Tensor:
     """Features of images, N x D float32 on the CPU; InputError unless they are that and finite."""
-    from dcgan_probe import exported
+    from dcgan_probe.recognition import exported
 
     features = extractor(images)
     if features.ndim != 2 or len(features) != len(images):

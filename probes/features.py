@@ -1,6 +1,6 @@
 """The responses of the discriminator as features of images, and what a linear machine reads there.
 
-The functions on tensors are `dcgan_probe.features`.
+The functions on tensors are `dcgan_probe.metrics.features`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.plugins import pass_session
+from dcgan_probe.plugins.entry_points import pass_session
 
 from . import _baselines, _protocols
 from ._classified import Classified, Extracted, Row
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from dcgan_probe.chosen import Chosen
-    from dcgan_probe.feature_files import Features
-    from dcgan_probe.features import Layout
-    from dcgan_probe.svm import Svm
+    from dcgan_probe.images.subsets import Chosen
+    from dcgan_probe.metrics.feature_files import Features
+    from dcgan_probe.metrics.features import Layout
+    from dcgan_probe.metrics.svm import Svm
 
     from ._baselines import Kind
     from ._carries import Carries, Filter
@@ -81,9 +81,9 @@ def run(
     does; for fewer images than asked for; for names that are not there.
     Source: sections 5.1 and 5.2.
     """
-    from dcgan_probe import features
-    from dcgan_probe.chosen import Chosen
-    from dcgan_probe.sources import ImageSource
+    from dcgan_probe.images.sources import ImageSource
+    from dcgan_probe.images.subsets import Chosen
+    from dcgan_probe.metrics import features
 
     from . import _classify as classify
 
@@ -211,7 +211,7 @@ def _ours(
     said: str,
 ) -> Kind:
     """The features of the session's discriminator. images: for statistics; said: in words."""
-    from dcgan_probe import features
+    from dcgan_probe.metrics import features
 
     network, words = session.discriminator, STORED
     if statistics == IMAGES:
@@ -235,7 +235,7 @@ def _weights(network: nn.Module) -> str:
 
 
 def _stored(session: dp.Session, path: Path, images: Chosen, kind: Kind) -> Features:
-    from dcgan_probe import feature_files
+    from dcgan_probe.metrics import feature_files
 
     content = {"images": images.fingerprint(), "names": images.names}
     return feature_files.stored(

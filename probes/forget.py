@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe import completion
+from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError, at_least, unknown
-from dcgan_probe.plugins import pass_session
+from dcgan_probe.images import sources
+from dcgan_probe.plugins import completion
+from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.recognition.regression import Fit, cells_of, fit, held_out_accuracy, maps_of
 
 from . import _choice, _judges, _proof
 from ._boxed import (
@@ -30,18 +33,11 @@ from ._edited import changes_of, images_of, random_sets
 from ._forget_figures import pictures
 from ._forgotten import Change, Drift, Forgotten
 from ._levels import means as means_of
-from ._regression import (
-    Fit,
-    cells_of,
-    fit,
-    held_out_accuracy,
-    maps_of,
-)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dcgan_probe.detectors import Detector
+    from dcgan_probe.recognition.detectors import Detector
 
 __all__ = [
     "Change",
@@ -163,7 +159,7 @@ def run(
         for of in chosen
     )
 
-    tail = dp.tails.Tail(session.generator, first)
+    tail = tails.Tail(session.generator, first)
     before, after = images_of(session, tail, z, ([], chosen))
     inside = boxes.mask((before.shape[2], before.shape[3]))
     changes = [Change(*of) for of in changes_of(session, tail, z, [chosen, *random], inside)]
@@ -312,7 +308,7 @@ def _layers(session: dp.Session, layer: str | Sequence[str] | None, select: str)
 
 
 def _distance(images: Tensor, reference: Tensor, seed: int) -> float:
-    from dcgan_probe.metrics import sliced_wasserstein
+    from dcgan_probe.metrics.distances import sliced_wasserstein
 
     return sliced_wasserstein(images, reference, seed, projections=128)["mean"]
 
@@ -401,7 +397,7 @@ def forget(
     boxes = read_boxes(session, path)
     images = None
     if real is not None:
-        source = dp.sources.batches(session.images(real, options["n"]), dp.session.BATCH)
+        source = sources.batches(session.images(real, options["n"]), dp.session.BATCH)
         images = torch.cat([batch.cpu() for batch in source])
     layer = layers[0] if len(layers) == 1 else layers or None
     result = run(session, boxes, label, layer, judges=judges or None, real=images, **options)

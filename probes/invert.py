@@ -13,8 +13,10 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import pass_session
-from dcgan_probe.results import Result
+from dcgan_probe.latents import concepts
+from dcgan_probe.networks import config
+from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.results.result import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,7 +168,7 @@ def run(
         source, target = str(photo), read(photo, session.config, resize)
     else:
         source, target = "photo", _checked(photo, session.config)
-    name = name_of(source) if name is None else dp.concepts.check_name(name, "--name")
+    name = name_of(source) if name is None else concepts.check_name(name, "--name")
     found = _inversion.search(session, target, starts, steps, "the photograph")
     own = session.generate(session.latents(1, start=_inversion.CANDIDATES))
     again = _inversion.search(session, own, starts, steps, "a sample, to compare")
@@ -188,7 +190,7 @@ def run(
     )
 
 
-def read(path: str | os.PathLike[str], config: dp.config.AnyConfig, resize: bool = False) -> Tensor:
+def read(path: str | os.PathLike[str], config: config.AnyConfig, resize: bool = False) -> Tensor:
     """The image of a file as 1 x C x size x size float32 in [-1, 1], grey or RGB as the network's.
 
         >>> read("my_room.png", dp.Config(), resize=True).shape
@@ -201,7 +203,7 @@ def read(path: str | os.PathLike[str], config: dp.config.AnyConfig, resize: bool
     import numpy as np
     import torch
 
-    from dcgan_probe import containers, decoding, sources
+    from dcgan_probe.images import containers, decoding, sources
 
     path, expected = Path(path), "an image file"
     try:
@@ -238,7 +240,7 @@ def name_of(photo: str) -> str:
     return f"photo_{word}" if re.match(r"\d", word) else word
 
 
-def _checked(image: Tensor, config: dp.config.AnyConfig) -> Tensor:
+def _checked(image: Tensor, config: config.AnyConfig) -> Tensor:
     shape = (config.channels, config.size, config.size)
     if tuple(image.shape) != shape:
         found, expected = (" x ".join(map(str, of)) for of in (image.shape, shape))

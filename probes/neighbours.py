@@ -10,14 +10,15 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.plugins import pass_session
+from dcgan_probe.metrics import features
+from dcgan_probe.plugins.entry_points import pass_session
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from dcgan_probe.checkpoints import Checkpoint
-    from dcgan_probe.chosen import Chosen
+    from dcgan_probe.checkpoints.native import Checkpoint
+    from dcgan_probe.images.subsets import Chosen
 
     from ._near import Near, Neighbours, Of, Pictures
     from ._spaces import Space
@@ -63,8 +64,8 @@ def run(
     Source: `_copying.three_sample`, `_copying.preference`.
     """
     from dcgan_probe import checkpoints
-    from dcgan_probe.chosen import Chosen
-    from dcgan_probe.sources import ImageSource, eight_bit
+    from dcgan_probe.images.sources import ImageSource, eight_bit
+    from dcgan_probe.images.subsets import Chosen
 
     from . import _near, _passing
 
@@ -163,7 +164,7 @@ def _drawn(session: dp.Session, of: int, n: int) -> list[int]:
 def _generated(session: dp.Session, checkpoint: Checkpoint, z: Tensor) -> Tensor:
     import torch
 
-    from dcgan_probe.sources import Samples, batches
+    from dcgan_probe.images.sources import Samples, batches
 
     assert checkpoint.generator is not None
     return torch.cat([b.cpu() for b in batches(Samples(checkpoint.generator, z), BATCH)])
@@ -175,7 +176,7 @@ def _spaces(
     from . import _spaces as spaces
 
     if names is None:
-        blind = dp.features.seeing(session.checkpoint.discriminator) is None
+        blind = features.seeing(session.checkpoint.discriminator) is None
         names = (PIXELS,) if blind else (PIXELS, FEATURES)
     for name in names:
         if name not in SPACES:

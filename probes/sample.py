@@ -10,8 +10,8 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import at_least
-from dcgan_probe.plugins import pass_session
-from dcgan_probe.results import Result
+from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.results.result import Result
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe import completion
 from dcgan_probe.errors import InputError, at_least
-from dcgan_probe.plugins import pass_session
-from dcgan_probe.results import Result
+from dcgan_probe.plugins import completion
+from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.recognition import classifiers
+from dcgan_probe.results.result import Result
 
 from ._latent import concepts_option, exemplars_option, film, video_option
 
@@ -151,13 +152,13 @@ def run(
     steps: int = 7,
     reach: float = 1.0,
     exemplars: int = 3,
-    classifier: dp.classifiers.Classifier | None = None,
+    classifier: classifiers.Classifier | None = None,
     video: str | None = None,
 ) -> Turn:
     """Add the axis between two concepts to samples, in steps to both sides.
 
         >>> session = dp.Session.open("faces")
-        >>> run(session, "left", "right", dp.concepts.of(session, None), n=4).pixels.shape
+        >>> run(session, "left", "right", session.read_concepts(), n=4).pixels.shape
         (4, 7, 64, 64, 3)
 
     start, end: concepts, samples ("3:17") or what earlier commands kept; of a concept the mean of
@@ -175,7 +176,7 @@ def run(
     at_least(2, steps=steps)
     if not 0 < reach <= 100:
         raise InputError(f"reach: found {reach:g}, expected more than 0 and at most 100")
-    near, far = (dp.concepts.find(session, name, concepts, exemplars) for name in (start, end))
+    near, far = (session.find_latents(name, concepts, exemplars) for name in (start, end))
     axis = far.mean(0) - near.mean(0)
     if not axis.any():
         raise InputError(f"turn: found no axis from {start} to {end}: their latents are the same")
@@ -218,13 +219,13 @@ def run(
 
 
 def _response(
-    session: dp.Session, along: Any, at: Tensor, classifier: dp.classifiers.Classifier
+    session: dp.Session, along: Any, at: Tensor, classifier: classifiers.Classifier
 ) -> Response:
     import torch
 
     z = session.latents(MEASURED, session.seed + 1)
     places = session.progress(at, "places along the axis", len(at))
-    found = torch.stack([dp.classifiers.seen(classifier, along(z, p[None])[0]) for p in places])
+    found = torch.stack([classifiers.seen(classifier, along(z, p[None])[0]) for p in places])
     rises = (found[-1] > found[0]).float().mean(0)
     return Response(
         classifier.name,
@@ -262,6 +263,6 @@ def turn(
     video: str | None,
 ) -> None:
     """Turn samples along the axis between two concepts, such as left and right."""
-    concepts = dp.concepts.of(session, path)
-    judge = dp.classifiers.find(classifier, session) if classifier else None
+    concepts = session.read_concepts(path)
+    judge = classifiers.find(classifier, session) if classifier else None
     session.save(run(session, start, end, concepts, n, steps, reach, exemplars, judge, video))

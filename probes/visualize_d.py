@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
+from dcgan_probe.attribution import responses
 from dcgan_probe.errors import InputError, at_least
-from dcgan_probe.plugins import pass_session
-from dcgan_probe.results import Result
+from dcgan_probe.images import sources
+from dcgan_probe.metrics import features
+from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.results.result import Result
 
 from ._filters import EXAMPLE, numbers
 
@@ -168,23 +171,23 @@ def run(
     at_least(1, n=n, k=k)
     trained = session.discriminator
     if layer is None:
-        layer = dp.features.layers(trained)[-1]
+        layer = features.layers(trained)[-1]
     source = session.images(images, n)
     words = "samples of the generator" if images is None else f"images of {Path(images).name}"
     words = f"{len(source)} {words}"
 
     # Same architecture, the paper's initial weights, statistics of the very images it is shown.
     untrained = dp.networks.untrained(trained, session.seed)
-    first = islice(dp.sources.batches(source, STATISTICS_BATCH), STATISTICS_BATCHES)
+    first = islice(sources.batches(source, STATISTICS_BATCH), STATISTICS_BATCHES)
     dp.networks.estimate_statistics(untrained, (batch.to(session.device) for batch in first))
 
     found = {}
     for name, network in (("trained", trained), ("random", untrained)):
         batches = session.progress(
-            dp.sources.batches(source, CHUNK), f"scanning, {name}", -(-len(source) // CHUNK)
+            sources.batches(source, CHUNK), f"scanning, {name}", -(-len(source) // CHUNK)
         )
         on_device = (batch.to(session.device) for batch in batches)
-        top = dp.scan.top_responses(network, layer, on_device, k)
+        top = responses.top_responses(network, layer, on_device, k)
         chosen = _chosen(filters, len(top.values), layer)
         top = top.only(chosen)
 
@@ -210,8 +213,8 @@ def run(
 def explain(
     network: nn.Module,
     layer: str,
-    source: dp.sources.Images,
-    top: dp.scan.TopResponses,
+    source: sources.Images,
+    top: responses.TopResponses,
     filters: Sequence[int],
     rule: str = "leak",
     progress: Callable[[range], Iterable[int]] = iter,
@@ -277,8 +280,8 @@ def _chosen(filters: Sequence[int] | str | None, count: int, layer: str) -> list
 def _responses(
     network: nn.Module,
     layer: str,
-    source: dp.sources.Images,
-    top: dp.scan.TopResponses,
+    source: sources.Images,
+    top: responses.TopResponses,
     guided: Tensor,
 ) -> Responses:
     import numpy as np
@@ -291,7 +294,7 @@ def _responses(
     places = torch.stack([top.rows.flatten(), top.columns.flatten()], dim=1)
     distinct, which = places.unique(dim=0, return_inverse=True)
     image_shape = (guided.shape[2], guided.shape[3], guided.shape[4])
-    fields = dp.scan.receptive_fields(network, layer, image_shape, distinct)[which]
+    fields = responses.receptive_fields(network, layer, image_shape, distinct)[which]
     return Responses(
         top.values,
         top.images,

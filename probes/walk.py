@@ -10,7 +10,8 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, at_least
-from dcgan_probe.plugins import pass_session
+from dcgan_probe.metrics import features
+from dcgan_probe.plugins.entry_points import pass_session
 
 from ._latent import concepts_option, exemplars_option, video_option
 from ._walked import FEATURES, PARTS, PIXELS, Nearest, Track, Walk
@@ -62,7 +63,7 @@ def run(
     for way in ways:
         if way not in WAYS:
             raise dp.errors.unknown("way", way, WAYS)
-    ends = torch.stack([dp.concepts.find(session, n, concepts, exemplars).mean(0) for n in names])
+    ends = torch.stack([session.find_latents(n, concepts, exemplars).mean(0) for n in names])
     if closed:
         ends = torch.cat([ends, ends[:1]])
         names = [*names, names[0]]
@@ -78,7 +79,7 @@ def run(
         tuple(names),
         tracks,
         float(_distances(session, *apart).mean()),
-        PIXELS if dp.features.seeing(session.checkpoint.discriminator) is None else FEATURES,
+        PIXELS if features.seeing(session.checkpoint.discriminator) is None else FEATURES,
         _nearest(session, tracks[ways[0]], images) if images else None,
         video,
         session.caption(),
@@ -118,9 +119,9 @@ def _track(session: dp.Session, ends: Tensor, way: str, steps: int, frames: int)
 def _nearest(session: dp.Session, track: Track, path: Path) -> Nearest:
     import numpy as np
 
-    from dcgan_probe.nearest import Search
+    from dcgan_probe.images.sources import ImageSource, batches
+    from dcgan_probe.metrics.nearest import Search
     from dcgan_probe.session import BATCH
-    from dcgan_probe.sources import ImageSource, batches
 
     source = ImageSource(path, session.config.size, session.config.channels)
     search = Search(session.generate(track.z.flatten(0, 1)).flatten(1))
@@ -144,14 +145,14 @@ def _distances(session: dp.Session, a: Tensor, b: Tensor) -> Tensor:
     """
     import torch
 
-    discriminator = dp.features.seeing(session.checkpoint.discriminator)
+    discriminator = features.seeing(session.checkpoint.discriminator)
     if discriminator is None:
         return (a - b).square().mean(dim=(1, 2, 3)).sqrt()
     found = []
     with torch.no_grad():
         for pair in zip(a.split(32), b.split(32), strict=True):
             images = [part.to(session.device) for part in pair]
-            found.append(dp.features.distance(discriminator, *images).sqrt().cpu())
+            found.append(features.distance(discriminator, *images).sqrt().cpu())
     return torch.cat(found)
 
 
@@ -192,5 +193,5 @@ def walk(
     """Walk from sample to sample: do the images change smoothly, or jump?"""
     names = points if through is None else [name.strip() for name in through.split(",")]
     ways = WAYS if way == "both" else (way,)
-    concepts = dp.concepts.of(session, path)
+    concepts = session.read_concepts(path)
     session.save(run(session, names, steps, ways, closed, concepts, exemplars, video, images))

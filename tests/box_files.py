@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_probe.boxes import Box, Boxes
+from dcgan_probe.boxes.boxes import Box, Boxes
 from dcgan_probe.errors import InputError
 
 SHA256 = "1a2b3c4d" + "0123456789abcdef" * 3 + "01234567"

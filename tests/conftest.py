@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 
 import dcgan_probe as dp
-from dcgan_probe.cli import main
+from dcgan_probe.cli.group import main
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 

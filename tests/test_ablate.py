@@ -13,6 +13,7 @@ import torch
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import ablate
+from dcgan_probe.storage import files
 
 SHA = "ab" * 32
 
@@ -188,7 +189,7 @@ def test_the_picture_shows_samples_edit_and_change(session):
 @pytest.fixture
 def run(run, model, tmp_path):
     """The command on an untrained network, whose boxes are those of this file."""
-    boxes(checkpoint=dp.files.sha256(model)).write(tmp_path / "boxes.json")
+    boxes(checkpoint=files.sha256(model)).write(tmp_path / "boxes.json")
     return run
 
 

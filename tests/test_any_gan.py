@@ -12,7 +12,11 @@ import torch
 from torch import nn
 
 import dcgan_probe as dp
+from dcgan_probe.checkpoints import modules
+from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError
+from dcgan_probe.latents.concepts import Concept
+from dcgan_probe.metrics import features as discriminator_features
 from dcgan_probe.probes import (
     ablate,
     arithmetic,
@@ -86,7 +90,7 @@ def folder(session, tmp_path) -> Path:
 def test_layers_are_what_is_passed_on_at_each_resolution(gan, session):
     assert tuple(session.config.hidden("generator")) == PASSED[gan]
     assert tuple(session.config.hidden("discriminator")) == SEEN[gan]
-    assert dp.features.layers(session.discriminator) == SEEN[gan]
+    assert discriminator_features.layers(session.discriminator) == SEEN[gan]
     for what, inputs in (("generator", session.latents(2)), ("discriminator", session.sample(2))):
         network = getattr(session, what)
         for layer in session.config.found[what]:
@@ -95,7 +99,7 @@ def test_layers_are_what_is_passed_on_at_each_resolution(gan, session):
 
 
 def test_a_dcgan_of_ours_is_traced_to_the_layers_that_its_config_has(generator, discriminator):
-    found = dp.modules.checkpoint(generator, discriminator, (8, "uniform")).config
+    found = modules.checkpoint(generator, discriminator, (8, "uniform")).config
     for network in ("generator", "discriminator"):
         assert found.hidden(network) == generator.config.hidden(network)
 
@@ -123,7 +127,7 @@ def test_a_layer_passes_on_all_if_what_was_before_it_no_longer_matters(gan, sess
 def test_edits_from_a_layer_on_are_those_of_the_whole_network(session):
     z = session.latents(3)
     for name in session.config.layers("generator"):
-        base = dp.tails.Tail(session.generator, name).start(z)
+        base = tails.Tail(session.generator, name).start(z)
         filters = list(range(min(2, base.maps.shape[1])))
         with dp.hooks.ablate(session.generator, name, filters), torch.no_grad():
             expected = session.generator(z)
@@ -173,7 +177,7 @@ def test_every_probe_runs_and_saves(gan, session, boxes, folder, tmp_path):
     layer = layer or forget.default_layer(session.config)
     edit = dp.Selection(layer, (0, 1), session.checkpoint.sha256)
     one, other = (tuple(f"{seed}:{i}" for i in range(3)) for seed in (5, 6))
-    named = {"one": dp.concepts.Concept(one), "other": dp.concepts.Concept(other)}
+    named = {"one": Concept(one), "other": Concept(other)}
     concepts = dp.Concepts(session.checkpoint.sha256, named)
     results = {
         "sample": sample.run(session, 4),
@@ -289,7 +293,9 @@ def test_the_untrained_twin_has_no_weight_of_the_trained(session):
     ):
         if not any(word in name for word in embeddings):
             assert not torch.equal(ours, theirs), name
-    assert dp.features.layers(twin) == dp.features.layers(session.discriminator)
+    assert discriminator_features.layers(twin) == discriminator_features.layers(
+        session.discriminator
+    )
 
 
 def test_latents_of_a_function_are_named_by_seed_and_index():

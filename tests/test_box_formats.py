@@ -29,9 +29,9 @@ from box_files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan_probe import json_values
-from dcgan_probe.boxes import Box, Boxes
+from dcgan_probe.boxes.boxes import Box, Boxes
 from dcgan_probe.errors import InputError
+from dcgan_probe.storage import json_values
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from box_files import COCO, OWN, SHA256, WINDOWS, changed, put, refusal, without
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan_probe.boxes import Box, Boxes, sample_name
+from dcgan_probe.boxes.boxes import Box, Boxes, sample_name
 from dcgan_probe.errors import InputError
 
 # Writing

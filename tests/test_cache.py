@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 import pytest
 
-from dcgan_probe import cache, fingerprints
-from dcgan_probe.cache import CachedImages, cached
 from dcgan_probe.errors import InputError
-from dcgan_probe.fingerprints import Fingerprint
-from dcgan_probe.sources import ImageSource
+from dcgan_probe.images import cache
+from dcgan_probe.images.cache import CachedImages, cached
+from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.storage import fingerprints
+from dcgan_probe.storage.fingerprints import Fingerprint
 
 COUNT = 60
 
@@ -106,7 +107,9 @@ def test_chunks_and_tasks_leave_no_trace(data, home, monkeypatch):
 def test_a_second_start_reads_nothing(data, home, at_rest, monkeypatch):
     first = cached(ImageSource(data, 16, 3), folder=home)
     watch = Watch()
-    monkeypatch.setattr("dcgan_probe.containers.Folder.entry", lambda *_: pytest.fail("it reads"))
+    monkeypatch.setattr(
+        "dcgan_probe.images.containers.Folder.entry", lambda *_: pytest.fail("it reads")
+    )
     again = cached(ImageSource(data, 16, 3), folder=home, progress=watch)
     assert watch.calls == []
     assert again.key == first.key
@@ -304,8 +307,8 @@ BUILD = """
     import sys, time
     from pathlib import Path
     from types import SimpleNamespace
-    from dcgan_probe import cache
-    from dcgan_probe.containers import Folder
+    from dcgan_probe.images import cache
+    from dcgan_probe.images.containers import Folder
 
     data, home, go = map(Path, sys.argv[1:])
     cache.CHUNK = 8

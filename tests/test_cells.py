@@ -17,6 +17,7 @@ from sklearn.metrics import jaccard_score
 import dcgan_probe as dp
 from dcgan_probe.fixtures import segmenter
 from dcgan_probe.fixtures.cells import crops, propose, segment
+from dcgan_probe.images import sources
 
 
 def photograph() -> np.ndarray:
@@ -93,7 +94,7 @@ def test_crops_are_labelled_as_they_are_cut(photographs, tmp_path):
     line = [str(photographs), "--n", "12", "--out", str(tmp_path / "crops.zip")]
     assert CliRunner().invoke(crops.main, line).exit_code == 0
     found = segment.labelled(photographs, "train", 12, seed=0)
-    cut = dp.sources.ImageSource(tmp_path / "crops.zip", size=64, channels=3)
+    cut = sources.ImageSource(tmp_path / "crops.zip", size=64, channels=3)
     for i, (image, truth) in enumerate(zip(found.images.numpy(), found.truth.numpy(), strict=True)):
         np.testing.assert_array_equal(image, cut.pixels(i))
         purple = image[1] < 149
@@ -106,7 +107,7 @@ def test_the_segmenter_marks_new_photographs_as_well_as_it_says():
     path = Path(segment.__file__).with_name("segmenter.safetensors")
     network, about = segmenter.load(path)
     unseen = segment.labelled(SHARED / "data" / "cells.zip", "test", about["held_out_crops"], 0)
-    marked = network.mark(dp.sources.to_range(unseen.images)).numpy()
+    marked = network.mark(sources.to_range(unseen.images)).numpy()
     truth = unseen.truth.numpy()
     found = jaccard_score(truth.ravel(), marked.ravel())
     assert found == pytest.approx(about["held_out_iou"], abs=0.002)

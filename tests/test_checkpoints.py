@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dcgan_probe import checkpoints, foreign, networks
-from dcgan_probe.checkpoints import FORMAT, Checkpoint
-from dcgan_probe.config import Config
+from dcgan_probe import checkpoints, networks
+from dcgan_probe.checkpoints import foreign
+from dcgan_probe.checkpoints.native import FORMAT, Checkpoint
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import Discriminator, Generator
+from dcgan_probe.networks.config import Config
+from dcgan_probe.networks.dcgan import Discriminator, Generator
 
 SMALL = Config(size=16, g_width=3, d_width=4, z_size=5)
 

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import dcgan_probe as dp
-from dcgan_probe import classifiers
 from dcgan_probe.errors import InputError
+from dcgan_probe.images import sources
+from dcgan_probe.recognition import classifiers
 
 
 class Fixed:
@@ -99,7 +100,7 @@ def test_one_is_learnt_from_labelled_folders(session, tmp_path):
     assert judge.labels == ("plain", "striped")
     assert judge.about["held_out_accuracy"] > 0.9
     other = folder(tmp_path / "other", {"striped": 12, "plain": 12})
-    source = dp.sources.ImageSource(other, 32, 3)
+    source = sources.ImageSource(other, 32, 3)
     truth = torch.tensor([[n.startswith("plain"), n.startswith("striped")] for n in source.names])
     found = classifiers.seen(judge, source.read(range(24)))
     assert ((found > 0.5) == truth).float().mean() > 0.9

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 import dcgan_probe as dp
 from dcgan_probe import plugins
-from dcgan_probe.cli import main
+from dcgan_probe.cli.group import main
+from dcgan_probe.storage import files
 
 COMMANDS = [
     *("ablate", "arithmetic", "concepts", "convert", "dedup", "diff", "dissect", "evaluate"),
@@ -32,7 +33,7 @@ def read(path: Path) -> dict:
 def test_help_imports_nothing_heavy(command):
     code = (
         f"import sys; sys.argv = ['dcgan-probe', *{command}, '--help']\n"
-        "from dcgan_probe.cli import main\n"
+        "from dcgan_probe.cli.group import main\n"
         "try: main()\n"
         "except SystemExit as end: code = end.code\n"
         "heavy = {'torch', 'captum', 'sklearn', 'matplotlib', 'cv2', 'numpy'} & set(sys.modules)\n"
@@ -73,7 +74,7 @@ def test_python_m_is_the_same_command():
 
 def test_sample_names_its_files_by_checkpoint_seed_and_index(run, model, tmp_path):
     run("--seed", 3, "sample", "--n", 3)
-    sha = dp.files.sha256(model)
+    sha = files.sha256(model)
     names = sorted(p.name for p in (tmp_path / "out/sample/images").iterdir())
     assert names == [f"{sha[:8]}_seed3_{i:04d}.png" for i in range(3)]
     found = read(tmp_path / "out/sample/result.json")

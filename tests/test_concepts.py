@@ -9,10 +9,11 @@ import torch
 from click.testing import CliRunner
 
 import dcgan_probe as dp
-from dcgan_probe import concepts, latents
-from dcgan_probe.cli import main
-from dcgan_probe.concepts import Concept, Concepts
+from dcgan_probe import latents
+from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
+from dcgan_probe.latents import concepts
+from dcgan_probe.latents.concepts import Concept, Concepts
 
 SHA = "ab" * 32
 
@@ -81,17 +82,17 @@ def test_a_name_is_what_a_command_kept_or_a_concept(session):
     made = Concepts(SHA, {"a": Concept(("1:2", "1:3"))})
     kept = torch.zeros(1, 8)
     session.keep("me", kept)
-    assert torch.equal(concepts.find(session, "me", made), kept)
-    assert torch.equal(concepts.find(session, "a", made, 1), session.latents(3, seed=1)[2:])
-    assert torch.equal(concepts.find(session, "1:3", None), session.latents(4, seed=1)[3:])
+    assert torch.equal(session.find_latents("me", made), kept)
+    assert torch.equal(session.find_latents("a", made, 1), session.latents(3, seed=1)[2:])
+    assert torch.equal(session.find_latents("1:3", None), session.latents(4, seed=1)[3:])
     with pytest.raises(InputError, match="unknown concept 'b', expected one of: me, a, a sample"):
-        concepts.find(session, "b", made)
+        session.find_latents("b", made)
 
 
 def test_concepts_of_another_checkpoint_are_refused(tmp_path, session):
     Concepts("cd" * 32, {"a": Concept(("1:2",))}).write(tmp_path / "c.json")
     with pytest.raises(InputError, match="found concepts of cdcdcdcd, expected those of untrained"):
-        concepts.of(session, tmp_path / "c.json")
+        session.read_concepts(tmp_path / "c.json")
 
 
 def test_latents_are_a_file_that_knows_its_checkpoint(tmp_path, config):

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from scipy import io as matlab
 
-from dcgan_probe import array_files, containers, lmdb_child
-from dcgan_probe.containers import Container, Unreadable, is_image
 from dcgan_probe.errors import InputError
-from dcgan_probe.sources import ImageSource, open_container
+from dcgan_probe.images import arrays, containers, lmdb_worker
+from dcgan_probe.images.containers import Container, Unreadable, is_image
+from dcgan_probe.images.sources import ImageSource, open_container
 
 RNG = np.random.default_rng(0)
 FILES = {"b/2.png": b"two", "10.JPG": RNG.bytes(3000), "a.jpeg": b"", "b/c/1.webp": b"one" * 171}
@@ -303,7 +303,7 @@ def test_an_npz_that_claims_what_it_does_not_hold_is_refused(tmp_path, shape):
 
 
 def test_an_npz_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(array_files, "MAX_ENTRY", 1 << 20)
+    monkeypatch.setattr(arrays, "MAX_ENTRY", 1 << 20)
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((8, 1 << 10, 1 << 10), np.uint8))
     with pytest.raises(InputError, match="found a claim of 8388736 bytes in a file of"):
         open_container(tmp_path / "a.npz")
@@ -364,7 +364,7 @@ def test_an_lmdb_of_many_keys_whole_or_as_a_bare_file(tmp_path):
 
 
 def test_values_of_an_lmdb_come_in_batches_that_memory_can_hold(tmp_path, monkeypatch):
-    monkeypatch.setattr("dcgan_probe.lmdb_files.MAX_ENTRY", 3 << 20)
+    monkeypatch.setattr("dcgan_probe.images.lmdb.MAX_ENTRY", 3 << 20)
     monkeypatch.setattr(containers, "MAX_ENTRY", 3 << 20)
     entries = {b"%02d" % i: bytes([i]) * (1 << 20) for i in range(20)}
     entries[b"20"] = bytes((3 << 20) + 1)
@@ -373,7 +373,7 @@ def test_values_of_an_lmdb_come_in_batches_that_memory_can_hold(tmp_path, monkey
     assert good == list(entries.values())[:-1]
     assert str(bad) == "claims 3145729 bytes, more than the 3145728 allowed"
     assert container.entry(4) == entries[b"04"]
-    assert len(container._values(list(range(20)))) == lmdb_child.BATCH_BYTES >> 20 < 20
+    assert len(container._values(list(range(20)))) == lmdb_worker.BATCH_BYTES >> 20 < 20
 
 
 def test_an_lmdb_that_kills_its_reader_is_one_line(tmp_path):
@@ -403,7 +403,7 @@ def test_a_pipe_to_a_dead_reader_of_an_lmdb_breaks_on_windows_too(tmp_path, monk
     def on_windows(_pipe, _keys):
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(lmdb_child, "write_keys", on_windows)
+    monkeypatch.setattr(lmdb_worker, "write_keys", on_windows)
     with pytest.raises(
         InputError, match=r"lmdb: found a damaged LMDB \(reading it ended in SIGKILL"
     ):

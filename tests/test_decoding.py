@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dcgan_probe.containers import Unreadable
-from dcgan_probe.decoding import pixels
+from dcgan_probe.images.containers import Unreadable
+from dcgan_probe.images.decoding import pixels
 
 SIDE = 24
 
@@ -193,8 +193,8 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, side):
     (tmp_path / "bomb.png").write_bytes(bomb(side, side))
     code = """
         import resource, sys
-        from dcgan_probe.decoding import pixels
-        from dcgan_probe.containers import Unreadable
+        from dcgan_probe.images.decoding import pixels
+        from dcgan_probe.images.containers import Unreadable
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             pixels(open(sys.argv[1], "rb").read(), 64, 3)

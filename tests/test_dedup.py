@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from dcgan_probe.dedup import autoencoder, command, hashing
+from dcgan_probe.dedup.autoencoder import Autoencoder, Settings
 from dcgan_probe.errors import InputError
-from dcgan_probe.training import dedup, dedup_command, hashing, reading
-from dcgan_probe.training.dedup import Autoencoder, Settings
+from dcgan_probe.training import reading
 
 QUICK = Settings(noise=0.5, steps=20, batch=32)
 
@@ -55,7 +56,7 @@ def find_in(archive: Path, tmp_path: Path, force: bool = False, **settings: int)
     to = tmp_path / "keep.txt"
     chosen = Settings(noise=0.5, steps=20, batch=32, **settings)
     cache = tmp_path / "cache"
-    dedup_command.run(tmp_path / "dedup", "cpu", force, archive, to, chosen, cache_folder=cache)
+    command.run(tmp_path / "dedup", "cpu", force, archive, to, chosen, cache_folder=cache)
     return to
 
 
@@ -91,25 +92,25 @@ def test_codes_within_some_bits_are_those_of_comparing_all(within):
 
 def test_contrasts_are_standard_scores_whatever_the_brightness_and_contrast():
     images = pictures(5) // 2
-    scores = dedup.contrasts(images).numpy()
+    scores = autoencoder.contrasts(images).numpy()
     flat = images.reshape(5, -1).astype(np.float64)
     factor = flat.std(1) / (flat.std(1) + 2.55)  # what a hundredth of 255 takes from the deviation
     expected = scipy.stats.zscore(flat, axis=1) * factor[:, None]
     np.testing.assert_allclose(scores, expected, atol=1e-4)
-    np.testing.assert_allclose(dedup.contrasts(images + 60).numpy(), scores, atol=1e-4)
-    np.testing.assert_allclose(dedup.contrasts(images * 2).numpy(), scores, atol=0.15)
-    assert dedup.contrasts(np.full((1, 3, 32, 32), 200, np.uint8)).abs().max() < 1e-4
+    np.testing.assert_allclose(autoencoder.contrasts(images + 60).numpy(), scores, atol=1e-4)
+    np.testing.assert_allclose(autoencoder.contrasts(images * 2).numpy(), scores, atol=0.15)
+    assert autoencoder.contrasts(np.full((1, 3, 32, 32), 200, np.uint8)).abs().max() < 1e-4
 
 
 def test_a_code_is_the_units_above_zero_written_out(pixels, monkeypatch):
     model = Autoencoder(seed=4)
     weight, bias = (p.detach().numpy() for p in model.encoder.parameters())
-    units = dedup.contrasts(pixels).numpy() @ weight.T + bias
+    units = autoencoder.contrasts(pixels).numpy() @ weight.T + bias
     assert np.abs(units).min() > 1e-7
     expected = np.packbits(units > 0, axis=1)
-    assert (dedup.codes(model, pixels) == expected).all()
-    monkeypatch.setattr(dedup, "BATCH", 7)
-    assert (dedup.codes(model, pixels) == expected).all()
+    assert (autoencoder.codes(model, pixels) == expected).all()
+    monkeypatch.setattr(autoencoder, "BATCH", 7)
+    assert (autoencoder.codes(model, pixels) == expected).all()
     assert model(torch.zeros(2, 3072)).shape == (2, 3072)
     assert sum(p.numel() for p in model.parameters()) == 2 * 3072 * 128 + 128 + 3072
 
@@ -117,12 +118,12 @@ def test_a_code_is_the_units_above_zero_written_out(pixels, monkeypatch):
 def test_a_step_of_training_is_adam_on_the_clean_image_written_out(pixels):
     """The first step of Adam is the rate against the sign of the gradient, but for the tiniest."""
     settings = Settings(noise=0.7, dropout=0.25, steps=1, batch=16, rate=1e-3, seed=3)
-    trained, model = dedup.fit(pixels, settings), Autoencoder(seed=3)
+    trained, model = autoencoder.fit(pixels, settings), Autoencoder(seed=3)
     draws = torch.Generator().manual_seed(4)
     rows = torch.randint(len(pixels), (16,), generator=draws)
     noise = torch.randn(16, 3072, generator=draws)
     on = torch.rand(16, 128, generator=draws) < 0.75
-    clean = dedup.contrasts(pixels[rows])
+    clean = autoencoder.contrasts(pixels[rows])
     code = (model.encoder(clean + 0.7 * noise)).clamp(min=0) * on / 0.75
     ((model.decoder(code) - clean) ** 2).mean().backward()
     for after, before in zip(trained.parameters(), model.parameters(), strict=True):
@@ -131,7 +132,7 @@ def test_a_step_of_training_is_adam_on_the_clean_image_written_out(pixels):
 
 
 def test_training_learns_to_take_noise_away(pixels):
-    clean = dedup.contrasts(pictures(200, seed=1))
+    clean = autoencoder.contrasts(pictures(200, seed=1))
     noisy = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
 
     def error(model: Autoencoder) -> float:
@@ -140,13 +141,13 @@ def test_training_learns_to_take_noise_away(pixels):
 
     many = pictures(2000, seed=2)
     before = error(Autoencoder())
-    after = error(dedup.fit(many, Settings(noise=1.0, dropout=0.1, steps=60, batch=64)))
-    variance = float((clean - dedup.contrasts(many).mean(0)).square().mean())
+    after = error(autoencoder.fit(many, Settings(noise=1.0, dropout=0.1, steps=60, batch=64)))
+    variance = float((clean - autoencoder.contrasts(many).mean(0)).square().mean())
     assert after < variance < before
 
 
 def test_training_is_repeatable_and_of_its_seed(pixels):
-    a, b, c = (dedup.fit(pixels, Settings(steps=2, seed=s)) for s in (3, 3, 4))
+    a, b, c = (autoencoder.fit(pixels, Settings(steps=2, seed=s)) for s in (3, 3, 4))
     assert torch.equal(a.encoder.weight, b.encoder.weight)
     assert not torch.equal(a.encoder.weight, c.encoder.weight)
 
@@ -155,23 +156,23 @@ def test_training_leaves_the_random_numbers_of_torch_alone(pixels):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    dedup.fit(pixels, Settings(steps=1))
+    autoencoder.fit(pixels, Settings(steps=1))
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_likeness_is_the_least_correlation_with_the_first(pixels, monkeypatch):
-    monkeypatch.setattr(dedup, "BATCH", 2)
-    found = dedup.likeness(pixels, [np.array([7, 100]), np.array([0, 1, 2, 3])])
+    monkeypatch.setattr(autoencoder, "BATCH", 2)
+    found = autoencoder.likeness(pixels, [np.array([7, 100]), np.array([0, 1, 2, 3])])
     flat = pixels.reshape(len(pixels), -1).astype(np.float64)
     least = min(np.corrcoef(flat[0], flat[i])[0, 1] for i in (1, 2, 3))
     np.testing.assert_allclose(found, [1, least], atol=1e-5)
-    assert dedup.likeness(pixels, []).shape == (0,)
+    assert autoencoder.likeness(pixels, []).shape == (0,)
 
 
 def test_chance_likeness_is_exceeded_by_one_pair_in_a_hundred():
     images = pictures(150)
     table = np.corrcoef(images.reshape(150, -1).astype(np.float64))
-    share = (table[np.triu_indices(150, 1)] > dedup.chance_likeness(images)).mean()
+    share = (table[np.triu_indices(150, 1)] > autoencoder.chance_likeness(images)).mean()
     assert share == pytest.approx(0.01, abs=0.004)
 
 
@@ -191,10 +192,10 @@ def test_dead_codes_are_said_in_words():
     images = pictures(300)
     model = Autoencoder()
     torch.nn.init.constant_(model.encoder.bias, -1e6)
-    codes = dedup.codes(model, images)
+    codes = autoencoder.codes(model, images)
     groups = hashing.groups(codes)
-    alike, chance = dedup.likeness(images, groups), dedup.chance_likeness(images)
-    said = dedup.warnings(300, groups, alike, chance, hashing.usage(codes))
+    alike, chance = autoencoder.likeness(images, groups), autoencoder.chance_likeness(images)
+    said = autoencoder.warnings(300, groups, alike, chance, hashing.usage(codes))
     assert [len(g) for g in groups] == [300]
     words = ("TOO POOR: at most 0 bits", "ONE GROUP HOLDS 300", "MANY ARE DROPPED: 299", "RANDOM")
     assert len(said) == len(words)
@@ -202,7 +203,7 @@ def test_dead_codes_are_said_in_words():
 
 
 def test_repeated_images_are_found_and_the_first_is_kept(pixels):
-    found = dedup_command.find(pixels, QUICK)
+    found = command.find(pixels, QUICK)
     together = {i: number for number, group in enumerate(found.groups) for i in group.tolist()}
     assert together[7] == together[100]
     assert together[50] == together[110] == together[111]
@@ -243,7 +244,7 @@ def test_an_interruption_says_what_was_lost_and_writes_nothing(archive, tmp_path
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dedup, "fit", interrupted)
+    monkeypatch.setattr(autoencoder, "fit", interrupted)
     with pytest.raises(InputError, match="interrupted: nothing was written"):
         find_in(archive, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
@@ -251,7 +252,7 @@ def test_an_interruption_says_what_was_lost_and_writes_nothing(archive, tmp_path
 
 def test_no_duplicates_is_a_result_too(tmp_path, archive, monkeypatch, capsys):
     every = np.arange(120 * 16, dtype=np.uint64).view(np.uint8).reshape(-1, 16)[:120]
-    monkeypatch.setattr(dedup, "codes", lambda *_: every)
+    monkeypatch.setattr(autoencoder, "codes", lambda *_: every)
     assert len(reading.kept(find_in(archive, tmp_path))) == 120
     assert "0 groups" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "dedup").iterdir()] == ["dedup.json"]
@@ -297,4 +298,4 @@ def test_data_that_cannot_be_compared_is_refused_in_a_line(tmp_path, names, mess
 )
 def test_pixels_that_do_not_fit_are_refused(pixels, message):
     with pytest.raises(InputError, match=message):
-        dedup.fit(pixels)
+        autoencoder.fit(pixels)

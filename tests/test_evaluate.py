@@ -15,9 +15,10 @@ from torch import nn
 import dcgan_probe as dp
 from dcgan_probe import metrics
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import Opener
+from dcgan_probe.images.sources import to_range
+from dcgan_probe.plugins.entry_points import Opener
 from dcgan_probe.probes import evaluate
-from dcgan_probe.sources import to_range
+from dcgan_probe.storage import files
 
 
 def write(folder: Path, pixels: np.ndarray) -> Path:
@@ -102,7 +103,7 @@ def test_two_runs_write_the_same_bytes(session, held_out, extractor, tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     saved = json.loads((tmp_path / "a/result.json").read_text())
     assert saved["images_on_each_side"] == 12
-    assert saved["frechet"]["sha256"] == dp.files.sha256(extractor)
+    assert saved["frechet"]["sha256"] == files.sha256(extractor)
     assert saved["made_with"]["options"]["features"]["name"] == "small.pt2"
     assert len(saved["sliced_wasserstein_x1000"]["32"]["held_out"]) == 4
 
@@ -134,7 +135,7 @@ def test_the_command_prints_and_writes(session, held_out, extractor, tmp_path):
         catch_exceptions=False,
     )
     assert "4 samples against 4 held-out images" in done.output
-    assert f"features of small.pt2 ({dp.files.sha256(extractor)[:8]})" in done.output
+    assert f"features of small.pt2 ({files.sha256(extractor)[:8]})" in done.output
     assert (tmp_path / "out/evaluate/evaluate.png").exists()
 
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dcgan_probe import exported
 from dcgan_probe.errors import InputError
+from dcgan_probe.recognition import exported
 
 
 class Network(nn.Module):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.expressions import parse
+from dcgan_probe.latents.expressions import parse
 
 NAMES = {"a": 2.0, "b": -3.5, "c": 7.25}
 

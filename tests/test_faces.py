@@ -21,7 +21,7 @@ from dcgan_probe.fixtures.faces import attributes, classifier, palette, renderer
 from dcgan_probe.fixtures.faces.attributes import KINDS, RANGES, Face, draw
 from dcgan_probe.fixtures.faces.head import Head
 from dcgan_probe.fixtures.faces.renderer import render, render_many, write_zip
-from dcgan_probe.sources import ImageSource, to_range
+from dcgan_probe.images.sources import ImageSource, to_range
 
 NUMBERS = ("smile", *(name for name in RANGES if name != "smile"))
 

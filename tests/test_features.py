@@ -18,17 +18,17 @@ from sklearn.svm import LinearSVC
 from torch.nn import functional as F
 
 import dcgan_probe as dp
-from dcgan_probe import feature_files
-from dcgan_probe import features as of
-from dcgan_probe.chosen import Chosen
-from dcgan_probe.config import PRESETS
 from dcgan_probe.errors import InputError
-from dcgan_probe.features import Layout
-from dcgan_probe.plugins import Opener
+from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.images.subsets import Chosen
+from dcgan_probe.metrics import feature_files
+from dcgan_probe.metrics import features as of
+from dcgan_probe.metrics.features import Layout
+from dcgan_probe.networks.config import PRESETS
+from dcgan_probe.plugins.entry_points import Opener
 from dcgan_probe.probes import _baselines, features
 from dcgan_probe.probes import _classify as classify
 from dcgan_probe.probes import _protocols as protocols
-from dcgan_probe.sources import ImageSource
 
 CLASSES = ("blank", "checked", "striped")
 

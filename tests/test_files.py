@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_probe import files
 from dcgan_probe.errors import InputError
+from dcgan_probe.storage import files
 
 
 def test_a_folder_takes_its_name_only_when_all_is_written(tmp_path):

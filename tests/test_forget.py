@@ -11,10 +11,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import dcgan_probe as dp
+from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import _choice, _edited, _gates, _judges, _proof, forget
-from dcgan_probe.probes._box_detector import BoxDetector
-from dcgan_probe.probes._regression import cells_of, fit, held_out_accuracy, maps_of, sparse
+from dcgan_probe.recognition.box_detector import BoxDetector
+from dcgan_probe.recognition.regression import cells_of, fit, held_out_accuracy, maps_of, sparse
 
 
 def run(session: dp.Session, drawn: dp.Boxes, **options) -> forget.Forgotten:
@@ -171,7 +172,7 @@ def test_boxes_between_the_cells_are_counted(session):
 
 
 def test_a_regression_that_did_not_converge_says_so_at_the_top(session, monkeypatch):
-    monkeypatch.setattr("dcgan_probe.probes._regression.MAX_ITERATIONS", 1)
+    monkeypatch.setattr("dcgan_probe.recognition.regression.MAX_ITERATIONS", 1)
     found = run(session, boxes())
     assert not found.converged
     assert str(found).startswith("THE REGRESSION DID NOT CONVERGE")
@@ -463,7 +464,7 @@ def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session
     with session.editing(*selections):
         images = session.generate(z)
     assert choosing.measured(images, slice(None))[0] < 0.7
-    base = dp.tails.Tail(session.generator, "8x8").start(choosing.z, choosing.maps)
+    base = tails.Tail(session.generator, "8x8").start(choosing.z, choosing.maps)
     torch.testing.assert_close(_edited.edited(session, base, layers), images, atol=1e-5, rtol=1e-4)
 
 

@@ -25,8 +25,10 @@ import torch
 from click.testing import CliRunner
 
 import dcgan_probe as dp
-from dcgan_probe import checkpoints, hub, model_card
-from dcgan_probe.cli import main
+from dcgan_probe import checkpoints
+from dcgan_probe.checkpoints import huggingface, model_card
+from dcgan_probe.cli.group import main
+from dcgan_probe.storage import files
 
 REPO = "org/rooms"
 
@@ -50,7 +52,7 @@ def checkpoint(config, generator, discriminator) -> dp.Checkpoint:
 
 @pytest.fixture
 def folder(checkpoint, tmp_path) -> Path:
-    hub.save(checkpoint, tmp_path / "mine")
+    huggingface.save(checkpoint, tmp_path / "mine")
     return tmp_path / "mine"
 
 
@@ -58,11 +60,15 @@ def folder(checkpoint, tmp_path) -> Path:
 
 
 def test_what_is_saved_is_what_is_loaded(checkpoint, folder):
-    assert sorted(path.name for path in folder.iterdir()) == [hub.CARD, hub.CONFIG, hub.MODEL]
-    for name in (folder, folder / hub.MODEL):
+    assert sorted(path.name for path in folder.iterdir()) == [
+        huggingface.CARD,
+        huggingface.CONFIG,
+        huggingface.MODEL,
+    ]
+    for name in (folder, folder / huggingface.MODEL):
         loaded = checkpoints.load(name)
         assert (loaded.config, loaded.info) == (checkpoint.config, checkpoint.info)
-        assert loaded.sha256 == dp.files.sha256(folder / hub.MODEL)
+        assert loaded.sha256 == files.sha256(folder / huggingface.MODEL)
     assert checkpoints.load(folder).name == "mine"
     for part in ("generator", "discriminator"):
         before, after = (getattr(c, part).state_dict() for c in (checkpoint, loaded))
@@ -74,14 +80,14 @@ def test_what_is_saved_is_what_is_loaded(checkpoint, folder):
 def test_a_file_of_ours_keeps_its_hash(checkpoint, tmp_path):
     # Half precision becomes float32 when it is opened: saved again it would be another file.
     sha = checkpoints.save(checkpoint, tmp_path / "half.safetensors", half=True)
-    assert hub.save(tmp_path / "half.safetensors", tmp_path / "mine") == sha
+    assert huggingface.save(tmp_path / "half.safetensors", tmp_path / "mine") == sha
     assert checkpoints.load(tmp_path / "mine").sha256 == sha
 
 
 def test_the_card_says_what_is_known_to_the_hubs_own_reader(folder, checkpoint):
     from huggingface_hub import ModelCard
 
-    card = ModelCard.load(folder / hub.CARD)
+    card = ModelCard.load(folder / huggingface.CARD)
     assert card.data.library_name == "dcgan-probe"
     assert card.data.license == "mit"
     assert "dcgan" in card.data.tags
@@ -90,7 +96,7 @@ def test_the_card_says_what_is_known_to_the_hubs_own_reader(folder, checkpoint):
     assert "    source: é --- # not a title" in lines
     assert '    steps: {"n": 3}' in lines
     assert [line for line in lines if line.startswith("#")] == ["# mine"]
-    assert f"@sha256:{dp.files.sha256(folder / hub.MODEL)} sample" in card.text
+    assert f"@sha256:{files.sha256(folder / huggingface.MODEL)} sample" in card.text
 
 
 @pytest.mark.parametrize(
@@ -112,19 +118,22 @@ def test_a_license_that_the_hub_does_not_know_is_other(checkpoint, info, license
 
 
 def said(folder: Path, change: Callable[[dict], object]) -> None:
-    values = json.loads((folder / hub.CONFIG).read_text())
+    values = json.loads((folder / huggingface.CONFIG).read_text())
     change(values)
-    (folder / hub.CONFIG).write_text(json.dumps(values))
+    (folder / huggingface.CONFIG).write_text(json.dumps(values))
 
 
 def written(folder: Path, text: str) -> None:
-    (folder / hub.CONFIG).write_text(text)
+    (folder / huggingface.CONFIG).write_text(text)
 
 
 BERT = '{"architectures": ["BertModel"], "model_type": "bert"}'
 DAMAGED = {
-    "no config": (lambda f: (f / hub.CONFIG).unlink(), ("config.json: found no such file",)),
-    "no model": (lambda f: (f / hub.MODEL).unlink(), ("model.safetensors: found no file",)),
+    "no config": (
+        lambda f: (f / huggingface.CONFIG).unlink(),
+        ("config.json: found no such file",),
+    ),
+    "no model": (lambda f: (f / huggingface.MODEL).unlink(), ("model.safetensors: found no file",)),
     "cut off": (lambda f: written(f, '{"format": '), ("config.json: line 1", "cut-off JSON")),
     "empty": (lambda f: written(f, ""), ("config.json: found an empty file",)),
     "a list": (lambda f: written(f, "[]"), ("another library (a list of 0)",)),
@@ -153,15 +162,17 @@ DAMAGED = {
         ('config.json: info.license: found "GPL", expected "MIT, its authors"',),
     ),
     "other weights": (
-        lambda f: safetensors.torch.save_file({"w": torch.zeros(2)}, f / hub.MODEL),
+        lambda f: safetensors.torch.save_file({"w": torch.zeros(2)}, f / huggingface.MODEL),
         ("model.safetensors: found weights of another library",),
     ),
     "pointer": (
-        lambda f: (f / hub.MODEL).write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
+        lambda f: (f / huggingface.MODEL).write_bytes(
+            b"version https://git-lfs.github.com/spec/v1\n"
+        ),
         ("model.safetensors: found a Git LFS pointer",),
     ),
     "truncated": (
-        lambda f: (f / hub.MODEL).write_bytes((f / hub.MODEL).read_bytes()[:-1]),
+        lambda f: (f / huggingface.MODEL).write_bytes((f / huggingface.MODEL).read_bytes()[:-1]),
         ("model.safetensors: found a damaged or truncated file",),
     ),
 }
@@ -175,28 +186,28 @@ def test_folders_that_do_not_fit_are_refused(folder, case):
 
 
 def test_a_folder_is_written_whole_or_not_at_all(checkpoint, folder, tmp_path, monkeypatch):
-    before = (folder / hub.CARD).read_bytes()
+    before = (folder / huggingface.CARD).read_bytes()
     with pytest.raises(dp.InputError, match="already holds"):
-        hub.save(checkpoint, folder)
+        huggingface.save(checkpoint, folder)
     with monkeypatch.context() as patched:
         patched.setattr(model_card, "text", lambda _: 1 / 0)
         for to, force in ((folder, True), (tmp_path / "new", False)):
             with pytest.raises(ZeroDivisionError):
-                hub.save(checkpoint, to, force)
+                huggingface.save(checkpoint, to, force)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-    assert (folder / hub.CARD).read_bytes() == before
-    hub.save(replace(checkpoint, info={}), folder, force=True)
+    assert (folder / huggingface.CARD).read_bytes() == before
+    huggingface.save(replace(checkpoint, info={}), folder, force=True)
     assert checkpoints.load(folder).info == {}
 
 
 def test_a_clone_is_not_overwritten_and_nan_is_no_json(checkpoint, folder, tmp_path):
     (folder / ".git").mkdir()
     with pytest.raises(dp.InputError, match=r"mine: found \.git, which .* expected a new folder"):
-        hub.save(checkpoint, folder, force=True)
+        huggingface.save(checkpoint, folder, force=True)
     with pytest.raises(dp.InputError, match=r"nan: config\.json: info: found NaN or infinity"):
-        hub.save(replace(checkpoint, info={"loss": float("nan")}), tmp_path / "nan")
+        huggingface.save(replace(checkpoint, info={"loss": float("nan")}), tmp_path / "nan")
     with pytest.raises(dp.InputError, match="no.safetensors: found no file"):
-        hub.save(tmp_path / "no.safetensors", tmp_path / "new")
+        huggingface.save(tmp_path / "no.safetensors", tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]
 
 
@@ -245,7 +256,7 @@ class Hub:
 
 
 class Answer(BaseHTTPRequestHandler):
-    hub: Hub
+    huggingface: Hub
 
     def do_GET(self) -> None:
         parts = self.path.strip("/").split("/")
@@ -276,7 +287,7 @@ class Answer(BaseHTTPRequestHandler):
         if data is None:
             return self.send(404, b"", {"X-Error-Code": "EntryNotFound", **headers})
         sha = hashlib.sha256(data).hexdigest()
-        if file != hub.MODEL:
+        if file != huggingface.MODEL:
             return self.send(200, data, {"ETag": f'"{sha[:40]}"', **headers})
         headers |= {"X-Linked-ETag": f'"{sha}"', "X-Linked-Size": str(len(data))}
         # To another host, as to a store of large files: the client does not follow its own.
@@ -341,11 +352,11 @@ NOWHERE = "http://127.0.0.1:9"  # the port of "discard", where nothing listens
 
 
 def test_it_is_fetched_once_and_opened_offline(online, client, folder, capfd):
-    sha = dp.files.sha256(folder / hub.MODEL)
+    sha = files.sha256(folder / huggingface.MODEL)
     first = checkpoints.load(f"hub:{REPO}")
     assert (first.name, first.sha256) == (REPO, sha)
     fetched = [line for line in online.asked if line.startswith("GET")]
-    assert [line.rpartition("/")[2] for line in fetched] == [hub.CONFIG, hub.MODEL]
+    assert [line.rpartition("/")[2] for line in fetched] == [huggingface.CONFIG, huggingface.MODEL]
     online.asked.clear()
     assert checkpoints.load(f"hub:{REPO}").sha256 == sha
     assert {line.split()[0] for line in online.asked} == {"HEAD"}
@@ -376,7 +387,7 @@ def test_without_hub_and_cache_one_line_says_both(client):
 
 
 def test_a_hash_is_what_the_file_must_have(online, folder):
-    sha = dp.files.sha256(folder / hub.MODEL)
+    sha = files.sha256(folder / huggingface.MODEL)
     assert checkpoints.load(f"hub:{REPO}@sha256:{sha.upper()}").sha256 == sha
     message = refusal(f"hub:{REPO}@sha256:{'0' * 64}", f"found SHA-256 {sha}, expected {'0' * 64}")
     assert message.startswith(f"hub:{REPO}@sha256:{'0' * 64}: model.safetensors: found")
@@ -385,7 +396,7 @@ def test_a_hash_is_what_the_file_must_have(online, folder):
 def test_a_revision_is_a_branch_or_a_commit(online, checkpoint, folder):
     old = checkpoints.load(f"hub:{REPO}")
     first = online.branches["main"]
-    hub.save(replace(checkpoint, info={"steps": 2}), folder, force=True)
+    huggingface.save(replace(checkpoint, info={"steps": 2}), folder, force=True)
     online.push(folder, "v2")
     assert checkpoints.load(f"hub:{REPO}@v2").info == {"steps": 2}
     assert checkpoints.load(f"hub:{REPO}").sha256 == old.sha256
@@ -399,10 +410,10 @@ def test_a_revision_is_a_branch_or_a_commit(online, checkpoint, folder):
 
 def test_both_files_are_of_one_commit(online, checkpoint, folder):
     info = checkpoints.load(folder).info
-    hub.save(replace(checkpoint, info={"steps": 2}), folder, force=True)
+    huggingface.save(replace(checkpoint, info={"steps": 2}), folder, force=True)
 
     def move_on(line: str) -> None:
-        if line.startswith("GET") and line.endswith(hub.CONFIG):
+        if line.startswith("GET") and line.endswith(huggingface.CONFIG):
             online.push(folder)
 
     online.after = move_on
@@ -415,7 +426,7 @@ def test_the_config_of_another_library_is_told_before_its_weights_are_fetched(on
     written(folder, BERT)
     online.push(folder)
     refusal(f"hub:{REPO}", "config.json: found the config of another library", '"model_type"')
-    assert not any(hub.MODEL in line for line in online.asked)
+    assert not any(huggingface.MODEL in line for line in online.asked)
     written(folder, "{")
     online.push(folder)
     refusal(f"hub:{REPO}", "config.json: line 1, column 2: found broken or cut-off JSON")
@@ -424,7 +435,7 @@ def test_the_config_of_another_library_is_told_before_its_weights_are_fetched(on
 def test_what_is_not_there_is_told(online, folder):
     refusal("hub:org/roms", "found no org/roms that you may read", "hf auth login")
     refusal(f"hub:{REPO}@v9", f"found no revision v9 of {REPO}, expected a branch")
-    (folder / hub.MODEL).unlink()
+    (folder / huggingface.MODEL).unlink()
     online.push(folder, "no-model")
     shutil.rmtree(folder)
     folder.mkdir()
@@ -441,7 +452,7 @@ def test_weights_that_do_not_arrive_are_told_and_fetched_the_next_time(online, f
     online.store = 410
     refusal(f"hub:{REPO}", f"hub:{REPO}: cannot be fetched: ", "410")
     online.store = 200
-    assert checkpoints.load(f"hub:{REPO}").sha256 == dp.files.sha256(folder / hub.MODEL)
+    assert checkpoints.load(f"hub:{REPO}").sha256 == files.sha256(folder / huggingface.MODEL)
 
 
 @pytest.mark.parametrize(
@@ -468,7 +479,7 @@ def test_a_missing_package_is_named_and_nothing_else_needs_it(monkeypatch, folde
 
 
 def test_the_command_line_opens_it(served, client, folder, tmp_path):
-    sha = dp.files.sha256(folder / hub.MODEL)
+    sha = files.sha256(folder / huggingface.MODEL)
     line = [sys.executable, "-m", "dcgan_probe", "--model", f"hub:{REPO}@sha256:{sha}"]
     done = subprocess.run(
         [*line, "--device", "cpu", "--out", tmp_path / "out", "sample", "--n", "2"],

@@ -15,10 +15,12 @@ from click.testing import CliRunner
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import Opener
+from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.latents import expressions
+from dcgan_probe.metrics import features
+from dcgan_probe.plugins.entry_points import Opener
 from dcgan_probe.probes import _inversion as inversion
 from dcgan_probe.probes import invert
-from dcgan_probe.sources import ImageSource
 
 
 def made(distribution: str = "normal", judged: bool = True, weights: int = 0) -> dp.Session:
@@ -81,7 +83,7 @@ def test_psnr_and_distance_are_those_of_the_images(either, photo):
     torch.testing.assert_close(found.images, either.generate(found.z))
     for row, image in enumerate(found.images):
         assert found.near.psnr[row].item() == pytest.approx(psnr(image, found.target[0]), abs=1e-3)
-        distance = dp.features.distance(either.discriminator, image[None], found.target)
+        distance = features.distance(either.discriminator, image[None], found.target)
         torch.testing.assert_close(found.near.distance[row : row + 1], distance)
     error = (found.images - found.target).square().mean((1, 2, 3))
     least = found.losses.min(dim=1).values
@@ -215,7 +217,7 @@ def test_later_commands_take_it_by_the_name_that_is_printed(photo, tmp_path):
             catch_exceptions=False,
         )
         assert f"z is called {name} in later commands" in done.output
-        assert dp.concepts.find(session, name, None).shape == (1, 8)
+        assert session.find_latents(name, None).shape == (1, 8)
     written = dp.latents.read(
         tmp_path / "out/invert-again1/z.safetensors", session.config, "ab" * 32
     )
@@ -299,4 +301,4 @@ def test_options_that_cannot_be_are_refused(photo, options, message):
 )
 def test_names_of_files_are_words_of_expressions(file, name):
     assert invert.name_of(file) == name
-    assert dp.expressions.parse(f"{name} - 3:17") == {name: 1.0, "3:17": -1.0}
+    assert expressions.parse(f"{name} - 3:17") == {name: 1.0, "3:17": -1.0}

@@ -12,11 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 import dcgan_probe as dp
-from dcgan_probe import files
-from dcgan_probe.cli import main
+from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.fixtures.cells.propose import overlap
-from dcgan_probe.json_values import Value
 from dcgan_probe.label.command import forwarding
 from dcgan_probe.label.command import label as label_command
 from dcgan_probe.label.learning import Learner
@@ -24,7 +22,10 @@ from dcgan_probe.label.picks import ConceptWork
 from dcgan_probe.label.resuming import NotSaved, alone
 from dcgan_probe.label.server import Server
 from dcgan_probe.label.work import BoxWork
+from dcgan_probe.latents import concepts
 from dcgan_probe.probes import forget
+from dcgan_probe.storage import files
+from dcgan_probe.storage.json_values import Value
 
 SHA = "ab" * 32
 BOX = {"label": "window", "x0": 1, "y0": 2, "x1": 8, "y1": 9.5}
@@ -167,7 +168,7 @@ def test_json_of_somebody_else_stays(tmp_path, text):
 
 def test_only_json_is_written():
     with pytest.raises(InputError, match=r"a name that ends in '.png', expected .json"):
-        work(dp.files.Path("photo.png"))
+        work(files.Path("photo.png"))
 
 
 def test_two_labels_do_not_work_on_one_file(tmp_path):
@@ -184,17 +185,17 @@ def test_two_labels_do_not_work_on_one_file(tmp_path):
 
 def test_concepts_keep_what_the_page_does_not_show(tmp_path):
     path = tmp_path / "concepts.json"
-    concept = dp.concepts.Concept(("5:1", "3:9", "3:2", (0.5, -0.5)), shows=("smile",))
-    dp.concepts.Concepts(SHA, {"smiling": concept}).write(path)
+    concept = concepts.Concept(("5:1", "3:9", "3:2", (0.5, -0.5)), shows=("smile",))
+    concepts.Concepts(SHA, {"smiling": concept}).write(path)
     own = ConceptWork(path, 6, 3, SHA)
     assert own.state()["concepts"]["smiling"] == {"samples": [2], "others": 3}
     own.change(Value({"concept": "smiling", "samples": [4, 0, 4]}, "request"))
-    found = dp.concepts.Concepts.read(path).named["smiling"]
+    found = concepts.Concepts.read(path).named["smiling"]
     assert found.exemplars == ("5:1", "3:9", (0.5, -0.5), "3:0", "3:4")
     assert found.shows == ("smile",)
     own.change(Value({"concept": "hats", "samples": [1]}, "request"))
     own.change(Value({"concept": "hats", "samples": []}, "request"))
-    assert list(dp.concepts.Concepts.read(path).named) == ["smiling"]
+    assert list(concepts.Concepts.read(path).named) == ["smiling"]
     for wrong in ("<b>", "a-b", ""):
         with pytest.raises(InputError):
             own.change(Value({"concept": wrong, "samples": [1]}, "request"))

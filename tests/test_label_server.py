@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import dcgan_probe as dp
-from dcgan_probe import files
 from dcgan_probe.errors import InputError
 from dcgan_probe.label.desk import Desk
 from dcgan_probe.label.server import MAX_BODY, Server
 from dcgan_probe.label.work import BoxWork
+from dcgan_probe.storage import files
 
 BOX = {"label": "window", "x0": 1, "y0": 2, "x1": 8, "y1": 9.5}
 

@@ -9,10 +9,10 @@ import pytest
 from scipy import io
 
 import dcgan_probe as dp
-from dcgan_probe import labelled
-from dcgan_probe.chosen import Chosen
 from dcgan_probe.errors import InputError
-from dcgan_probe.sources import ImageSource
+from dcgan_probe.images import datasets
+from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.images.subsets import Chosen
 
 SIZE = 16
 
@@ -47,7 +47,7 @@ def table(path: Path, text: str) -> Path:
 
 def test_folders_name_the_class_and_the_part(tmp_path):
     given = {"test/cat/a.png": 1, "test/dog/b.png": 2, "train/cat/c.png": 3, "train/dog/d.png": 4}
-    data = labelled.read(write(tmp_path / "set", given), "folders", SIZE, 3)
+    data = datasets.read(write(tmp_path / "set", given), "folders", SIZE, 3)
     assert data.classes == ("cat", "dog")
     assert data.test.tolist() == [False, False, True, True]
     assert data.labels.tolist() == [0, 1, 0, 1]
@@ -58,7 +58,7 @@ def test_folders_name_the_class_and_the_part(tmp_path):
 def test_a_table_may_be_in_any_order_and_name_the_part(tmp_path):
     images = write(tmp_path / "set", {"a.png": 1, "b.png": 2, "c.png": 3, "d.png": 4})
     text = "file,smile,split\nd.png,no,test\nb.png,yes,train\na.png,no,train\nc.png,yes,test\n"
-    data = labelled.read(images, table(tmp_path / "l.csv", text), SIZE, 3, column="smile")
+    data = datasets.read(images, table(tmp_path / "l.csv", text), SIZE, 3, column="smile")
     assert [data.classes[k] for k in data.labels] == ["no", "yes", "yes", "no"]
     assert shades(data.images) == [1, 2, 3, 4]
     assert data.test.tolist() == [False, False, True, True]
@@ -67,7 +67,7 @@ def test_a_table_may_be_in_any_order_and_name_the_part(tmp_path):
 def test_labels_beside_the_images_of_a_mat_and_other_images_for_testing(tmp_path):
     train = mat(tmp_path / "train.mat", [5, 6, 7], [10, 9, 1])
     test = mat(tmp_path / "test.mat", [8, 9, 10], [1, 10, 9])
-    data = labelled.read(train, "y", SIZE, 3, test=test)
+    data = datasets.read(train, "y", SIZE, 3, test=test)
     assert data.classes == ("1", "9", "10")
     assert data.labels.tolist() == [2, 1, 0, 0, 2, 1]
     assert shades(data.images) == [5, 6, 7, 8, 9, 10]
@@ -77,7 +77,7 @@ def test_labels_beside_the_images_of_a_mat_and_other_images_for_testing(tmp_path
 def test_where_no_part_is_named_a_fifth_of_each_class_is_drawn(tmp_path):
     given = {f"{name}/{i:02d}.png": i for name in "ab" for i in range(10)}
     images = write(tmp_path / "set", given)
-    one, same, other = (labelled.read(images, "folders", SIZE, 3, seed=seed) for seed in (0, 0, 1))
+    one, same, other = (datasets.read(images, "folders", SIZE, 3, seed=seed) for seed in (0, 0, 1))
     assert np.bincount(one.labels[one.test]).tolist() == [2, 2]
     assert one.images.names == same.images.names != other.images.names
 
@@ -85,7 +85,7 @@ def test_where_no_part_is_named_a_fifth_of_each_class_is_drawn(tmp_path):
 def test_fewer_images_are_as_equally_of_each_class_as_can_be(tmp_path):
     given = {f"{part}/a/{i}.png": i for part in ("train", "test") for i in range(9)}
     given |= {f"{part}/b/{i}.png": 100 + i for part in ("train", "test") for i in range(2)}
-    data = labelled.read(write(tmp_path / "set", given), "folders", SIZE, 3)
+    data = datasets.read(write(tmp_path / "set", given), "folders", SIZE, 3)
     few = data.fewer(6, seed=0)
     for test in (False, True):
         assert np.bincount(few.labels[few.test == test]).tolist() == [4, 2]
@@ -141,28 +141,28 @@ def test_an_image_that_does_not_decode_is_told_as_everywhere(tmp_path):
 def test_what_is_wrong_with_a_table_is_told(tmp_path, text, message):
     images = write(tmp_path / "set", {"a.png": 1, "b.png": 2})
     with pytest.raises(InputError, match=message):
-        labelled.read(images, table(tmp_path / "l.csv", text), SIZE, 3)
+        datasets.read(images, table(tmp_path / "l.csv", text), SIZE, 3)
 
 
 def test_labels_that_are_not_there_are_told(tmp_path):
     images = write(tmp_path / "set", {"a.png": 1, "x/b.png": 2})
     with pytest.raises(InputError, match="unknown labels 'none.csv', expected one of: folders, y"):
-        labelled.read(images, "none.csv", SIZE, 3)
+        datasets.read(images, "none.csv", SIZE, 3)
     with pytest.raises(InputError, match=r"a\.png: found no folder of a class around it"):
-        labelled.read(images, "folders", SIZE, 3)
+        datasets.read(images, "folders", SIZE, 3)
     with pytest.raises(InputError, match=r"set: found no \.mat, expected one with labels y"):
-        labelled.read(images, "y", SIZE, 3)
+        datasets.read(images, "y", SIZE, 3)
     with pytest.raises(InputError, match="y: found none, expected 2 labels, one an image of X"):
-        labelled.read(mat(tmp_path / "a.mat", [1, 2]), "y", SIZE, 3)
+        datasets.read(mat(tmp_path / "a.mat", [1, 2]), "y", SIZE, 3)
     with pytest.raises(InputError, match="y: found 3 x 1, expected 2 labels, one an image of X"):
-        labelled.read(mat(tmp_path / "b.mat", [1, 2], [1, 2, 1]), "y", SIZE, 3)
+        datasets.read(mat(tmp_path / "b.mat", [1, 2], [1, 2, 1]), "y", SIZE, 3)
 
 
 def test_a_class_of_one_side_only_is_told(tmp_path):
     given = {"train/a/1.png": 1, "train/b/2.png": 2, "test/a/3.png": 3}
     images = write(tmp_path / "set", given)
     with pytest.raises(InputError, match="class b: found no image for testing, expected at least"):
-        labelled.read(images, "folders", SIZE, 3)
+        datasets.read(images, "folders", SIZE, 3)
     write(tmp_path / "set", {"b/4.png": 4})
     with pytest.raises(InputError, match="found 3 of 4 images in a folder train or test"):
-        labelled.read(images, "folders", SIZE, 3)
+        datasets.read(images, "folders", SIZE, 3)

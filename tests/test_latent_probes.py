@@ -15,10 +15,12 @@ from scipy.spatial.transform import Rotation, Slerp
 from scipy.stats import binomtest
 
 import dcgan_probe as dp
-from dcgan_probe import latents, video
-from dcgan_probe.concepts import Concept, Concepts
+from dcgan_probe import latents
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import Opener
+from dcgan_probe.figures import film
+from dcgan_probe.latents.concepts import Concept, Concepts
+from dcgan_probe.metrics import features
+from dcgan_probe.plugins.entry_points import Opener
 from dcgan_probe.probes import _success, arithmetic, turn, walk
 
 
@@ -91,7 +93,7 @@ def test_a_step_is_as_long_as_the_features_say(session):
     with torch.no_grad():
         seen = []
         for name in ("16x16", "8x8", "4x4"):
-            maps = dp.features.responses(d, images, [name])[name]
+            maps = features.responses(d, images, [name])[name]
             maps = maps / maps.square().sum(1, keepdim=True).sqrt()
             seen.append((maps[1:] - maps[:-1]).square().sum(1).mean((1, 2)))
     assert np.allclose(found.lengths[1], torch.stack(seen).mean(0).sqrt(), rtol=1e-4)
@@ -255,16 +257,16 @@ def test_a_film_has_its_frames(tmp_path, ending):
     frames[..., 0] = 230
     frames[:, :, :, 1] = (np.arange(12) * 16)[:, None, None]
     for name in ("a", "b"):
-        video.write(tmp_path / f"{name}{ending}", frames)
-    film = cv2.VideoCapture(str(tmp_path / f"a{ending}"))
+        film.write(tmp_path / f"{name}{ending}", frames)
+    video = cv2.VideoCapture(str(tmp_path / f"a{ending}"))
     seen = []
-    while (read := film.read())[0]:
+    while (read := video.read())[0]:
         seen.append(read[1][..., ::-1])
     assert np.shape(seen) == frames.shape
     assert np.abs(np.stack(seen).astype(int) - frames).max() < 40  # two of them lose colours
     assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
     with pytest.raises(InputError, match="unknown kind of film '.avi'"):
-        video.write(tmp_path / "a.avi", frames)
+        film.write(tmp_path / "a.avi", frames)
 
 
 def chain(session, tmp_path, *commands):

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan_probe import latents
-from dcgan_probe.config import Config
 from dcgan_probe.errors import InputError
+from dcgan_probe.networks.config import Config
 
 UNIFORM = Config(z_size=7)
 NORMAL = Config(z_size=7, z_distribution="normal")

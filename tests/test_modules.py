@@ -14,8 +14,11 @@ from click.testing import CliRunner
 from torch import nn
 
 import dcgan_probe as dp
-from dcgan_probe.cli import main
+from dcgan_probe.checkpoints import modules
+from dcgan_probe.cli.group import main
+from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import features
 from dcgan_probe.probes import forget, invert, sample, visualize_d, walk
 
 # torch warns of its own code when it loads what compiles.
@@ -54,7 +57,7 @@ def test_identity_is_that_of_weights_class_and_latents():
         parts = {**other_gans.residual(), **given, "latent": latent}
         if change:
             change(parts["generator"])
-        return dp.modules.checkpoint(**parts).sha256
+        return modules.checkpoint(**parts).sha256
 
     def nudge(g):
         with torch.no_grad():
@@ -68,7 +71,7 @@ def test_identity_is_that_of_weights_class_and_latents():
         sha(change=nudge),
         sha((16, "uniform")),
         sha(generator=other_gans.alive(Renamed)),
-        *(dp.modules.checkpoint(**other_gans.conditional(y)).sha256 for y in (1, 2)),
+        *(modules.checkpoint(**other_gans.conditional(y)).sha256 for y in (1, 2)),
     ]
     assert len(set(same)) == 1
     assert len({*same, *others}) == 1 + len(others)
@@ -185,7 +188,7 @@ def test_a_gan_may_lack_a_network(tmp_path):
 
 
 def test_a_checkpoint_of_others_is_not_written_as_one_of_ours(tmp_path):
-    found = dp.modules.checkpoint(**other_gans.residual())
+    found = modules.checkpoint(**other_gans.residual())
     with pytest.raises(InputError, match="found modules of other code"):
         dp.checkpoints.save(found, tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
@@ -294,7 +297,7 @@ class Squeezed(nn.Module):
 def test_a_score_without_the_dimension_of_one_image_is_taken():
     session = dp.Session.from_modules(small(), Squeezed(), 16, device="cpu")
     walk.run(session, 2, steps=2)
-    neighbours = dp.features.extract(session.discriminator, session.sample(1), ["conv"])
+    neighbours = features.extract(session.discriminator, session.sample(1), ["conv"])
     assert neighbours.shape == (1, 8 * 16)
 
 
@@ -385,7 +388,7 @@ def test_a_branch_that_is_faded_out_does_not_lead_around(fade, passed_on):
     z = session.latents(3)
     with dp.hooks.ablate(session.generator, "network.3", [1, 2]), torch.no_grad():
         edited = session.generator(z)
-    start = dp.tails.Tail(session.generator, "network.3").start(z)
+    start = tails.Tail(session.generator, "network.3").start(z)
     torch.testing.assert_close(start.without([1, 2]), edited)
 
 
@@ -398,7 +401,7 @@ def test_a_discriminator_without_maps_is_as_none_to_what_would_see_by_it(tmp_pat
     near = [invert.run(each, without.sample(1)[0], starts=2, steps=2) for each in (with_d, without)]
     assert torch.equal(near[0].z, near[1].z)
     with pytest.raises(InputError, match="found no layer of feature maps, expected one"):
-        dp.features.layers(with_d.discriminator)
+        features.layers(with_d.discriminator)
 
 
 def test_layers_of_fewer_places_than_the_grid_are_taken_by_name_only():
@@ -406,8 +409,8 @@ def test_layers_of_fewer_places_than_the_grid_are_taken_by_name_only():
         nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 4, 8), nn.ReLU(), nn.Flatten()
     )
     session = dp.Session.from_modules(discriminator=d, image=(3, 16, 16), device="cpu")
-    layers = dp.features.layers(session.discriminator)
-    assert dp.features.layers(session.discriminator, grid=4) == layers[:1]
-    assert dp.features.layers(session.discriminator, ["3"], grid=4) == ("3",)
+    layers = features.layers(session.discriminator)
+    assert features.layers(session.discriminator, grid=4) == layers[:1]
+    assert features.layers(session.discriminator, ["3"], grid=4) == ("3",)
     with pytest.raises(InputError, match="maps of 9 x 9 places or more, expected one"):
-        dp.features.layers(session.discriminator, grid=9)
+        features.layers(session.discriminator, grid=9)

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.nearest import Search
+from dcgan_probe.metrics.nearest import Search
 
 
 def found(queries: np.ndarray, references: np.ndarray, k: int, batch: int) -> Search:

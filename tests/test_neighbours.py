@@ -21,12 +21,13 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 import dcgan_probe as dp
-from dcgan_probe import features
+from dcgan_probe.dedup import autoencoder
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins import Opener
+from dcgan_probe.images import sources
+from dcgan_probe.images.sources import to_range
+from dcgan_probe.metrics import features
+from dcgan_probe.plugins.entry_points import Opener
 from dcgan_probe.probes import _copying, _spaces, neighbours
-from dcgan_probe.sources import to_range
-from dcgan_probe.training import dedup
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 
@@ -129,7 +130,7 @@ def test_the_nearest_are_those_of_scikit_learn(session, sets):
 
 
 def test_each_layer_of_the_features_says_as_much(session, sets):
-    source = dp.sources.ImageSource(sets[0], 32, 3)
+    source = sources.ImageSource(sets[0], 32, 3)
     images = source.read(range(N))
     vectors = _spaces.of_discriminator(session, source).vectors(images)
     network = session.discriminator
@@ -191,12 +192,12 @@ def test_two_checkpoints_are_asked_the_same(session, config, sets, tmp_path):
 
 
 def test_the_code_is_trained_once_and_then_read(session, sets, tmp_path, monkeypatch):
-    monkeypatch.setattr(dedup, "Settings", partial(dedup.Settings, steps=10))
+    monkeypatch.setattr(autoencoder, "Settings", partial(autoencoder.Settings, steps=10))
     file = tmp_path / "code.safetensors"
     copying = drawing(session, Draws(blots(N, 1), noise=0.02))
     first = neighbours.run(copying, *sets, n=N, spaces=["dedup"], code=file)
     assert first.own.near[0].verdict.name == _copying.COPIED
-    monkeypatch.setattr(dedup, "fit", None)
+    monkeypatch.setattr(autoencoder, "fit", None)
     again = neighbours.run(copying, *sets, n=N, spaces=["dedup"], code=file)
     np.testing.assert_array_equal(again.own.near[0].distances, first.own.near[0].distances)
 

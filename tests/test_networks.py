@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from dcgan_probe import checkpoints, networks
-from dcgan_probe.config import PRESETS, Config
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import Discriminator, Generator
+from dcgan_probe.networks.config import PRESETS, Config
+from dcgan_probe.networks.dcgan import Discriminator, Generator
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 

@@ -16,9 +16,11 @@ from click.testing import CliRunner
 from mypy import api
 
 import dcgan_probe as dp
-from dcgan_probe import installed, new_probe, plugins
-from dcgan_probe.cli import main
+from dcgan_probe import plugins
+from dcgan_probe.cli.group import main
+from dcgan_probe.plugins import new_probe, trial
 from dcgan_probe.probes import _judges
+from dcgan_probe.recognition import detectors
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -119,7 +121,7 @@ HALF_REMOVED = {
 @pytest.fixture
 def unimported(monkeypatch) -> None:
     """The check of what is installed, without the imports."""
-    monkeypatch.setattr(installed, "imported", lambda points, _: [("ok", "")] * len(points))
+    monkeypatch.setattr(trial, "imported", lambda points, _: [("ok", "")] * len(points))
 
 
 @pytest.mark.parametrize("broken", HALF_REMOVED)
@@ -134,19 +136,19 @@ def test_a_package_whose_metadata_are_broken_costs_only_itself(run, site, unimpo
     assert {"sample", "bright"} < plugins.find().keys()
     assert "  sample  " in run("--help")
     assert "  sample  " in run("--no-plugins", "--help")
-    (told,) = (plug for plug in installed.check() if plug.status != "ok")
+    (told,) = (plug for plug in trial.check() if plug.status != "ok")
     assert (told.kind, told.name, told.status) == ("package", folder.name, "broken")
     assert told.why.startswith(f"{folder}: metadata cannot be read: ")
     assert told.why in run("plugins")
-    assert installed.check(only_ours=True) == [
-        plug for plug in installed.check() if plug.package == "dcgan-probe"
+    assert trial.check(only_ours=True) == [
+        plug for plug in trial.check() if plug.package == "dcgan-probe"
     ]
 
 
 def test_a_package_without_a_version_is_of_an_unknown_one(run, site, unimported):
     strangers.install(site, "stranger", {}, strange="nowhere:probe")
     (site / "stranger-1.2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: stranger\n")
-    (found,) = (plug for plug in installed.check() if plug.package == "stranger")
+    (found,) = (plug for plug in trial.check() if plug.package == "stranger")
     assert (found.version, found.status) == ("unknown", "ok")
     assert "stranger     unknown  ok" in run("plugins")
 
@@ -167,7 +169,7 @@ def test_names_that_cannot_be_typed_are_broken(run, site, unimported):
     shown = run("--help")
     assert "\x1b" not in shown
     assert "two words" not in shown
-    told = [plug for plug in installed.check() if plug.package == "stranger"]
+    told = [plug for plug in trial.check() if plug.package == "stranger"]
     assert [plug.name for plug in told] == NAMES
     assert {plug.status for plug in told} == {"broken"}
     table = run("plugins")
@@ -179,7 +181,7 @@ def test_names_that_cannot_be_typed_are_broken(run, site, unimported):
 def test_what_names_no_module_is_broken(site, unimported, value):
     strangers.install(site, "stranger", {}, strange=value)
     assert "strange" not in plugins.find()
-    (told,) = (plug for plug in installed.check() if plug.package == "stranger")
+    (told,) = (plug for plug in trial.check() if plug.package == "stranger")
     assert (told.status, told.why) == ("broken", f"found {value!r}, expected module:attribute")
 
 
@@ -187,7 +189,7 @@ def test_a_name_that_is_twice_in_one_package_is_taken(site):
     strangers.install(site, "stranger", {"strange_g.py": strangers.PROBE}, bright="strange_g:probe")
     with open(site / "stranger-1.2.dist-info/entry_points.txt", "a") as file:
         file.write("\nbright = strange_g:click.command\n")
-    found = [plug for plug in installed.check(limit=60) if plug.package == "stranger"]
+    found = [plug for plug in trial.check(limit=60) if plug.package == "stranger"]
     assert [plug.target for plug in found] == ["strange_g:probe", "strange_g:click.command"]
     assert (found[0].status, found[0].why) == ("taken", "stranger has the name too")
     assert found[1].status == "broken"
@@ -195,10 +197,10 @@ def test_a_name_that_is_twice_in_one_package_is_taken(site):
 
 def test_the_name_of_the_judge_of_boxes_is_taken(site, unimported):
     strangers.install(site, "stranger", {}, "detectors", **{_judges.BOXES: "nowhere:boxes"})
-    (found,) = (plug for plug in installed.check() if plug.package == "stranger")
+    (found,) = (plug for plug in trial.check() if plug.package == "stranger")
     assert (found.status, found.why) == ("taken", "dcgan-probe has the name too")
     with pytest.raises(dp.InputError, match="expected one of: boxes, cells, rooms, the path"):
-        dp.detectors.find("nothing", "window", also=[_judges.BOXES])
+        detectors.find("nothing", "window", also=[_judges.BOXES])
 
 
 def test_help_imports_no_package_of_a_stranger(site):
@@ -248,8 +250,8 @@ def test_ours_is_not_shadowed(run, site):
     assert "brightness" not in run("sample", "--n", 1)
     assert "Mean brightness" not in run("--help")
     assert plugins.the_one(plugins.find()["sample"]).value == "dcgan_probe.probes.sample:sample"
-    found = {plug.name: plug for plug in installed.check(limit=60, commands=["show"])}
-    strange = [plug for plug in installed.check(limit=60) if plug.package == "stranger"]
+    found = {plug.name: plug for plug in trial.check(limit=60, commands=["show"])}
+    strange = [plug for plug in trial.check(limit=60) if plug.package == "stranger"]
     assert (found["show"].status, found["show"].why) == ("taken", "dcgan-probe has the name too")
     assert [(plug.name, plug.status) for plug in strange] == [("sample", "taken"), ("show", "ok")]
 
@@ -288,7 +290,7 @@ def test_each_plugin_is_imported_and_guarded(site):
         for name, points in plugins.find().items()
         if plugins.owner(points[0]) == "stranger"
     }
-    assert list(zip(found, installed.imported(list(found.values()), 5), strict=True)) == [
+    assert list(zip(found, trial.imported(list(found.values()), 5), strict=True)) == [
         ("b_raising", ("broken", "cannot be imported: KeyError: 'generator'")),
         ("c_leaving", ("broken", "cannot be imported: SystemExit: no GPU")),
         ("d_dying", ("broken", "the import ended the process, with code 3")),
@@ -315,7 +317,7 @@ def test_plugins_lists_everything_that_is_installed(site):
     }
     names = {(each["kind"], each["name"]) for each in listed}
     assert names >= {("probe", "sample"), ("detector", "rooms"), ("classifier", "faces")}
-    table = installed.table([installed.Plugin(**each) for each in listed])
+    table = trial.table([trial.Plugin(**each) for each in listed])
     assert "detector    bright" in table
     assert len({line.index("  1.2") for line in table.splitlines() if "stranger" in line}) == 1
 

@@ -18,12 +18,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dcgan_probe import plugins
-from dcgan_probe.cli import main
+from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.report import charts, media, page, tables
 from dcgan_probe.report.command import report
 from dcgan_probe.report.reading import READINGS
-from dcgan_probe.results import FORMAT
+from dcgan_probe.results.result import FORMAT
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -208,10 +208,10 @@ def test_what_moves_has_a_still_of_its_first_image(tmp_path):
 
 
 def test_a_film_is_in_the_page_with_its_first_image(tmp_path):
-    from dcgan_probe import video
+    from dcgan_probe.figures import film
 
     where = save(tmp_path, "walk")
-    video.write(where / "linear.mp4", np.full((3, 32, 48, 3), 200, np.uint8))
+    film.write(where / "linear.mp4", np.full((3, 32, 48, 3), 200, np.uint8))
     (film,) = parsed(tmp_path).all("video")
     assert base64.b64decode(film["src"].partition(",")[2]) == (where / "linear.mp4").read_bytes()
     assert decoded(film["poster"]).shape == (32, 48, 3)

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 import dcgan_probe as dp
-from dcgan_probe import differences, results, saved
+from dcgan_probe import results
 from dcgan_probe.errors import InputError
+from dcgan_probe.results import differences, loading
+from dcgan_probe.storage import files
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def test_every_probes_result_is_of_the_schema(run, tmp_path, command):
     check = jsonschema.Draft202012Validator(results.schema())
     check.check_schema(results.schema())
     assert [error.message for error in check.iter_errors(value)] == []
-    found = saved.load_result(tmp_path / "out" / command)
+    found = loading.load_result(tmp_path / "out" / command)
     assert found.to_dict() == value
     assert found.command == command
     assert found.changed() == {}
@@ -112,11 +114,11 @@ def test_a_value_cannot_take_a_name_of_the_format(session, tmp_path):
 
 def test_a_loaded_result_knows_its_pictures_and_what_was_changed(session, tmp_path):
     Drawn(session.made_with(n=3), "two\nlines", {"x": 1.5}).save(tmp_path / "a")
-    found = saved.load_result(tmp_path / "a/result.json")
+    found = loading.load_result(tmp_path / "a/result.json")
     assert found.values == {"x": 1.5}
     assert found.made_with == session.made_with(n=3)
     assert found.pictures == (tmp_path / "a/a&b.png",)
-    assert found.files["a&b.png"] == dp.files.sha256(tmp_path / "a/a&b.png")
+    assert found.files["a&b.png"] == files.sha256(tmp_path / "a/a&b.png")
     assert "not as written" not in str(found)
     (tmp_path / "a/a&b.png").write_bytes(b"other")
     (tmp_path / "a/more/table.csv").unlink()
@@ -130,7 +132,7 @@ def test_a_loaded_result_knows_its_pictures_and_what_was_changed(session, tmp_pa
 
 def test_what_is_shown_does_not_steer_the_terminal(session, tmp_path):
     Drawn(session.made_with(), "a\x1b[2Jb", {}).save(tmp_path / "a")
-    assert "\x1b" not in str(saved.load_result(tmp_path / "a"))
+    assert "\x1b" not in str(loading.load_result(tmp_path / "a"))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_a_wrong_value_is_named_with_its_place(session, tmp_path, place, value, 
     inner[place[-1]] = value
     path.write_text(json.dumps(whole))
     with pytest.raises(dp.InputError, match=re.escape(message)):
-        saved.load_result(path)
+        loading.load_result(path)
 
 
 def test_show_prints_what_the_command_printed(run, tmp_path):
@@ -205,7 +207,7 @@ def test_differences_are_those_of_the_leaves(session, tmp_path):
     two = {"x": 1.5, "same": [1.0, {"y": 2}], "list": [1, 3, 4], "new": 0, "kind": True}
     for name, values in (("a", one), ("b", {**two, "word": "b"})):
         Drawn(session.made_with(), "said", values).save(tmp_path / name)
-    first, second = (saved.load_result(tmp_path / name) for name in ("a", "b"))
+    first, second = (loading.load_result(tmp_path / name) for name in ("a", "b"))
     found = differences.differences(first, second)
     assert {each.place: (each.a, each.b, each.change) for each in found} == {
         "x": (1, 1.5, 0.5),
@@ -241,7 +243,7 @@ def test_a_notebook_shows_a_result_with_its_pictures(session, tmp_path):
     said = "<script>alert('x')</script> & more"
     result = Drawn(session.made_with(), said, {})
     result.save(tmp_path / "a")
-    loaded = saved.load_result(tmp_path / "a")
+    loaded = loading.load_result(tmp_path / "a")
     for shown, text in ((result, said), (loaded, str(loaded))):
         page = Page(shown._repr_html_())
         assert page.text.strip() == text

@@ -15,7 +15,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.fixtures import segmenter
 from dcgan_probe.fixtures.rooms import propose, renderer
 from dcgan_probe.fixtures.rooms.renderer import render, render_many, write_zip
-from dcgan_probe.sources import ImageSource, to_range
+from dcgan_probe.images.sources import ImageSource, to_range
 
 LABELS = {"window", "curtain", "door", "picture", "rug", "bed", "pillow", "table", "lamp"}
 

@@ -24,10 +24,10 @@ from pages import PAGES, ROOT, lines, name, ours, strangers
 from torch import nn
 
 import dcgan_probe as dp
-from dcgan_probe.cli import main
-from dcgan_probe.concepts import Concept
+from dcgan_probe.cli.group import main
+from dcgan_probe.dedup import autoencoder
+from dcgan_probe.latents.concepts import Concept
 from dcgan_probe.probes import _inversion, forget, invert, sample, walk
-from dcgan_probe.training import dedup
 
 # What a command takes where a line does not say.
 SMALL: dict[str, dict[str, Any]] = {
@@ -225,8 +225,8 @@ def test_the_lines_of_a_page_run_one_after_the_other(
     monkeypatch.setattr(dp.checkpoints, "shipped_boxes", boxes.get)
     for module, constant in ((_inversion, "CANDIDATES"), (invert, "OTHERS"), (walk, "FRAMES")):
         monkeypatch.setattr(module, constant, 4)
-    fit = dedup.fit
-    monkeypatch.setattr(dedup, "fit", lambda p, s, *rest: fit(p, replace(s, steps=3), *rest))
+    fit = autoencoder.fit
+    monkeypatch.setattr(autoencoder, "fit", lambda p, s, *rest: fit(p, replace(s, steps=3), *rest))
     shutil.copytree(world, tmp_path / "here")
     shutil.copytree(ROOT / "fixtures/rooms", tmp_path / "here/fixtures/rooms")
     monkeypatch.chdir(tmp_path / "here")

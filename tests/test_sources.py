@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.sources import ImageSource, Samples, batches
+from dcgan_probe.images.sources import ImageSource, Samples, batches
 
 
 def png(array: np.ndarray) -> bytes:

@@ -11,8 +11,8 @@ import torch
 from scipy.optimize import minimize
 from sklearn.svm import LinearSVC
 
-from dcgan_probe import newton, svm
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import newton, svm
 
 Data = tuple[np.ndarray, np.ndarray]
 

@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dcgan_probe as dp
 from dcgan_probe import hooks
+from dcgan_probe.edits.tails import Base, Tail
 from dcgan_probe.errors import InputError
-from dcgan_probe.tails import Base, Tail
+from dcgan_probe.networks.config import PRESETS
 
 
 def sequence(**parts: nn.Module) -> nn.Sequential:
@@ -101,7 +102,7 @@ def close(found: Tensor, wanted: Tensor) -> bool:
 @pytest.fixture(scope="module")
 def large() -> nn.Module:
     """The 64-pixel `torch` network."""
-    config = dp.config.PRESETS["torch"]
+    config = PRESETS["torch"]
     network = dp.networks.initialise(dp.Generator(config), seed=0).requires_grad_(False)
     for name, weight in network.named_parameters():
         if "norm" not in name:

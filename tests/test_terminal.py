@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 import dcgan_probe as dp
 from dcgan_probe import terminal
+from dcgan_probe.storage import files
 
 BIN = Path(sys.executable).parent
 
@@ -63,7 +64,7 @@ def images(model, tmp_path) -> Path:
 def test_every_command_of_ours_answers_in_json(invoke, tmp_path, images):
     small = ["--size", 16, "--batch", 4, "--g-width", 4, "--d-width", 4, "--steps", 1]
     (train,) = lines(invoke("--json", "train", "--images", images, *small).stdout)
-    assert train["sha256"] == dp.files.sha256(train["file"])
+    assert train["sha256"] == files.sha256(train["file"])
     assert train["stopped"] is None
     (new,) = lines(invoke("--json", "new-probe", "mine", "--to", tmp_path / "mine").stdout)
     assert new["files"] == sorted(path.name for path in (tmp_path / "mine").iterdir())
@@ -133,7 +134,7 @@ def test_the_line_is_recorded_without_where_its_results_go(invoke, tmp_path):
 
 def test_files_on_the_line_are_recorded_with_their_hashes(invoke, tmp_path):
     boxes = tmp_path / "windows.json"
-    sha = dp.files.sha256(tmp_path / "model.safetensors")
+    sha = files.sha256(tmp_path / "model.safetensors")
     drawn = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(6))
     dp.Boxes(drawn, tuple(range(8)), (32, 32), seed=0, checkpoint=sha).write(boxes)
     invoke("ablate", "--layer", "8x8", "--filters", 1)
@@ -144,7 +145,7 @@ def test_files_on_the_line_are_recorded_with_their_hashes(invoke, tmp_path):
         ("--edit", "selection.json"),
         ("--boxes", "windows.json"),
     ]
-    assert made["inputs"][1]["sha256"] == dp.files.sha256(boxes)
+    assert made["inputs"][1]["sha256"] == files.sha256(boxes)
 
 
 def test_text_that_the_terminal_cannot_show_is_no_error(invoke, tmp_path):

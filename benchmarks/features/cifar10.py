@@ -25,9 +25,10 @@ import click
 import torch
 
 import dcgan_probe as dp
-from dcgan_probe.networks import PRESETS
+from dcgan_probe.networks.config import PRESETS
 from dcgan_probe.probes import _protocols, features
 from dcgan_probe.probes._classified import Classified
+from dcgan_probe.storage import files
 from dcgan_probe.training.recipe import Recipe
 
 HERE = Path(__file__).resolve().parent
@@ -98,7 +99,7 @@ def measured(task: Task, data: Path, cache: Path, n: int | None) -> list[dict[st
     for row in values["rows"]:
         row.update(seconds=seconds, beside=len(values["rows"]), made_with=result.made_with)
     values["rows"][0].update(layers=values["layers"], filters=values["filters"])
-    dp.files.write_json(done, values["rows"])
+    files.write_json(done, values["rows"])
     print(result, flush=True)
     return values["rows"]
 
@@ -185,8 +186,8 @@ def main(
         f"the machine on all layers.\n\n{carried(rows)}\n"
     )
     name = "cifar10" if n is None else f"cifar10-{n}"
-    dp.files.write_text(HERE / f"{name}.md", text)
-    dp.files.write_json(HERE / f"{name}.json", rows)
+    files.write_text(HERE / f"{name}.md", text)
+    files.write_json(HERE / f"{name}.json", rows)
 
 
 if __name__ == "__main__":

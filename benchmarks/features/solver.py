@@ -77,8 +77,8 @@ def _extracted(values: np.ndarray, data: Path, rng: np.random.Generator) -> np.n
     import torch
 
     import dcgan_probe as dp
-    from dcgan_probe import features
-    from dcgan_probe.sources import ImageSource
+    from dcgan_probe.images.sources import ImageSource
+    from dcgan_probe.metrics import features
 
     session = dp.Session.open("svhn", 0, device="cpu")
     network = session.discriminator
@@ -118,7 +118,7 @@ def measured(cache: Path, run: dict[str, Any]) -> dict[str, Any]:
     import torch
     from sklearn.svm import LinearSVC
 
-    from dcgan_probe import svm
+    from dcgan_probe.metrics import svm
 
     torch.set_num_threads(run["threads"])
     values = np.load(cache / "features.npy", mmap_mode="r")[: run["rows"]]
@@ -292,7 +292,7 @@ def main(cache: Path, data: Path | None, one: str | None) -> None:
     if one is not None:
         print(json.dumps(measured(cache, json.loads(one))))
         return
-    from dcgan_probe import files
+    from dcgan_probe.storage import files
 
     words = prepared(cache, data)
     rows = [result(cache, run) for run in runs()]

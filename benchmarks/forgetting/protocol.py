@@ -21,6 +21,7 @@ import torch
 
 import dcgan_probe as dp
 from dcgan_probe.probes import forget
+from dcgan_probe.storage import files
 
 HERE = Path(__file__).parent
 LAYERS = {"rooms": ("16x16", "8x8"), "cells": ("16x16", "8x8")}
@@ -90,7 +91,7 @@ def measure(model: str) -> None:
         line = row(name, result, time.perf_counter() - start)
         print(line, flush=True)
         results[name] = {"row": line, "made_with": result.made_with, **result.values()}
-        dp.files.write_text(path, json.dumps(results) + "\n")
+        files.write_text(path, json.dumps(results) + "\n")
 
     compared = choices(LAYERS[model])
     for name, options in compared:
@@ -107,7 +108,7 @@ def measure(model: str) -> None:
 def write(model: str, results: dict[str, dict[str, Any]], tables: list[list[str]]) -> None:
     """Write the tables as Markdown."""
     many, few = (HEAD + "\n".join(results[name]["row"] for name in names) for names in tables)
-    dp.files.write_text(
+    files.write_text(
         HERE / f"{model}.md",
         f"# Forgetting: {model}\n\n"
         f"Made by `python benchmarks/forgetting/protocol.py {model}` on "

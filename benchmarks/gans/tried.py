@@ -29,8 +29,11 @@ import networks
 import torch
 
 import dcgan_probe as dp
-from dcgan_probe import hooks, tails
+from dcgan_probe import hooks
+from dcgan_probe.checkpoints import modules
+from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError
+from dcgan_probe.networks import tracing
 from dcgan_probe.probes import (
     ablate,
     dissect,
@@ -42,7 +45,8 @@ from dcgan_probe.probes import (
     visualize_d,
     walk,
 )
-from dcgan_probe.results import Result
+from dcgan_probe.results.result import Result
+from dcgan_probe.storage import files
 
 LIMIT = 240  # seconds a network
 BOXED, FRESH = 40, 32
@@ -81,7 +85,7 @@ def main() -> None:
     start = time.perf_counter()
     rows = [in_own_process(name) for name in given.only]
     text = page(rows, time.perf_counter() - start)
-    dp.files.write_bytes(given.to / "other_gans.md", text.encode())
+    files.write_bytes(given.to / "other_gans.md", text.encode())
 
 
 def in_own_process(name: str) -> dict[str, str]:
@@ -139,9 +143,9 @@ def factory(name: str) -> Callable[[], dict[str, Any]]:
     return getattr(networks, f"build_{name}")
 
 
-def found_layers(session: dp.Session) -> tuple[dp.tracing.Layer, ...]:
+def found_layers(session: dp.Session) -> tuple[tracing.Layer, ...]:
     """The layers of the generator, as tracing found them."""
-    assert isinstance(session.config, dp.modules.Traced)
+    assert isinstance(session.config, modules.Traced)
     return session.config.found["generator"]
 
 

@@ -18,8 +18,10 @@ import click
 import torch
 
 import dcgan_probe as dp
-from dcgan_probe import files
+from dcgan_probe.latents.expressions import parse
 from dcgan_probe.probes import _success
+from dcgan_probe.recognition import classifiers
+from dcgan_probe.storage import files
 
 HERE = Path(__file__).parent
 EXPRESSIONS = (
@@ -48,11 +50,11 @@ def main(
     expressions: tuple[str, ...],
 ) -> None:
     session = dp.Session.open(model, seed, "cpu")
-    concepts = dp.concepts.of(session, path)
-    judge = dp.classifiers.find(classifier, session)
+    concepts = session.read_concepts(path)
+    judge = classifiers.find(classifier, session)
     found = []
     for expression in expressions or EXPRESSIONS:
-        factors = dp.expressions.parse(expression)
+        factors = parse(expression)
         for exemplars in EXEMPLARS:
             start = time.perf_counter()
             success = _success.measure(session, factors, concepts, judge, exemplars, draws)

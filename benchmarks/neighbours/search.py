@@ -28,8 +28,8 @@ QUERIES, K, BATCH, FIRST = 1000, 5, 256, 2048
 
 def _data(n: int) -> tuple[Any, Any]:
     """Queries and references, 3 x 64 x 64 uint8 mapped; n: how many references."""
-    from dcgan_probe import cache
-    from dcgan_probe.sources import ImageSource
+    from dcgan_probe.images import cache
+    from dcgan_probe.images.sources import ImageSource
 
     pixels = cache.cached(ImageSource(DATA, 64, 3)).pixels
     # The images are in the order of their names, which is that of the split: queries from all over.
@@ -42,7 +42,7 @@ def _data(n: int) -> tuple[Any, Any]:
 def _batches(pixels: Any) -> Iterator[Any]:
     import torch
 
-    from dcgan_probe.sources import to_range
+    from dcgan_probe.images.sources import to_range
 
     for start in range(0, len(pixels), BATCH):
         yield to_range(torch.from_numpy(pixels[start : start + BATCH].copy())).flatten(1)
@@ -51,7 +51,7 @@ def _batches(pixels: Any) -> Iterator[Any]:
 def ours(queries: Any, references: Any) -> dict[str, Any]:
     import torch
 
-    from dcgan_probe.nearest import Search
+    from dcgan_probe.metrics.nearest import Search
 
     search = Search(torch.cat(list(_batches(queries))), K)
     measured = 0
@@ -87,8 +87,8 @@ def reading(queries: Any, references: Any) -> dict[str, Any]:
 
 def decoding(queries: Any, references: Any) -> dict[str, Any]:
     """JPEGs out of the zip, as `neighbours` reads them."""
-    from dcgan_probe.chosen import Chosen
-    from dcgan_probe.sources import ImageSource, batches
+    from dcgan_probe.images.sources import ImageSource, batches
+    from dcgan_probe.images.subsets import Chosen
 
     source = ImageSource(DATA, 64, 3, limit=len(references))
     for _ in batches(Chosen([(source, range(len(source)))]), BATCH):
@@ -113,7 +113,7 @@ def faiss(queries: Any, references: Any) -> dict[str, Any]:
 
 
 WAYS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
-    "dcgan_probe.nearest.Search": ours,
+    "dcgan_probe.metrics.nearest.Search": ours,
     "faiss.knn": faiss,
     "the matrix products alone": product,
     "bytes to float32 alone": reading,
@@ -139,7 +139,7 @@ def one(way: str, n: int) -> None:
 def main(n: int) -> None:
     import torch
 
-    from dcgan_probe import files
+    from dcgan_probe.storage import files
 
     _data(1)  # decode, if it has not been
     ways = [way for way in WAYS if way != "faiss.knn" or find_spec("faiss")]
@@ -169,7 +169,7 @@ def main(n: int) -> None:
             f"| {way} | {took['seconds']:.1f} | {many:.0f} | {most / 60:.1f} | "
             f"{took['peak_mib_of_few']:.0f} | {took['peak_mib']:.0f} |"
         )
-    search = found["dcgan_probe.nearest.Search"]
+    search = found["dcgan_probe.metrics.nearest.Search"]
     flops = 2 * QUERIES * n * 64 * 64 * 3 / found["the matrix products alone"]["seconds"]
     lines += [
         "",

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 import dcgan_probe as dp
-from dcgan_probe.json_values import Value
 from dcgan_probe.label.learning import HANDFUL, Learner
 from dcgan_probe.label.picks import ConceptWork
 from dcgan_probe.label.server import Answer
 from dcgan_probe.label.work import BoxWork
+from dcgan_probe.storage.json_values import Value
 
 if TYPE_CHECKING:
     import numpy as np

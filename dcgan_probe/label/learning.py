@@ -48,7 +48,7 @@ class Learner:
 
     @cached_property
     def _maps(self) -> Tensor:
-        from dcgan_probe.probes._regression import maps_of
+        from dcgan_probe.recognition.regression import maps_of
 
         # The last hidden layer: its cells are the smallest, and so are the errors of an edge.
         layer = list(self.session.config.hidden("generator"))[-1]
@@ -67,7 +67,7 @@ class Learner:
         import torch
         from torch.nn import functional as F
 
-        from dcgan_probe.probes._regression import fit
+        from dcgan_probe.recognition.regression import fit
 
         drawn = [box for box in boxes.boxes if box.label == label] if boxes else []
         if boxes is None or len(drawn) < HANDFUL:

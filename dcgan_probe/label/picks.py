@@ -7,11 +7,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dcgan_probe import concepts
-from dcgan_probe.concepts import Concept, Concepts
 from dcgan_probe.errors import InputError
-from dcgan_probe.json_values import Value
 from dcgan_probe.label.resuming import NotSaved, resumed
+from dcgan_probe.latents import concepts
+from dcgan_probe.latents.concepts import Concept, Concepts
+from dcgan_probe.storage.json_values import Value
 
 
 class ConceptWork:

@@ -9,11 +9,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dcgan_probe.box_formats import OWN_FORMAT
-from dcgan_probe.boxes import Box, Boxes
+from dcgan_probe.boxes.boxes import Box, Boxes
+from dcgan_probe.boxes.formats import OWN_FORMAT
 from dcgan_probe.errors import InputError
-from dcgan_probe.json_values import Value
 from dcgan_probe.label.resuming import NotSaved, resumed
+from dcgan_probe.storage.json_values import Value
 
 EDGES = ("x0", "y0", "x1", "y1")
 _NOTE = re.compile(r" ?Drawn with dcgan-probe label, (\d+) of the boxes as proposed\.\Z")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_probe import json_values
 from dcgan_probe.errors import InputError
-from dcgan_probe.files import sha256
-from dcgan_probe.results import FILE, FORMAT, RESERVED
+from dcgan_probe.results.result import FILE, FORMAT, RESERVED
+from dcgan_probe.storage import json_values
+from dcgan_probe.storage.files import sha256
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 FILMS = (".mp4", ".webm")

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from dcgan_probe import files, json_values, plugins
+from dcgan_probe import plugins
 from dcgan_probe.errors import InputError
 from dcgan_probe.report import contents, media, plots
 from dcgan_probe.report.charts import Chart
@@ -22,6 +22,7 @@ from dcgan_probe.report.contents import Found
 from dcgan_probe.report.media import Pair, Picture
 from dcgan_probe.report.reading import READINGS, Reading, key_numbers
 from dcgan_probe.report.tables import Group, Listing, cut, group
+from dcgan_probe.storage import files, json_values
 
 BEFORE, AFTER = "before.png", "after.png"  # strips of samples that get a slider
 NAME = "report.html"

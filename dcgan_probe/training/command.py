@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dcgan_probe import terminal
-from dcgan_probe.config import PRESETS
+from dcgan_probe import distributed, terminal
 from dcgan_probe.errors import InputError
-from dcgan_probe.sources import ImageSource
-from dcgan_probe.training import cpu, ranks, reading
+from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.networks.config import PRESETS
+from dcgan_probe.training import cpu, reading
 from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, train
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
@@ -49,7 +49,7 @@ def run(
     if folder.exists() and any(folder.iterdir()) and not (folder / STATE).exists() and not force:
         raise InputError(f"{folder}: holds no {STATE} to go on from, expected a new folder")
     cpu.keep_memory()
-    with ranks.joined(device) as own:
+    with distributed.joined(device) as own:
         if precision == "auto":
             precision = "bfloat16" if own.device.type == "cuda" else "float32"
         full = Recipe(precision=precision, seed=seed, **recipe)

@@ -14,9 +14,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from dcgan_probe import checkpoints, files, latents, metrics
+from dcgan_probe import checkpoints, latents, metrics
 from dcgan_probe.errors import InputError
-from dcgan_probe.sources import Samples, batches, to_range
+from dcgan_probe.images.sources import Samples, batches, to_range
+from dcgan_probe.storage import files
 from dcgan_probe.training import interrupt
 from dcgan_probe.training.health import Health
 from dcgan_probe.training.record import EPOCHS, SAMPLES, Record

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.sources import to_range
+from dcgan_probe.images.sources import to_range
 
 # Second words of the seeds, so that no two uses share their draws.
 _ORDER, _FLIPS = 1, 3

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dcgan_probe import cache, terminal
+from dcgan_probe import terminal
 from dcgan_probe.errors import InputError
-from dcgan_probe.sources import ImageSource
+from dcgan_probe.images import cache
+from dcgan_probe.images.sources import ImageSource
 
 
 def read(

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from dcgan_probe import figures, files
+from dcgan_probe import figures
 from dcgan_probe.errors import InputError
+from dcgan_probe.storage import files
 
 METRICS, SAMPLES = "metrics.jsonl", "samples"
 # The epochs after which the paper shows its bedrooms (figures 2 and 3).

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe import checkpoints, latents
-from dcgan_probe.config import Config
+from dcgan_probe.distributed import Ranks
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks import Discriminator, Generator, estimate_statistics, initialise
+from dcgan_probe.networks.config import Config
+from dcgan_probe.networks.dcgan import Discriminator, Generator, estimate_statistics, initialise
 from dcgan_probe.training import cpu
 from dcgan_probe.training.minibatches import Minibatches
-from dcgan_probe.training.ranks import Ranks
 from dcgan_probe.training.recipe import Recipe
 
 STATISTICS_BATCHES = 50

@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 import dcgan_probe as dp
-from dcgan_probe.cli import main
+from dcgan_probe.cli.group import main
 
 
 @pytest.fixture

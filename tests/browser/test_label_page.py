@@ -10,6 +10,7 @@ import pytest
 
 import dcgan_probe as dp
 from browser.pages import DRAWN, drag, draw_shipped, expect, middle, opened, saved, serious, shot
+from dcgan_probe.latents import concepts
 
 pytestmark = pytest.mark.browser
 
@@ -366,7 +367,7 @@ def test_concepts_are_picked_and_named(label, context, request):
     page.keyboard.press("z")
     page.keyboard.press("z")
     saved(page)
-    found = dp.concepts.Concepts.read(run.folder / "concepts.json")
+    found = concepts.Concepts.read(run.folder / "concepts.json")
     assert found.named["bright"].exemplars == ("3:4", "3:17", "3:42")
     run.kill()
     context.pages[0].close()

@@ -11,8 +11,9 @@ import pytest
 
 import dcgan_probe as dp
 from browser.pages import expect, serious, shot
+from dcgan_probe.figures import film
 from dcgan_probe.report import page as report
-from dcgan_probe.results import FORMAT
+from dcgan_probe.results.result import FORMAT
 
 pytestmark = pytest.mark.browser
 
@@ -61,8 +62,8 @@ def chain(tmp_path_factory) -> Path:
     dp.figures.write_image(out / "forget" / "forget.png", noise(400, 2400, 3))
     dp.figures.write_image(out / "walk" / "walk.png", noise(100, 600, 4))
     frames = np.stack([noise(64, 64, seed) for seed in range(4)])
-    dp.video.write(out / "walk" / "linear.mp4", frames)
-    dp.video.write(out / "walk" / "linear.gif", frames)
+    film.write(out / "walk" / "linear.mp4", frames)
+    film.write(out / "walk" / "linear.gif", frames)
     return out
 
 
@@ -237,7 +238,7 @@ def test_the_chain_of_the_docs(chromium, tmp_path, request):
         pytest.skip("makes pictures only, where --shots says a folder")
     from click.testing import CliRunner
 
-    from dcgan_probe.cli import main
+    from dcgan_probe.cli.group import main
 
     line = ["--out", str(tmp_path), "visualize-d", "--n", "400", "--filters", "0-3", "forget"]
     result = CliRunner().invoke(main, line)

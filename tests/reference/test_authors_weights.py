@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dcgan_probe import checkpoints, foreign, latents
+from dcgan_probe import checkpoints, latents
+from dcgan_probe.checkpoints import foreign
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "svhn_dcgan"
 ARRAYS = pytest.mark.skipif(not FOLDER.is_dir(), reason="the authors' arrays are not here")

@@ -11,8 +11,9 @@ from captum.attr import NeuronGuidedBackprop, Saliency
 from torch import nn
 from torch.nn import functional as F
 
-from dcgan_probe import chain, hooks
-from dcgan_probe.attribution import GuidedBackprop
+from dcgan_probe import hooks
+from dcgan_probe.attribution import chain
+from dcgan_probe.attribution.guided import GuidedBackprop
 from dcgan_probe.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings(

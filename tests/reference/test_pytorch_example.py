@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dcgan_probe import checkpoints, foreign
+from dcgan_probe import checkpoints
+from dcgan_probe.checkpoints import foreign
 
 
 class Example(nn.Module):

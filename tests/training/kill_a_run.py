@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 
 import dcgan_probe as dp
+from dcgan_probe.storage import files
 from dcgan_probe.training.loop import train
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
@@ -117,9 +118,9 @@ def main() -> None:
                 at = torch.load(state, weights_only=True)["steps"] if state.exists() else 0
                 report["steps"].append(at)
         assert os.waitstatus_to_exitcode(status) == 0
-        report["sha256"].append(dp.files.sha256(home / "checkpoint.safetensors"))
+        report["sha256"].append(files.sha256(home / "checkpoint.safetensors"))
         report["left"] += [p.name for p in home.rglob("*.part")]
-    report["unbroken"] = dp.files.sha256(folder / "unbroken" / "checkpoint.safetensors")
+    report["unbroken"] = files.sha256(folder / "unbroken" / "checkpoint.safetensors")
     print(json.dumps(report))
 
 

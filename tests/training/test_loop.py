@@ -18,7 +18,7 @@ import torch
 import dcgan_probe as dp
 from dcgan_probe import metrics
 from dcgan_probe.errors import InputError
-from dcgan_probe.sources import to_range
+from dcgan_probe.images.sources import to_range
 from dcgan_probe.training import loop
 from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, train
 from dcgan_probe.training.recipe import Recipe

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dcgan_probe.distributed import Ranks
 from dcgan_probe.errors import InputError
-from dcgan_probe.training.ranks import Ranks
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 

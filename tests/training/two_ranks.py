@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import dcgan_probe as dp
-from dcgan_probe.training.ranks import Ranks, joined
+from dcgan_probe.distributed import Ranks, joined
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 

@@ -1,0 +1,34 @@
+from . import attribution as attribution
+from . import boxes as boxes
+from . import checkpoints as checkpoints
+from . import distributed as distributed
+from . import edits as edits
+from . import errors as errors
+from . import figures as figures
+from . import hooks as hooks
+from . import images as images
+from . import latents as latents
+from . import metrics as metrics
+from . import networks as networks
+from . import plugins as plugins
+from . import recognition as recognition
+from . import results as results
+from . import session as session
+from . import storage as storage
+from . import terminal as terminal
+from . import training as training
+from .attribution import GuidedBackprop as GuidedBackprop
+from .boxes import Box as Box
+from .boxes import Boxes as Boxes
+from .checkpoints import Checkpoint as Checkpoint
+from .edits import Selection as Selection
+from .errors import InputError as InputError
+from .latents import Concepts as Concepts
+from .networks import Config as Config
+from .networks import Discriminator as Discriminator
+from .networks import Generator as Generator
+from .results import Result as Result
+from .results import load_result as load_result
+from .session import Session as Session
+
+__version__: str

@@ -1,0 +1,5 @@
+"""Guided backpropagation, the strongest responses of filters, and their receptive fields."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,15 @@
+from . import foreign as foreign
+from . import huggingface as huggingface
+from . import model_card as model_card
+from . import modules as modules
+from . import native as native
+from . import pickles as pickles
+from . import weights as weights
+from .checkpoint import Checkpoint as Checkpoint
+from .checkpoint import digest as digest
+from .fixtures import shipped as shipped
+from .fixtures import shipped_boxes as shipped_boxes
+from .fixtures import shipped_concepts as shipped_concepts
+from .loading import convert as convert
+from .loading import load as load
+from .native import save as save

@@ -1,0 +1,153 @@
+"""Files of ``torch.save``, read without trust.
+
+Such a file is a program for a small machine, the pickle. It is first read as text, without running
+it, to see that it names nothing but tensors and claims no more bytes than the file has; only then
+``torch.load(weights_only=True)`` opens it.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import pickletools
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from dcgan_probe.checkpoints.weights import content, damaged
+from dcgan_probe.errors import InputError
+
+_STORAGES = {
+    "torch.ByteStorage": 1,
+    "torch.CharStorage": 1,
+    "torch.BoolStorage": 1,
+    "torch.HalfStorage": 2,
+    "torch.BFloat16Storage": 2,
+    "torch.ShortStorage": 2,
+    "torch.FloatStorage": 4,
+    "torch.IntStorage": 4,
+    "torch.DoubleStorage": 8,
+    "torch.LongStorage": 8,
+}
+
+_NAMES = {
+    "collections.OrderedDict",
+    "torch.Size",
+    "torch.device",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+    *_STORAGES,
+}
+
+
+def read(path: Path) -> Any:
+    """What ``torch.save`` put in a file, on the CPU.
+
+        >>> torch.save({"weight": torch.zeros(3)}, "example.pth")
+        >>> read(Path("example.pth"))
+        {'weight': tensor([0., 0., 0.])}
+
+    Nothing in the file is executed, and no more memory is taken than the file is long. Raises
+    InputError, one line, for a file that holds anything but tensors in dicts and lists, that is
+    damaged, or that claims more than it holds.
+    """
+    kind = content(path)
+    checks = {"zip": _check_zip, "torch": _check_legacy, "pickle": _check_bare}
+    if kind not in checks:
+        raise InputError(f"{path}: found {kind}, expected a file of torch.save")
+    try:
+        checks[kind](path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except Exception as error:  # torch, zipfile and pickletools raise all sorts on a damaged file
+        raise damaged(path, error, "a whole file of torch.save") from error
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse a file of torch.save that asks for more memory than the bytes it holds."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        for name, member in members.items():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise InputError(
+                    f"{path}: {name}: found a compressed member, expected stored ones,"
+                    " as torch.save writes them"
+                )
+        claimed = sum(member.file_size for member in archive.infolist())
+        _check_claim(path, claimed, path.stat().st_size)
+        pickles = [name for name in members if name.rpartition("/")[2] == "data.pkl"]
+        if len(pickles) != 1 or any(name.endswith("/constants.pkl") for name in members):
+            kind = "a TorchScript archive" if pickles else "a zip without data.pkl"
+            raise InputError(f"{path}: found {kind}, expected a file of torch.save(state_dict)")
+        root = pickles[0].removesuffix("data.pkl")
+        for key, claimed in _storages(path, io.BytesIO(archive.read(pickles[0]))):
+            held = members.get(f"{root}data/{key}")
+            _check_claim(f"{path}: data/{key}", claimed, held.file_size if held else 0)
+
+
+def _check_legacy(path: Path) -> None:
+    """The same for the format before torch 1.6: five pickles, then the bytes of the storages."""
+    with open(path, "rb") as file:
+        claims = dict(claim for _ in range(5) for claim in _storages(path, file))
+    _check_claim(path, sum(claims.values()), path.stat().st_size)
+
+
+def _check_bare(path: Path) -> NoReturn:
+    with open(path, "rb") as file:
+        collections.deque(_storages(path, file), maxlen=0)  # raises if it names a class
+    raise InputError(f"{path}: found a pickle, expected torch.save(model.state_dict(), ...)")
+
+
+def _check_claim(where: object, claimed: int, held: int) -> None:
+    if claimed > held:
+        raise InputError(
+            f"{where}: found a claim of {claimed} bytes, expected no more than the {held} it holds"
+        )
+
+
+def _storages(path: Path, file: Any) -> Iterator[tuple[str, int]]:
+    """Key and bytes of each storage that a pickle asks for; read as text, nothing is run.
+
+    Raises InputError if the pickle names anything that is not part of a tensor or a dict.
+    """
+    recent: collections.deque[Any] = collections.deque(maxlen=8)
+    memo: dict[Any, Any] = {}
+    for op, argument, _ in pickletools.genops(file):
+        if op.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
+            dotted = str(argument).replace(" ", ".")
+            name = f"{recent[-2]}.{recent[-1]}" if op.name == "STACK_GLOBAL" else dotted
+            if name not in _NAMES:
+                raise InputError(
+                    f"{path}: holds a pickled {name:.100}, expected a state dict;"
+                    " save model.state_dict()"
+                )
+            recent.append(name)
+        elif op.name == "BINPERSID":
+            yield _storage(path, list(recent))
+            recent.append(op)
+        elif op.name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if argument is None else argument] = recent[-1]
+        elif op.name in ("BINGET", "LONG_BINGET"):
+            recent.append(memo.get(argument))
+        else:
+            recent.append(op.name if argument is None else argument)
+
+
+def _storage(path: Path, recent: list[Any]) -> tuple[str, int]:
+    """Key and bytes of the storage that the last values of a pickle stand for."""
+    if recent[-2:] == ["NONE", "TUPLE"]:
+        del recent[-2]  # the format before torch 1.6 adds a view
+    match recent[-7:]:
+        case ["MARK", "storage", kind, str(key), str(), int(count), "TUPLE"] if (
+            kind in _STORAGES and count >= 0
+        ):
+            return key, count * _STORAGES[kind]
+    raise InputError(f"{path}: found tensors packed in an unknown way, expected torch.save's")

@@ -1,0 +1,2 @@
+from . import commands as commands
+from . import group as group

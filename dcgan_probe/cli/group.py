@@ -1,0 +1,236 @@
+"""The command ``dcgan-probe``: a lazy, chained click group.
+
+Nothing here imports torch: ``--help`` answers at once, and what is heavy is imported by the
+command that needs it. Commands that are no probes are in `commands`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dcgan_probe import plugins, terminal
+from dcgan_probe.cli import commands
+from dcgan_probe.errors import InputError
+from dcgan_probe.plugins import completion
+
+LAST = f"{__name__}.last"  # name and command, in the meta of click's context
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from click.shell_completion import CompletionItem
+
+    from dcgan_probe.session import Session
+
+
+class Mistake(click.ClickException):
+    """An InputError on the command line: one line, exit code 2."""
+
+    exit_code = 2
+
+
+class Group(click.Group):
+    """Our own commands, and the probes of all installed packages."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        terminal.accept_all_text()
+        context.meta[terminal.ARGUMENTS] = list(args)
+        return super().parse_args(context, args)
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted({*super().list_commands(context), *_found(context)})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        own = super().get_command(context, name)
+        points = _found(context).get(name)
+        if own is not None or points is None:
+            return own
+        if context.resilient_parsing:
+            # A shell that completes asks every command for its help: that imports none of them.
+            return click.Command(name, short_help=_summary(points))
+        return _loaded(points)
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if context.resilient_parsing and name not in self.commands:
+            return name, _completed(name, _found(context).get(name)), args[1:]
+        if name.startswith("-") and name not in context.help_option_names:
+            raise click.NoSuchOption(name.partition("=")[0], ctx=context)
+        if not name.startswith("-") and name not in self.list_commands(context):
+            known = ", ".join(self.list_commands(context))
+            raise Mistake(f"unknown command {name!r}, expected one of: {known}")
+        found = super().resolve_command(context, args)
+        context.meta[LAST] = found[:2]
+        return found
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        # click would import every probe for its short help; the source's docstring will do.
+        found = _found(context)
+        rows = []
+        for name in self.list_commands(context):
+            own = super().get_command(context, name)
+            rows.append((name, own.get_short_help_str(70) if own else _summary(found[name])))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except click.NoSuchOption as error:
+            if place := _place(context, error.option_name):
+                raise Mistake(place) from error
+            raise
+        except InputError as error:
+            terminal.log("where it was found:", error)
+            raise Mistake(str(error)) from error
+
+
+def _found(context: click.Context) -> dict[str, list[EntryPoint]]:
+    """The probes, looked for once a command line: every installed package is asked."""
+    only_ours = context.find_root().params.get("no_plugins", False)
+    key = f"{__name__}.found.{only_ours}"
+    if key not in context.meta:
+        context.meta[key] = plugins.find(only_ours=only_ours)
+    found: dict[str, list[EntryPoint]] = context.meta[key]
+    return found
+
+
+def _summary(points: list[EntryPoint]) -> str:
+    try:
+        return plugins.summary(plugins.the_one(points))
+    except InputError as error:
+        return f"(broken: {error})"
+
+
+def _loaded(points: list[EntryPoint]) -> click.Command:
+    try:
+        return plugins.load(plugins.the_one(points))
+    except InputError as error:
+        raise Mistake(str(error)) from error
+
+
+def _completed(name: str, points: list[EntryPoint] | None) -> click.Command:
+    """A probe whose own options a shell completes: imported in silence; a broken one has none."""
+    if points is not None:
+        with terminal.silence(), contextlib.suppress(BaseException):
+            return plugins.load(plugins.the_one(points))
+    return click.Command(name, add_help_option=False)
+
+
+def _place(context: click.Context, option: str) -> str:
+    """Where an option stands that was found behind what it stands before; "" for an unknown one."""
+    name, last = context.meta.get(LAST, ("", context.command))
+    arguments = [each for each in last.params if isinstance(each, click.Argument)]
+    behind = " ".join(each.make_metavar(context) for each in arguments)
+    for owner, words, what in (
+        (last, ["dcgan-probe", name, option, behind], behind),
+        (context.command, ["dcgan-probe", option, name], "the command"),
+    ):
+        for each in owner.params:
+            if what and option in (*each.opts, *each.secondary_opts):
+                if not getattr(each, "is_flag", False):
+                    words.insert(words.index(option) + 1, "...")
+                return f"{option} stands before {what}: {' '.join(words)}"
+    return ""
+
+
+def _models(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Names that ship, and files; `checkpoints` knows them too, but imports torch."""
+    from importlib import resources
+
+    fixtures = Path(str(resources.files("dcgan_probe.fixtures")))
+    shipped = (path.parent.name for path in fixtures.glob("*/checkpoint.safetensors"))
+    return completion.names(shipped, typed)
+
+
+@click.group(cls=Group, chain=True, no_args_is_help=True, context_settings={"show_default": True})
+@click.option(
+    "--model",
+    default="rooms",
+    shell_complete=_models,
+    help="A checkpoint that ships (rooms, cells, faces, svhn), a path, hub:org/name, or "
+    "package.module:factory, which runs your code: it returns modules of any GAN.",
+)
+@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all that is drawn.")
+@click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option(
+    "--out", default="out", type=click.Path(path_type=Path), help="Results go into its sub-folders."
+)
+@click.option("--force", is_flag=True, help="Overwrite results that are there.")
+@click.option(
+    "--edit",
+    "edits",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A selection.json to put in force; may be given again.",
+)
+@click.option(
+    "--report", is_flag=True, help="At the end, write all that is in OUT as one HTML file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each result as one line of JSON.")
+@click.option("--quiet", is_flag=True, help="Print nothing but mistakes (and --json's lines).")
+@click.option("--verbose", is_flag=True, help="Say on stderr what is done, and where mistakes are.")
+@click.option("--no-plugins", is_flag=True, is_eager=True, help="Use no probes of other packages.")
+@click.version_option(package_name="dcgan-probe")
+@click.pass_context
+def main(
+    context: click.Context,
+    model: str,
+    seed: int,
+    device: str,
+    out: Path,
+    force: bool,
+    edits: tuple[Path, ...],
+    report: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    no_plugins: bool,
+) -> None:
+    """Open a trained DCGAN: see what its filters learned, prove what they cause, edit it.
+
+    Commands are a chain: what `forget` edits stays edited for the commands after it.
+
+        dcgan-probe --model rooms --seed 3 forget --boxes windows.json sample --n 64
+    """
+
+    def open_session() -> Session:
+        from dcgan_probe import checkpoints
+        from dcgan_probe.edits.filters import Selection
+        from dcgan_probe.session import Session
+
+        session = Session(checkpoints.load(model), seed, device, out, force)
+        terminal.log(f"opened {session.caption()}, on {session.device}")
+        for path in edits:
+            session.edit(Selection.read(path))
+        return session
+
+    terminal.begin(context, as_json, quiet, verbose, no_plugins)
+    if report:
+        from dcgan_probe.report import page
+
+        # A long chain is not refused at its end for what is there at its beginning.
+        page.check_free(out / page.NAME, force)
+    context.obj = plugins.Opener(open_session)
+    context.call_on_close(context.obj.close)
+
+
+@main.result_callback()
+@click.pass_context
+def finish(context: click.Context, *_results: Any, report: bool, out: Path, **_: Any) -> None:
+    """What comes after the last command of a line."""
+    if report:
+        from dcgan_probe.report import page
+
+        path = page.write(out, force=context.params["force"])
+        terminal.answer({"report": str(path)}, f"wrote {path}")
+
+
+for command in commands.ALL:
+    main.add_command(command)

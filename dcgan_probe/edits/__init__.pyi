@@ -1,0 +1,5 @@
+from . import filters as filters
+from . import tails as tails
+from .filters import Selection as Selection
+from .filters import cells as cells
+from .tails import Tail as Tail

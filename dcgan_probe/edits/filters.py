@@ -1,0 +1,181 @@
+"""An edit of a generator: filters of one layer, and what becomes of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcgan_probe.boxes.boxes import Box, Boxes
+from dcgan_probe.errors import InputError
+from dcgan_probe.networks.config import AnyConfig
+from dcgan_probe.storage import files, json_values
+from dcgan_probe.storage.json_values import Value
+
+FORMAT = "dcgan-probe/selection/1"
+
+MAX_FILTER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Filters of a layer, and what becomes of their feature maps: gain * map + (1 - gain) * value.
+
+        >>> sha = session.checkpoint.sha256
+        >>> dropped = Selection("16x16", (3, 17, 40), sha)
+        >>> stronger = Selection("16x16", (3, 17, 40), sha, gains=(2.0, 2.0, 2.0))
+        >>> put_in = Selection("16x16", (3,), sha, values=(1.5,), where=(10, 8, 30, 25))
+        >>> with session.editing(dropped, put_in):
+        ...     session.sample(8)
+
+    - `checkpoint` is the SHA-256 of the checkpoint whose filters they are; `about` says how they
+      were chosen, as JSON values, and `about["replaced_by"]` names `values` in captions.
+    - `gains` has one number for each filter, or is empty: all 0, the paper's dropping.
+    - `values` has what takes the place of what is taken away, in the layer's own units, one for
+      each filter, or is empty: all 0.
+    - `where` is a region of the image, edges x0, y0, x1, y1 in its pixels. The cells of the layer
+      whose centre lies in it are changed; None is all of them.
+    - `source` is the path that it was read from; it does not count in comparisons.
+
+    Raises InputError for whatever is none of this. Source: section 6.3.1.
+    """
+
+    layer: str
+    filters: tuple[int, ...]
+    checkpoint: str
+    about: dict[str, Any] = field(default_factory=dict)
+    gains: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    where: tuple[float, float, float, float] | None = None
+    source: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        # Checked here, so that an edit from a script is as sound as one that was read.
+        given = Value(vars(self), self.source or "selection")
+        given["layer"].text()
+        given["checkpoint"].text()
+        filters: dict[int, None] = {}
+        for number in given["filters"].items():
+            if number.whole(0, MAX_FILTER) in filters:
+                raise number.error("each filter once")
+            filters[number.found] = None
+        if not isinstance(self.about, dict):
+            raise given["about"].error("an object")
+        object.__setattr__(self, "filters", tuple(int(number) for number in filters))
+        for name in ("gains", "values"):
+            numbers = tuple(number.number() for number in given[name].items())
+            if numbers and len(numbers) != len(filters):
+                raise given[name].error(f"{len(filters)} numbers, one for each filter")
+            object.__setattr__(self, name, numbers)
+        if self.where is not None:
+            object.__setattr__(self, "where", _edges(given["where"]))
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Selection:
+        """A selection that `write` wrote; InputError says what is wrong with another file."""
+        file = json_values.read_own(Path(path), "filters", FORMAT)
+        required = {name: file[name].found for name in ("layer", "filters", "checkpoint", "about")}
+        optional = {name: file[name].found for name in ("gains", "values", "where") if name in file}
+        return cls(**required, **optional, source=str(path))
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON, whole or not at all."""
+        rest = {"checkpoint": self.checkpoint, "about": self.about}
+        files.write_json(path, {"format": FORMAT, **self.change(), **rest})
+
+    def change(self) -> dict[str, Any]:
+        """What the edit does, as JSON values; gains, values and where only if there are any.
+
+        >>> Selection("8x8", (1, 5), sha).change()
+        {'layer': '8x8', 'filters': [1, 5]}
+        """
+        named = {"gains": self.gains, "values": self.values, "where": self.where or ()}
+        optional = {name: list(numbers) for name, numbers in named.items() if numbers}
+        return {"layer": self.layer, "filters": list(self.filters), **optional}
+
+    def region(self, config: AnyConfig) -> Boxes | None:
+        """`where` as a box on one image of a network; InputError if it is not inside the image."""
+        if self.where is None:
+            return None
+        side, (_, _, x1, y1) = config.size, self.where
+        for name, edge, what in (("x1", x1, "width"), ("y1", y1, "height")):
+            if edge > side:
+                raise InputError(
+                    f"{_place(self)}: found {name} = {edge:g}, expected at most {side}, "
+                    f"the {what} of the image"
+                )
+        box = Box(0, "region", *self.where)
+        return Boxes((box,), (0,), (side, side), seed=0, source=_place(self))
+
+    def __str__(self) -> str:
+        """In a few words, as captions have it.
+
+        >>> str(Selection("8x8", (1, 5), sha, gains=(0.5, 0.5), where=(10, 8, 30, 25)))
+        '2 filters of 8x8 at 0.5 inside 10,8,30,25'
+        """
+        filters = f"{len(self.filters)} filter{'s' * (len(self.filters) != 1)} of {self.layer}"
+        scaled = any(self.gains)
+        if self.values:
+            # A gain scales what a map has above or below the value.
+            named = self.about.get("replaced_by")
+            value = named if isinstance(named, str) else _range(self.values)
+            how = f"at {_range(self.gains)} around {value}" if scaled else f"replaced by {value}"
+        else:
+            how = f"at {_range(self.gains)}" if scaled else "dropped"
+        inside = "" if self.where is None else f" inside {_listed(self.where)}"
+        return f"{filters} {how}{inside}"
+
+
+def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig) -> np.ndarray:
+    """Which cells of a generator's layer lie in boxes: N x h x w bool, as `Boxes.mask`.
+
+        >>> cells(boxes, "8x8", (1, 512, 8, 8), session.config).shape
+        (150, 8, 8)
+
+    shape: of what the layer puts out. Raises InputError for a layer without places, and for boxes
+    without a cell of it, which names the coarsest layer that has one.
+    """
+    where = boxes.source or "boxes"
+    if len(shape) != 4:
+        raise InputError(f"{where}: layer {layer!r}: found values without places, expected maps")
+    mask = boxes.mask((shape[2], shape[3]))
+    if not mask.any():
+        grids = config.hidden("generator")
+        resolving = [name for name, grid in grids.items() if boxes.mask(grid).any()]
+        expected = (
+            f"layer {resolving[0]}, the coarsest that has one" if resolving else "a larger one"
+        )
+        raise InputError(
+            f"{where}: found no cell of layer {layer!r} with its centre inside, expected {expected}"
+        )
+    return mask
+
+
+def _edges(where: Value) -> tuple[float, float, float, float]:
+    edges = [edge.number() for edge in where.items()]
+    if len(edges) != 4:
+        raise where.error("four numbers x0, y0, x1, y1")
+    x0, y0, x1, y1 = edges
+    if not (0 <= x0 < x1 and 0 <= y0 < y1):
+        raise InputError(
+            f"{where.where}: found {_listed(edges)}, expected x0,y0,x1,y1 with 0 <= x0 < x1 and "
+            "0 <= y0 < y1"
+        )
+    return x0, y0, x1, y1
+
+
+def _place(selection: Selection) -> str:
+    prefix = f"{selection.source}: " if selection.source else ""
+    return f"{prefix}region {_listed(selection.where or ())}"
+
+
+def _listed(numbers: tuple[float, ...] | list[float]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)
+
+
+def _range(numbers: tuple[float, ...]) -> str:
+    low, high = f"{min(numbers):.3g}", f"{max(numbers):.3g}"
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,11 @@
+from . import arrays as arrays
+from . import cache as cache
+from . import containers as containers
+from . import datasets as datasets
+from . import decoding as decoding
+from . import lmdb as lmdb
+from . import sources as sources
+from . import subsets as subsets
+from .sources import Images as Images
+from .sources import ImageSource as ImageSource
+from .sources import Samples as Samples

@@ -1,0 +1,174 @@
+"""Images that lie in one array: NumPy's `.npz`, and the MATLAB files of SVHN."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from dcgan_probe.errors import InputError
+from dcgan_probe.images.containers import MAX_ENTRY, MAX_UNPACKED, Container, check_size, shown
+
+_LAYOUTS = "uint8 N x H x W, N x H x W x C or N x C x H x W"
+
+
+class Npz(Container):
+    """The one array of images, uint8, that an `.npz` holds. Nothing in it is unpickled.
+
+        >>> np.savez("digits.npz", images=np.zeros((10, 28, 28), np.uint8), labels=np.arange(10))
+        >>> Npz(Path("digits.npz"), zipfile.ZipFile("digits.npz")).names[3]
+        'images[00000003]'
+
+    The array is mapped into memory, not read; one that is compressed is first unpacked into a file
+    that has no name. Raises InputError if there is no such array, or more than one, or if it
+    claims another size than it has.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile):
+        super().__init__(path)
+        self._archive = archive
+        arrays = {
+            m.filename.removesuffix(".npy"): _header(path, archive, m) for m in archive.filelist
+        }
+        fitting = [name for name, (shape, dtype, _, _) in arrays.items() if _layout(shape, dtype)]
+        if len(fitting) != 1:
+            all_of_them = ", ".join(
+                f"{shown(name)} ({dtype} {' x '.join(map(str, shape))})"
+                for name, (shape, dtype, _, _) in arrays.items()
+                if not fitting or name in fitting
+            )
+            raise InputError(f"{path}: found {all_of_them}, expected one array {_LAYOUTS}")
+        self._name = fitting[0]
+        self._shape, _, self._order, self._start = arrays[self._name]
+        self._member = archive.getinfo(f"{self._name}.npy")
+        _check_claim(path, self._name, self._member.file_size)
+        self.names = _numbered(self._name, self._shape[0])
+
+    @cached_property
+    def _array(self) -> np.ndarray:
+        if self._member.compress_type == zipfile.ZIP_STORED:
+            with open(self.path, "rb") as file:
+                file.seek(self._member.header_offset + 26)
+                name, extra = struct.unpack("<HH", file.read(4))
+                return self._map(file, self._member.header_offset + 30 + name + extra)
+        with TemporaryFile() as unpacked, self._archive.open(self._member) as packed:
+            shutil.copyfileobj(packed, unpacked)
+            unpacked.flush()
+            return self._map(unpacked, 0)
+
+    def _map(self, file: IO[bytes], start: int) -> np.ndarray:
+        shape = tuple(self._shape)
+        return np.memmap(file, np.uint8, "r", start + self._start, shape, self._order)
+
+    def entry(self, index: int) -> np.ndarray:
+        check_size(math.prod(self._shape[1:]))
+        try:
+            image = np.array(self._array[index])
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+            raise InputError(f"{self.path}: {self._name}: cannot be read: {error}") from error
+        channels_first = _layout(self._shape, np.dtype(np.uint8)) == "NCHW"
+        return image.transpose(1, 2, 0) if channels_first else image
+
+
+class Mat(Container):
+    """The array X of a MATLAB 5 file as SVHN has it: H x W x 3 x N uint8; read when it is used."""
+
+    def __init__(self, path: Path):
+        from scipy import io  # type: ignore[import-untyped]
+
+        super().__init__(path)
+        try:
+            variables = {name: (shape, kind) for name, shape, kind in io.whosmat(path)}
+        except Exception as error:  # scipy raises all sorts on a damaged file
+            raise _damaged(path, error) from error
+        shape, kind = variables.get("X", ((), ""))
+        if kind != "uint8" or len(shape) != 4 or shape[2] not in (1, 3) or min(shape) < 1:
+            listed = ", ".join(
+                f"{name} ({kind} {' x '.join(map(str, shape))})"
+                for name, (shape, kind) in variables.items()
+            )
+            raise InputError(
+                f"{path}: found {listed or 'no variables'}, expected X (uint8 H x W x 3 x N)"
+            )
+        _check_claim(path, "X", math.prod(shape))
+        self.names = _numbered("X", shape[3])
+
+    @cached_property
+    def _array(self) -> np.ndarray:
+        from scipy import io
+
+        try:
+            return io.loadmat(self.path, variable_names=["X"])["X"]
+        except Exception as error:
+            raise _damaged(self.path, error) from error
+
+    def entry(self, index: int) -> np.ndarray:
+        return np.ascontiguousarray(self._array[..., index])
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [f"{name}[{i:08d}]" for i in range(count)]
+
+
+def _header(
+    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[Sequence[int], np.dtype, Any, int]:
+    """Shape, type, order ("C" or "F") and the place of the first value in a member."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(f"{path}: found a compression that np.savez does not use")
+    try:
+        with archive.open(member) as file:
+            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+            shape, fortran, dtype = read[npy.read_magic(file)](file)
+            start = file.tell()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{path}: {shown(member.filename)}: found no whole header, expected a .npy: {error}"
+        ) from error
+    except KeyError as error:
+        raise InputError(
+            f"{path}: {shown(member.filename)}: found .npy version {error}, expected 1.0 or 2.0"
+        ) from error
+    claimed = start + math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and claimed != member.file_size:
+        raise InputError(
+            f"{path}: {shown(member.filename)}: found a claim of {claimed} bytes, expected the "
+            f"{member.file_size} it holds"
+        )
+    return shape, dtype, "F" if fortran else "C", start
+
+
+def _layout(shape: Sequence[int], dtype: np.dtype) -> str | None:
+    if dtype != np.uint8 or min(shape, default=0) < 1:
+        return None
+    match shape:
+        case [_, _, _]:
+            return "NHW"
+        case [_, _, _, 1 | 3 | 4]:
+            return "NHWC"
+        case [_, 1 | 3, _, _]:
+            return "NCHW"
+    return None
+
+
+def _check_claim(path: Path, name: str, claimed: int) -> None:
+    held = path.stat().st_size
+    if claimed > held * MAX_UNPACKED + MAX_ENTRY:
+        raise InputError(
+            f"{path}: {shown(name)}: found a claim of {claimed} bytes in a file of {held}, "
+            "expected an array of images"
+        )
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: found a damaged MATLAB file, expected a whole one: {error}")

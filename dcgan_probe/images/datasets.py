@@ -1,0 +1,240 @@
+"""Images with what they show: labels by folder, in a CSV, or beside the images of a `.mat`."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.images import arrays
+from dcgan_probe.images.containers import shown
+from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.images.subsets import Chosen
+
+FOLDERS, Y = "folders", "y"
+PARTS = {"train": False, "test": True}
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """What `read` returns: images, and of each its class and whether it is for testing.
+
+    labels: N int64, numbers of `classes`. test: N bool.
+    """
+
+    images: Chosen
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    test: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def only(self, rows: np.ndarray) -> Labelled:
+        """Some of the images, N numbers of rows."""
+        images = self.images.only(rows.tolist())
+        return replace(self, images=images, labels=self.labels[rows], test=self.test[rows])
+
+    def fewer(self, n: int, seed: int) -> Labelled:
+        """At most n of the images for training and n of those for testing, drawn by the seed.
+
+        As equally of each class as can be. Raises InputError for fewer than one of each class.
+        """
+        if n < len(self.classes):
+            raise InputError(
+                f"--n: found {n}, expected at least one image of each of the {len(self.classes)} "
+                "classes"
+            )
+        rng = np.random.default_rng(seed)
+        rows: list[int] = []
+        for test in (False, True):
+            of_class = [
+                rng.permutation(np.flatnonzero((self.labels == k) & (self.test == test))).tolist()
+                for k in range(len(self.classes))
+            ]
+            # In turns: the first of every class, then the second of every class, and so on.
+            turns = sorted((turn, row) for of in of_class for turn, row in enumerate(of))
+            rows += sorted(row for _, row in turns[:n])
+        return self.only(np.array(rows))
+
+
+def read(
+    path: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    size: int,
+    channels: int,
+    *,
+    test: str | os.PathLike[str] | None = None,
+    column: str = "label",
+    resize: bool = False,
+    seed: int = 0,
+) -> Labelled:
+    """Open images with their labels; those for training come first.
+
+        >>> data = read("cifar10.zip", "folders", size=32, channels=3)
+        >>> len(data), data.classes[:2], data.test.sum()
+        (60000, ('airplane', 'automobile'), np.int64(10000))
+
+    labels: "folders", the folder that an image lies in; "y", the variable beside X in a `.mat`;
+    or a CSV with a column ``name`` or ``file``, one called as `column` says, and perhaps ``split``.
+    test: other images, for testing. Without, it is told by a folder ``train`` or ``test`` above
+    the image, or by the CSV's ``split``; where neither is, a fifth of each class is drawn by the
+    seed. resize: see `Chosen`.
+
+    Raises InputError for images without a label and labels without an image, for labels of another
+    number than the images, for one class only, and for a class of one side only.
+    """
+    opened = [ImageSource(path, size, channels)]
+    if test is not None:
+        opened.append(ImageSource(test, size, channels))
+    given: list[str] = []
+    part: list[bool | None] = []
+    table = None if labels in (FOLDERS, Y) else _Table(Path(labels), column)
+    for number, source in enumerate(opened):
+        if table is not None:
+            names, own = table.of(source)
+        elif labels == Y:
+            names, own = _beside(source), [None] * len(source)
+        else:
+            names, own = _folders(source)
+        given += names
+        part += own if test is None else [bool(number)] * len(source)
+    if table is not None:
+        table.check_all_taken([source.path for source in opened])
+    classes = tuple(sorted(set(given), key=_natural))
+    if len(classes) < 2:
+        raise InputError(f"{path}: found one class only, {classes[0]!r}, expected two or more")
+    number_of = {name: k for k, name in enumerate(classes)}
+    numbers = np.array([number_of[name] for name in given])
+    for_test = _split(opened[0].path, part, numbers, len(classes), seed)
+    _check_sides(path, numbers, for_test, classes)
+    images = Chosen([(source, range(len(source))) for source in opened], resize)
+    order = np.argsort(for_test, kind="stable")
+    return Labelled(images, numbers, classes, for_test).only(order)
+
+
+def _folders(source: ImageSource) -> tuple[list[str], list[bool | None]]:
+    names, parts = [], []
+    for name in source.names:
+        above = PurePosixPath(name).parts[:-1]
+        if not above or above[-1] in PARTS:
+            raise InputError(
+                f"{source.path}: {shown(name)}: found no folder of a class around it, expected one"
+            )
+        names.append(above[-1])
+        parts.append(next((PARTS[folder] for folder in above if folder in PARTS), None))
+    return names, parts
+
+
+def _beside(source: ImageSource) -> list[str]:
+    if not isinstance(source.container, arrays.Mat):
+        raise InputError(f"{source.path}: found no .mat, expected one with labels y beside X")
+    from scipy import io  # type: ignore[import-untyped]
+
+    shapes = {name: shape for name, shape, _ in io.whosmat(source.path)}
+    found = shapes.get("y")
+    if found is None or np.prod(found) != len(source) or max(found) != len(source):
+        words = "none" if found is None else " x ".join(map(str, found))
+        raise InputError(
+            f"{source.path}: y: found {words}, expected {len(source)} labels, one an image of X"
+        )
+    try:
+        values = io.loadmat(source.path, variable_names=["y"])["y"].ravel()
+    except Exception as error:  # scipy raises all sorts on a damaged file
+        raise InputError(f"{source.path}: y: cannot be read: {error}") from error
+    if not np.issubdtype(values.dtype, np.number) or not (values == np.rint(values)).all():
+        raise InputError(f"{source.path}: y: found {values.dtype}, expected whole numbers")
+    return [str(int(value)) for value in values]
+
+
+class _Table:
+    """The rows of a CSV, by the name of the image."""
+
+    def __init__(self, path: Path, column: str):
+        self.path = path
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                columns = reader.fieldnames or []
+                rows = list(reader)
+        except FileNotFoundError:
+            raise unknown("labels", path, [FOLDERS, Y, "the path of a CSV"]) from None
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{path}: cannot be read as a CSV: {error}") from error
+        name = next((key for key in ("name", "file") if key in columns), None)
+        if name is None or column not in columns:
+            raise InputError(
+                f"{path}: found columns {', '.join(columns) or '(none)'}, expected name and "
+                f"{column}"
+            )
+        self.rows: dict[str, tuple[str, bool | None]] = {}
+        for number, row in enumerate(rows, start=2):
+            split = row.get("split")
+            if split is not None and split not in PARTS:
+                raise InputError(
+                    f"{path}: line {number}: split: found {split!r}, expected train or test"
+                )
+            if not row[column] or row[name] in self.rows:
+                what = "no label" if not row[column] else "a second label"
+                raise InputError(f"{path}: line {number}: found {what} of {row[name]!r}")
+            self.rows[row[name]] = row[column], None if split is None else PARTS[split]
+        self.taken: set[str] = set()
+
+    def of(self, source: ImageSource) -> tuple[list[str], list[bool | None]]:
+        missing = [name for name in source.names if name not in self.rows]
+        if missing:
+            raise InputError(
+                f"{self.path}: found labels of {len(source) - len(missing)} of the {len(source)} "
+                f"images of {source.path}, expected all: none of {shown(missing[0])}"
+            )
+        self.taken.update(source.names)
+        found = [self.rows[name] for name in source.names]
+        return [label for label, _ in found], [part for _, part in found]
+
+    def check_all_taken(self, paths: list[Path]) -> None:
+        strange = [name for name in self.rows if name not in self.taken]
+        if strange:
+            raise InputError(
+                f"{self.path}: found {len(self.rows)} labels, {len(strange)} of no image of "
+                f"{' or '.join(map(str, paths))}, expected one an image: {strange[0]}"
+            )
+
+
+def _split(
+    path: Path, parts: list[bool | None], labels: np.ndarray, classes: int, seed: int
+) -> np.ndarray:
+    """Which images are for testing, N bool."""
+    if None not in parts:
+        return np.array(parts, bool)
+    if any(part is not None for part in parts):
+        known = sum(part is not None for part in parts)
+        raise InputError(
+            f"{path}: found {known} of {len(parts)} images in a folder train or test, expected all"
+        )
+    test = np.zeros(len(parts), bool)
+    rng = np.random.default_rng(seed)
+    for k in range(classes):
+        of_class = rng.permutation(np.flatnonzero(labels == k))
+        test[of_class[: round(len(of_class) * TEST_SHARE)]] = True
+    return test
+
+
+def _check_sides(
+    path: str | os.PathLike[str], labels: np.ndarray, test: np.ndarray, classes: tuple[str, ...]
+) -> None:
+    for k, name in enumerate(classes):
+        for what, side in (("training", ~test), ("testing", test)):
+            if not (side & (labels == k)).any():
+                raise InputError(
+                    f"{path}: class {name}: found no image for {what}, expected at least one"
+                )
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Numbers by their value, before words."""
+    return not name.isdecimal(), int(name) if name.isdecimal() else 0, name

@@ -1,0 +1,12 @@
+from . import concepts as concepts
+from . import expressions as expressions
+from . import sampling as sampling
+from .concepts import Concept as Concept
+from .concepts import Concepts as Concepts
+from .sampling import BLOCK as BLOCK
+from .sampling import between as between
+from .sampling import check as check
+from .sampling import drawn as drawn
+from .sampling import read as read
+from .sampling import sample as sample
+from .sampling import write as write

@@ -1,0 +1,15 @@
+from . import distances as distances
+from . import feature_files as feature_files
+from . import features as features
+from . import intervals as intervals
+from . import nearest as nearest
+from . import newton as newton
+from . import svm as svm
+from .distances import Frechet as Frechet
+from .distances import diversity as diversity
+from .distances import frechet_distance as frechet_distance
+from .distances import laplacian_pyramid as laplacian_pyramid
+from .distances import ms_ssim as ms_ssim
+from .distances import projected_distances as projected_distances
+from .distances import rank_warning as rank_warning
+from .distances import sliced_wasserstein as sliced_wasserstein

@@ -1,0 +1,180 @@
+"""Linear support vector machines of many features, one class against the rest."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.metrics import newton
+
+SOLVERS = ("auto", "library", "newton")
+TOLERANCE = 1e-4
+# Up to so many numbers LinearSVC takes a second or so; see benchmarks/features/solver.md.
+LIBRARY_TAKES = 1_000_000
+Features = np.ndarray | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Svm:
+    """Linear machines, one a class, that `fit` found; the class of the largest score wins.
+
+        >>> machine = fit(features, labels, c=1e-4)
+        >>> machine.predict(features[:3])
+        array([3, 8, 8])
+
+    classes: K labels in ascending order. weights: K x F float32. intercepts: K float32. objective:
+    K float64, the sum that was minimised. gap: K float64, what the objective lies above the least
+    possible at most. solver: "library" or "newton", which one it was.
+    """
+
+    classes: np.ndarray
+    weights: np.ndarray
+    intercepts: np.ndarray
+    objective: np.ndarray
+    gap: np.ndarray
+    c: float
+    solver: str
+
+    def scores(self, features: Features) -> np.ndarray:
+        """How much speaks for each class: N x K float32, the border of each at 0.
+
+        features: N x F, read in chunks. Raises InputError for another F.
+        """
+        x = _rows(features)
+        if x.shape[1] != self.weights.shape[1]:
+            raise InputError(
+                f"features: found {x.shape[1]} columns, expected {self.weights.shape[1]}"
+            )
+        weights, intercepts = torch.from_numpy(self.weights), torch.from_numpy(self.intercepts)
+        found = np.empty((len(x), len(self.classes)), np.float32)
+        for at, part in newton.chunks(x, torch.device("cpu"), torch.float32):
+            found[at] = (weights @ part.T).T.add_(intercepts).numpy()
+        return found
+
+    def predict(self, features: Features) -> np.ndarray:
+        """The class of each row, N; the first of equal ones. See `scores`."""
+        return self.classes[self.scores(features).argmax(1)]
+
+
+def fit(
+    features: Features,
+    labels: Sequence[int] | np.ndarray | Tensor,
+    c: float,
+    *,
+    solver: str = "auto",
+    device: str | torch.device = "cpu",
+    tolerance: float = TOLERANCE,
+    start: Svm | None = None,
+) -> Svm:
+    """The linear machines with the least ``0.5 |(w, b)|^2 + c * sum max(0, 1 - y (w x + b))^2``.
+
+        >>> machine = fit(features, labels, c=1e-4)
+        >>> machine.weights.shape, bool((machine.gap <= 1e-4 * machine.objective).all())
+        ((10, 7168), True)
+
+    features: N x F float32, a map of a file as well; other floats are converted by the chunk.
+    labels: N whole numbers of at least two kinds; y is 1 for a class and -1 for the rest. c > 0.
+    This is scikit-learn's ``LinearSVC(C=c)``, with its penalty on the intercept. solver: "library"
+    is that class; "newton" is ours, for features that do not fit into memory twice as doubles, on
+    CPUs and on CUDA devices; "auto" takes the library's for small problems on the CPU, and goes
+    on from there with ours if its gap is too wide. tolerance: the gap to end at, as a share of the
+    objective; the library alone ends by a measure of its own, and ours warns if it stops before.
+    start: a machine of the same classes and features to begin with, of another C for example;
+    the library takes none.
+
+    Raises InputError for an unknown solver; no rows; one class; labels of another length; c,
+    tolerance or features that are not as they should be. Memory, beside the features: a
+    chunk of 16 MiB (512 MiB on CUDA); M = 1024 to 2048 rows of them; and in doubles some M x M
+    numbers a class, and about a dozen times K x F and N x K.
+    Source: section 5.1 (a regularised linear L2-SVM).
+    """
+    if solver not in SOLVERS:
+        raise unknown("solver", solver, SOLVERS, where="svm")
+    for name, value in (("c", c), ("tolerance", tolerance)):
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"svm: {name}: found {value}, expected a finite number above 0")
+    x = _rows(features)
+    classes, owner = _labels(labels, len(x))
+    device = torch.device(device)
+    # Of two classes each is the other's rest: one machine says both.
+    chosen = torch.arange(len(classes), device=device)[1 if len(classes) == 2 else 0 :, None]
+    signs = torch.where(torch.from_numpy(owner).to(device) == chosen, 1.0, -1.0).double()
+    problem = newton.Problem(x, signs, c, device)
+    first = torch.zeros(len(signs), x.shape[1] + 1, dtype=torch.float64, device=device)
+    if start is not None:
+        shape = (len(classes), x.shape[1])
+        if start.weights.shape != shape or not np.array_equal(start.classes, classes):
+            raise InputError(
+                f"svm: start: found {len(start.classes)} classes of {start.weights.shape[1]} "
+                f"features, expected the same {shape[0]} classes of {shape[1]} features"
+            )
+        first = torch.from_numpy(np.column_stack([start.weights, start.intercepts])).to(first)
+        first = first[-len(signs) :]
+    _check_finite(x)
+    small = device.type == "cpu" and x.numel() <= LIBRARY_TAKES
+    used = "library" if solver == "library" or (solver == "auto" and small) else "newton"
+    found = problem.at(_library(x, owner, c).to(first) if used == "library" else first)
+    # The library ends by another measure, which can leave a gap where classes are far apart.
+    if solver != "library" and (found.gap > tolerance * found.objective).any():
+        used, found = "newton", newton.solve(problem, found, tolerance)
+    weights = found.weights.float().cpu().numpy()
+    objective, gap = found.objective.cpu().numpy(), found.gap.cpu().numpy()
+    if len(classes) == 2:
+        weights = np.concatenate([-weights, weights])
+        objective, gap = objective.repeat(2), gap.repeat(2)
+    weights, intercepts = np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy()
+    return Svm(classes, weights, intercepts, objective, gap, c, used)
+
+
+def _rows(features: Features) -> Tensor:
+    """Features as a tensor that shares their memory, so that a map stays on the disk."""
+    if not isinstance(features, Tensor):
+        with warnings.catch_warnings():
+            # It is only read: that a map is not writable is no harm.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            features = torch.from_numpy(np.asarray(features))
+    if features.ndim != 2 or not features.is_floating_point() or not features.numel():
+        shape = " x ".join(map(str, features.shape))
+        raise InputError(
+            f"features: found {shape} {str(features.dtype).removeprefix('torch.')}, "
+            "expected N x F floats, at least one"
+        )
+    return features.detach()
+
+
+def _labels(
+    labels: Sequence[int] | np.ndarray | Tensor, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The classes in ascending order, and the number of each row's among them."""
+    found = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        shape = " x ".join(map(str, found.shape))
+        raise InputError(f"labels: found {shape} {found.dtype}, expected N whole numbers")
+    if len(found) != rows:
+        raise InputError(f"labels: found {len(found)}, expected one for each of {rows} rows")
+    classes, owner = np.unique(found, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(f"labels: found only class {classes[0]}, expected at least two classes")
+    return classes, owner
+
+
+def _check_finite(x: Tensor) -> None:
+    for at, part in newton.chunks(x, x.device, x.dtype):
+        if not part.isfinite().all():
+            row = at.start + int((~part.isfinite().all(1)).nonzero()[0])
+            raise InputError(f"features: row {row}: found NaN or infinity, expected finite numbers")
+
+
+def _library(x: Tensor, owner: np.ndarray, c: float) -> Tensor:
+    from sklearn.svm import LinearSVC
+
+    machine = LinearSVC(C=c, tol=1e-6, max_iter=100_000, dual="auto", random_state=0)
+    machine.fit(x.cpu().numpy(), owner)
+    return torch.from_numpy(np.column_stack([machine.coef_, machine.intercept_]))

@@ -1,0 +1,16 @@
+from . import config as config
+from . import dcgan as dcgan
+from . import tracing as tracing
+from .config import PRESETS as PRESETS
+from .config import AnyConfig as AnyConfig
+from .config import Config as Config
+from .dcgan import Discriminator as Discriminator
+from .dcgan import Generator as Generator
+from .dcgan import config_of as config_of
+from .dcgan import copied as copied
+from .dcgan import describe as describe
+from .dcgan import empty as empty
+from .dcgan import estimate_statistics as estimate_statistics
+from .dcgan import initialise as initialise
+from .dcgan import norms as norms
+from .dcgan import untrained as untrained

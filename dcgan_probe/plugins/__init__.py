@@ -1,0 +1,5 @@
+"""Plugins: the contract of a probe, discovery by entry point, the template of a package."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

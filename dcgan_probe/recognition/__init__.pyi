@@ -1,0 +1,5 @@
+from . import box_detector as box_detector
+from . import classifiers as classifiers
+from . import detectors as detectors
+from . import exported as exported
+from . import regression as regression

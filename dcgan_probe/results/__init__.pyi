@@ -1,0 +1,10 @@
+from . import differences as differences
+from . import loading as loading
+from . import result as result
+from .loading import Saved as Saved
+from .loading import load_result as load_result
+from .result import Report as Report
+from .result import Result as Result
+from .result import as_html as as_html
+from .result import schema as schema
+from .result import written as written

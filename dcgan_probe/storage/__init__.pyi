@@ -1,0 +1,3 @@
+from . import files as files
+from . import fingerprints as fingerprints
+from . import json_values as json_values

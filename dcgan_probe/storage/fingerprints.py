@@ -1,0 +1,109 @@
+"""What files hold, by hash, without reading them again each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dcgan_probe.errors import InputError
+from dcgan_probe.storage import files
+
+_BLOCK = 1 << 20
+_YOUNG = 2_000_000_000  # ns; a file that changed so lately may change again and keep its times
+
+
+class Fingerprint:
+    """One SHA-256 for the content of many files, wherever they lie and whatever their dates.
+
+        >>> Fingerprint(Path("photographs"), {"a.png": Path("photographs/a.png")}, cache).sha256
+        '0d1e...'
+
+    of: the path of them all, under which `folder` remembers the hash of each with its size and
+    times, so that only what changed is read again; as git's index does it. paths: the files, under
+    names that count as content. Raises InputError for a file that cannot be read.
+    """
+
+    def __init__(
+        self,
+        of: Path,
+        paths: dict[str, Path],
+        folder: Path,
+        progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    ):
+        self._paths = paths
+        self._states = {name: _state(path) for name, path in self._paths.items()}
+        place = digest([os.fspath(of.resolve())])
+        index = folder / "hashes" / f"{place[:32]}.json"
+        known = read_json(index) if index.exists() else {}
+        hashes = {
+            name: known[name][-1]
+            for name, state in self._states.items()
+            if known.get(name, [])[:-1] == state
+        }
+        missing = [name for name in self._paths if name not in hashes]
+        total = sum(self._states[name][0] for name in missing)
+        done = 0
+        for name in missing:
+            sha = hashlib.sha256()
+            for block in _blocks(self._paths[name]):
+                sha.update(block)
+                done += len(block)
+                progress("hashing", done, total)
+            hashes[name] = sha.hexdigest()
+        # A cache that somebody else filled, and that may only be read, serves all the same.
+        if missing and (not folder.exists() or os.access(folder, os.W_OK)):
+            old = time.time_ns() - _YOUNG
+            sure = {
+                name: [*state, hashes[name]]
+                for name, state in self._states.items()
+                if max(state[1:]) < old
+            }
+            files.write_json(index, {**known, **sure})
+        self.sha256 = digest(part for name in self._paths for part in (name, hashes[name]))
+
+    def changed(self) -> Path | None:
+        """A file that is not as it was when it was hashed, if there is one."""
+        for name, path in self._paths.items():
+            if _state(path) != self._states[name]:
+                return path
+        return None
+
+
+def _state(path: Path) -> list[int]:
+    """Size and times. That of the last change of any kind, ctime, no program can set back."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def digest(parts: Iterable[str]) -> str:
+    """SHA-256 of strings in order, as 64 hexadecimal digits; no two lists are the same bytes."""
+    sha = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        sha.update(b"%d:%s" % (len(data), data))
+    return sha.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object that this package wrote; InputError if it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read, expected our own JSON: {error}") from error
