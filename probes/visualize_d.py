@@ -16,9 +16,8 @@ from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.images import sources
 from dcgan_probe.metrics import features
 from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.options import EXAMPLE, parse_filters
 from dcgan_probe.results.result import Result
-
-from ._filters import EXAMPLE, numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -321,7 +320,7 @@ def _over_photographs(of: Responses, part: slice, zoom: int) -> np.ndarray:
 
 
 def _filters(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
-    return text if text is None or text == "all" else numbers(text, also="all, or ")
+    return text if text is None or text == "all" else parse_filters(text, also="all, or ")
 
 
 @click.command()
