@@ -11,7 +11,7 @@ import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.distances import sliced_wasserstein
 from dcgan_probe.metrics.intervals import Share
-from dcgan_probe.recognition.classifiers import Classifier, agreement, seen, wanted
+from dcgan_probe.recognition.classifiers import Classifier, agreement, classify, wanted
 
 from ._measured import Method, Success
 
@@ -64,7 +64,7 @@ def measure(
 
     z = session.latents(POOL, session.seed + 1)
     samples = session.generate(z)
-    pool = seen(classifier, samples)
+    pool = classify(classifier, samples)
     candidates = {}
     for name in factors:
         wants = [(labels.index(label), yes) for label, yes in conditions[name].items()]
@@ -94,7 +94,7 @@ def measure(
         "random direction": session.generate(several[base] + away),
         "base alone": session.generate(several[base]),
     }
-    of_base = seen(classifier, images["base alone"]) > 0.5
+    of_base = classify(classifier, images["base alone"]) > 0.5
     opposite = _opposites(pool, [labels.index(label) for label in asked])
     others = [i for i in range(len(labels)) if labels[i] not in asked and i not in opposite]
     methods = {
@@ -153,7 +153,7 @@ def _method(
     shown: int,
 ) -> Method:
     labels = list(classifier.labels)
-    found = seen(classifier, images)
+    found = classify(classifier, images)
     wants = [(labels.index(label), yes) for label, yes in asked.items()]
     same = (found > 0.5) == base
     return Method(

@@ -11,7 +11,7 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, at_least
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.results.result import Result
 
 from ._boxed import latents_of, without_a_cell

@@ -13,7 +13,7 @@ from dcgan_probe.errors import at_least
 from dcgan_probe.latents import expressions
 from dcgan_probe.latents.concepts import check_name
 from dcgan_probe.plugins import completion
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.recognition import classifiers
 from dcgan_probe.results.result import Result
 

@@ -14,7 +14,7 @@ from dcgan_probe import terminal
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.latents.concepts import Concept, check_name, exemplars_of
 from dcgan_probe.plugins import completion
-from dcgan_probe.plugins.entry_points import Last, session_of
+from dcgan_probe.plugins.contract import Last, session_of
 from dcgan_probe.recognition import classifiers
 from dcgan_probe.results.result import Result
 
@@ -94,7 +94,7 @@ def suggest(
     scores = []
     z = session.latents(n)
     for part in session.progress(z.split(256), "samples", -(-n // 256)):
-        found = classifiers.seen(classifier, session.generate(part))
+        found = classifiers.classify(classifier, session.generate(part))
         scores.append(classifiers.agreement(found, conditions))
     score = torch.cat(scores)
     best = score.argsort(descending=True, stable=True)[:top]

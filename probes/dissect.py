@@ -14,7 +14,7 @@ import dcgan_probe as dp
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.networks import config
 from dcgan_probe.plugins import completion
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.recognition.regression import maps_of
 from dcgan_probe.results.result import Result
 

@@ -15,7 +15,7 @@ import click
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 
 from . import _baselines, _protocols
 from ._classified import Classified, Extracted, Row

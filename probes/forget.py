@@ -15,7 +15,7 @@ from dcgan_probe.edits import tails
 from dcgan_probe.errors import InputError, at_least, unknown
 from dcgan_probe.images import sources
 from dcgan_probe.plugins import completion
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.recognition.regression import Fit, cells_of, fit, held_out_accuracy, maps_of
 
 from . import _choice, _judges, _proof

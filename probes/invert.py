@@ -15,7 +15,7 @@ import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.latents import concepts
 from dcgan_probe.networks import config
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.results.result import Result
 
 if TYPE_CHECKING:

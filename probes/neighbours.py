@@ -11,7 +11,7 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 
 if TYPE_CHECKING:
     import numpy as np

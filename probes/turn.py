@@ -11,7 +11,7 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.plugins import completion
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.recognition import classifiers
 from dcgan_probe.results.result import Result
 
@@ -225,7 +225,7 @@ def _response(
 
     z = session.latents(MEASURED, session.seed + 1)
     places = session.progress(at, "places along the axis", len(at))
-    found = torch.stack([classifiers.seen(classifier, along(z, p[None])[0]) for p in places])
+    found = torch.stack([classifiers.classify(classifier, along(z, p[None])[0]) for p in places])
     rises = (found[-1] > found[0]).float().mean(0)
     return Response(
         classifier.name,

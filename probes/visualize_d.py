@@ -15,7 +15,7 @@ from dcgan_probe.attribution import responses
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.images import sources
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.results.result import Result
 
 from ._filters import EXAMPLE, numbers

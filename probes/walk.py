@@ -11,7 +11,7 @@ import click
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 
 from ._latent import concepts_option, exemplars_option, video_option
 from ._walked import FEATURES, PARTS, PIXELS, Nearest, Track, Walk

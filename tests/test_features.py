@@ -25,7 +25,7 @@ from dcgan_probe.metrics import feature_files
 from dcgan_probe.metrics import features as of
 from dcgan_probe.metrics.features import Layout
 from dcgan_probe.networks.config import PRESETS
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import _baselines, features
 from dcgan_probe.probes import _classify as classify
 from dcgan_probe.probes import _protocols as protocols

@@ -26,7 +26,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.images import sources
 from dcgan_probe.images.sources import to_range
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import _copying, _spaces, neighbours
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer

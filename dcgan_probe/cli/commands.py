@@ -120,7 +120,7 @@ def dedup(context: click.Context, **options: Any) -> None:
     settings = Settings(seed=root["seed"])
     folder = root["out"] / "dedup"
     command.run(folder, root["device"], root["force"], settings=settings, **options)
-    if terminal.here().json:
+    if terminal.current().json:
         import json
 
         terminal.answer(json.loads((folder / "dedup.json").read_text(encoding="utf-8")), "")
@@ -199,7 +199,7 @@ def train(context: click.Context, **options: Any) -> None:
         recipe=recipe,
         **options,
     )
-    if terminal.here().json:
+    if terminal.current().json:
         from dcgan_probe.storage import files
 
         file = folder / "checkpoint.safetensors"
@@ -235,7 +235,7 @@ def diff(context: click.Context, a: Path, b: Path) -> None:
 
     found = differences.differences(loading.load_result(a), loading.load_result(b))
     values = {"a": str(a), "b": str(b), "differences": [each.to_dict() for each in found]}
-    terminal.answer(values, differences.told(found))
+    terminal.answer(values, differences.describe(found))
     if found:
         context.exit(1)
 
@@ -250,7 +250,7 @@ def list_plugins() -> None:
     from dcgan_probe.plugins import trial
 
     own = [command.name for command in ALL if command.name]
-    found = trial.check(terminal.here().only_ours, own)
+    found = trial.check(terminal.current().only_ours, own)
     terminal.answer({"plugins": [each.to_dict() for each in found]}, trial.table(found))
 
 
