@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from dcgan_probe.metrics.feature_files import Features
 from dcgan_probe.results.result import Result
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from dcgan_probe.metrics.feature_files import Features
-
-    from ._carries import Carries, Filter
-    from ._classify import Point
-    from ._protocols import Protocol
+from . import figures
+from .accuracy import Row
+from .contributions import Contribution, TopFilter
+from .protocols import Protocol
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Extracted(Result):
     """What `run` returns without labels. features: N x F float32, mapped from their file."""
 
@@ -47,25 +46,15 @@ class Extracted(Result):
         )
 
 
-@dataclass(frozen=True)
-class Row:
-    """One kind of features on the images. detail: how they are made. points: by labels a class."""
-
-    name: str
-    detail: str
-    features: int
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Classified(Result):
     """What `run` returns with labels.
 
     counts: images for training (those that choose C among them), for choosing C, for testing.
-    rows: the discriminator first, then what stands beside it. confusion: K x K, of the last point
-    of the discriminator, true classes down and told ones across, all draws together. layers: what
-    each has to do with the answer; filters: those with the most. departs: what was asked for
-    that the protocol has otherwise.
+    rows: the discriminator first, then the baselines. confusion: K x K, of the last point of the
+    discriminator, true classes down and predicted ones across, all draws together. layers: what
+    each contributes; filters: those that contribute most. departs: in words, which options depart
+    from the protocol.
     """
 
     images: str
@@ -75,8 +64,8 @@ class Classified(Result):
     departs: tuple[str, ...]
     rows: tuple[Row, ...]
     confusion: np.ndarray
-    layers: tuple[Carries, ...]
-    filters: tuple[Filter, ...]
+    layers: tuple[Contribution, ...]
+    filters: tuple[TopFilter, ...]
     caption: str
 
     def values(self) -> dict[str, Any]:
@@ -112,12 +101,41 @@ class Classified(Result):
         }
 
     def draw(self, folder: Path) -> None:
-        from . import _features_figures as figures
+        point = self.rows[0].points[-1]
+        figures.draw_accuracy(
+            folder / "accuracy.png",
+            self.rows,
+            self.protocol.published,
+            1 / len(self.classes),
+            f"Accuracy on {self.counts[2]} test images by how many labels were trained on, with "
+            "95% intervals: of the mean over draws of labels, and for a single draw over test "
+            f"images. C chosen on {self.counts[1]} other images. {self._departures()}"
+            f"{self.caption}.",
+        )
+        figures.draw_confusion(
+            folder / "confusion.png",
+            self.confusion,
+            self.classes,
+            "Percent of the test images of each class, by the class predicted, with "
+            f"{point.describe_labels()}: {point.score} right. {self.images}. {self.caption}.",
+        )
+        if not self.layers:
+            return
+        top = ", ".join(f"{f.layer} {f.filter} ({f.speaks_for})" for f in self.filters)
+        figures.draw_layers(
+            folder / "layers.png",
+            self.layers,
+            point.score.mean,
+            f"Blue: the same machine on one layer, with its own C, {point.describe_labels()}. "
+            "Orange: of the squared weight of the machine on all layers, in units of each "
+            f"feature's deviation. Filters with the most of it, and the class they speak for: "
+            f"{top}. {self.caption}.",
+        )
 
-        figures.curves(self, folder / "accuracy.png")
-        figures.confusion(self, folder / "confusion.png")
-        if self.layers:
-            figures.layers(self, folder / "layers.png")
+    def _departures(self) -> str:
+        if not self.departs:
+            return ""
+        return f"NOT the protocol {self.protocol.name} to the letter: {'; '.join(self.departs)}. "
 
     def __str__(self) -> str:
         train, valid, test = self.counts
@@ -133,7 +151,7 @@ class Classified(Result):
             lines.append(f"{row.name}, {row.features} features ({row.detail}):")
             for point in row.points:
                 edge = ", AN END OF THE GRID" if point.edge else ""
-                lines.append(f"  {labels_of(point)}: {point.score}, C {point.c:.2g}{edge}")
+                lines.append(f"  {point.describe_labels()}: {point.score}, C {point.c:.2g}{edge}")
         for one in self.protocol.published:
             lines.append(
                 f"published: {one.name}: {100 * one.accuracy:.2f}% with "
@@ -149,10 +167,3 @@ class Classified(Result):
             top = (f"{f.layer} {f.filter} ({f.speaks_for})" for f in self.filters)
             lines.append(f"filters with the most weight (class they speak for): {', '.join(top)}")
         return "\n".join(lines)
-
-
-def labels_of(point: Point) -> str:
-    """How many labels a point of the curve has, in words."""
-    if point.per_class is None:
-        return f"all {point.labels} labels"
-    return f"{point.per_class} a class, {point.labels} labels"

@@ -1,4 +1,4 @@
-"""The training images go by once, past all samples and held-out images in every space."""
+"""Search the training images, read once, for those nearest to samples and held-out images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-import dcgan_probe as dp
 from dcgan_probe.images.sources import batches
 from dcgan_probe.images.subsets import Chosen
 from dcgan_probe.metrics.nearest import Search
+from dcgan_probe.session import Session
 
-from . import _copying
-from ._near import Near
-from ._spaces import Space
+from .comparison import Comparison
+from .spaces import Space
+from .verdict import Verdict, preference, three_sample
 
 NEAREST = 5
 BATCH = 256
@@ -25,15 +25,15 @@ DIRECTIONS = 64  # random ones, on which images are projected to be parted into 
 PARTED = 10_000  # at most so many training images
 
 
-def searched(
-    session: dp.Session,
+def compare(
+    session: Session,
     training: Chosen,
     control: Chosen | None,
     spaces: Sequence[Space],
     drawn: Sequence[Tensor],
     cells: int | None,
-) -> list[tuple[Near, ...]]:
-    """For each set of as many samples, what is near to it in each space.
+) -> list[tuple[Comparison, ...]]:
+    """Compare each set of as many samples with the real images, in each space.
 
     drawn: N x C x size x size float32 in [-1, 1] each. cells: one for `A_CELL` samples if None.
     Memory: all samples and held-out images in every space, and a batch of the training images.
@@ -41,24 +41,29 @@ def searched(
     sets = list(drawn)
     if control is not None:
         sets.append(torch.cat(list(batches(control, BATCH))))
-    passing = [_Passing(session, space, sets, len(training)) for space in spaces]
+    searches = [_SpaceSearch(session, space, sets, len(training)) for space in spaces]
     reading = batches(training, BATCH)
     for batch in session.progress(reading, "searching", -(-len(training) // BATCH)):
-        for one in passing:
-            one.add(batch.to(session.device))
+        for search in searches:
+            search.add(batch.to(session.device))
     if cells is None:
-        cells = max(1, min(len(of) for of in sets) // A_CELL)
-    near = [_compared(session, p, len(training), len(drawn), len(sets[0]), cells) for p in passing]
-    return list(zip(*near, strict=True))
+        cells = max(1, min(map(len, sets)) // A_CELL)
+    compared = [
+        _compare(session, search, len(training), len(drawn), len(sets[0]), cells)
+        for search in searches
+    ]
+    return list(zip(*compared, strict=True))
 
 
-class _Passing:
-    """One space, while the training images go by."""
+class _SpaceSearch:
+    """The search in one space, to which the training images are added in batches."""
 
-    def __init__(self, session: dp.Session, space: Space, sets: Sequence[Tensor], training: int):
+    def __init__(self, session: Session, space: Space, sets: Sequence[Tensor], training: int):
         self.space = space
         queries = [
-            space.vectors(batch.to(session.device)) for of in sets for batch in of.split(BATCH)
+            space.vectors(batch.to(session.device))
+            for images in sets
+            for batch in images.split(BATCH)
         ]
         self.search = Search(torch.cat(queries), min(NEAREST, training))
         draws = torch.Generator().manual_seed(session.seed)
@@ -81,42 +86,50 @@ class _Passing:
         return parted.predict((self.search.queries @ self.directions).cpu().numpy())
 
 
-def _compared(
-    session: dp.Session, of: _Passing, training: int, sets: int, n: int, cells: int
-) -> list[Near]:
-    """What is near to each of so many sets of n samples; all other queries are held out."""
+def _compare(
+    session: Session, space_search: _SpaceSearch, training: int, sets: int, n: int, cells: int
+) -> list[Comparison]:
+    """Compare each of so many sets of n samples; all other queries are held-out images."""
     count = sets * n
-    distances, nearest = of.search.distances, of.search.indices
+    search, space = space_search.search, space_search.space
+    distances, nearest = search.distances, search.indices
     held_out = distances[count:, 0]
     parts = [slice(i * n, (i + 1) * n) for i in range(sets)]
-    about = (of.space.name, of.space.unit)
     if not len(held_out):
         none = np.empty(0)
-        return [Near(*about, distances[p], nearest[p], none, none, none, None) for p in parts]
-    other = Search(of.search.queries[:count])
-    for batch in of.search.queries[count:].split(BATCH):
+        return [
+            Comparison(space.name, space.unit, distances[p], nearest[p], none, none, none, None)
+            for p in parts
+        ]
+    other = Search(search.queries[:count])
+    for batch in search.queries[count:].split(BATCH):
         other.add(batch)
-    cell = of.cells(cells, session.seed)
-    made = []
+    cell = space_search.cells(cells, session.seed)
+    comparisons = []
     for part in parts:
-        to_training, to_held_out = (found.distances[part, 0] for found in (of.search, other))
-        near, near_held_out = (found.indices[part, 0] for found in (of.search, other))
-        counts = (training, len(held_out))
-        verdict = _copying.Verdict(
-            _copying.three_sample(to_training, held_out, cell[part], cell[count:]),
-            _copying.preference(
-                to_training, near, to_held_out, near_held_out, *counts, session.seed
+        to_held_out, nearest_held_out = other.distances[part, 0], other.indices[part, 0]
+        verdict = Verdict(
+            three_sample(distances[part, 0], held_out, cell[part], cell[count:]),
+            preference(
+                distances[part, 0],
+                nearest[part, 0],
+                to_held_out,
+                nearest_held_out,
+                training,
+                len(held_out),
+                session.seed,
             ),
         )
-        made.append(
-            Near(
-                *about,
+        comparisons.append(
+            Comparison(
+                space.name,
+                space.unit,
                 distances[part],
                 nearest[part],
                 held_out,
                 to_held_out,
-                near_held_out,
+                nearest_held_out,
                 verdict,
             )
         )
-    return made
+    return comparisons

@@ -1,26 +1,24 @@
-"""Which layers and filters carry the answer of a linear machine."""
+"""How much each layer and filter contributes to a linear classification."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from dcgan_probe.metrics.features import Layout
-    from dcgan_probe.metrics.svm import Svm
+from dcgan_probe.metrics.features import Layout
+from dcgan_probe.metrics.svm import Svm
 
-    from ._classify import Point
+from .accuracy import Point
 
 CHUNK = 1024
 TOP = 10
 
 
 @dataclass(frozen=True)
-class Carries:
-    """What a layer has to do with the answer.
+class Contribution:
+    """How much a layer contributes to the answer.
 
     point: the classification by this layer alone. share: of the squared weight of the machine on
     all layers, each weight in units of its column's deviation, so that scale does not count.
@@ -33,7 +31,7 @@ class Carries:
 
 
 @dataclass(frozen=True)
-class Filter:
+class TopFilter:
     """A filter by its share of the squared weight, and the class that it speaks for most."""
 
     layer: str
@@ -44,7 +42,7 @@ class Filter:
 
 def shares(
     machine: Svm, deviation: np.ndarray, layout: Layout, classes: Sequence[str]
-) -> tuple[dict[str, float], list[Filter]]:
+) -> tuple[dict[str, float], list[TopFilter]]:
     """Each layer's share of the squared weight, and the filters with the largest.
 
     deviation: of each column, F. Weights are taken times it. A filter speaks for the class whose
@@ -56,16 +54,16 @@ def shares(
     squared = np.square(weights).sum(0)
     total = squared.sum() or 1.0
     by_layer = {name: float(squared[at].sum() / total) for name, at in layout.slices().items()}
-    cells = layout.grid**2
-    by_filter = squared.reshape(-1, cells).sum(1) / total
+    locations = layout.grid**2
+    by_filter = squared.reshape(-1, locations).sum(1) / total
     owner = [
         (name, i)
         for name, count in zip(layout.layers, layout.filters, strict=True)
         for i in range(count)
     ]
-    signed = weights.reshape(len(weights), -1, cells).sum(2)
+    signed = weights.reshape(len(weights), -1, locations).sum(2)
     top = [
-        Filter(owner[i][0], owner[i][1], float(by_filter[i]), classes[int(signed[:, i].argmax())])
+        TopFilter(*owner[i], float(by_filter[i]), classes[int(signed[:, i].argmax())])
         for i in np.argsort(-by_filter, kind="stable")[:TOP]
     ]
     return by_layer, top

@@ -2,97 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.metrics.intervals import Share
+from dcgan_probe.metrics import splits, svm
+from dcgan_probe.metrics.svm import Svm
 
-if TYPE_CHECKING:
-    from dcgan_probe.metrics.svm import Svm
-
-    from ._protocols import Protocol
+from .accuracy import Point, Score
+from .protocols import Protocol
 
 C_LEAST, C_MOST = 1e-8, 1e4
 STEP = 10**0.5
-
-
-@dataclass(frozen=True)
-class Score:
-    """Accuracies in [0, 1], one a draw of labels, each over the same `tested` images."""
-
-    accuracies: tuple[float, ...]
-    tested: int
-
-    @property
-    def mean(self) -> float:
-        return sum(self.accuracies) / len(self.accuracies)
-
-    @property
-    def spread(self) -> float:
-        """1.96 standard deviations over draws, as the authors print; 0 of one draw."""
-        return 1.96 * float(np.std(self.accuracies))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of the mean over draws (Student's t); of one draw, over images (Wilson)."""
-        count = len(self.accuracies)
-        if count == 1:
-            return Share(round(self.mean * self.tested), self.tested).interval
-        from scipy import stats  # type: ignore[import-untyped]
-
-        half = stats.t.ppf(0.975, count - 1) * np.std(self.accuracies, ddof=1) / math.sqrt(count)
-        return max(0.0, float(self.mean - half)), min(1.0, float(self.mean + half))
-
-    def values(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "mean": self.mean,
-            "interval_95": list(self.interval),
-            "spread_1.96_sd": self.spread,
-            "draws": list(self.accuracies),
-            "tested": self.tested,
-        }
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        words = f"{100 * self.mean:.2f}% ({100 * low:.2f} to {100 * high:.2f})"
-        if len(self.accuracies) > 1:
-            words += f", {100 * self.spread:.2f} = 1.96 sd of {len(self.accuracies)} draws"
-        return words
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a learning curve. per_class: labels of each class, None is all there are.
-
-    labels: how many in all. c, chosen: the C of the best mean accuracy on the images held out, and
-    that accuracy by C. edge: the best C is the first or last that was tried.
-    """
-
-    per_class: int | None
-    labels: int
-    c: float
-    chosen: dict[float, float]
-    score: Score
-
-    @property
-    def edge(self) -> bool:
-        return len(self.chosen) > 1 and self.c in (min(self.chosen), max(self.chosen))
-
-    def values(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "per_class": self.per_class,
-            "labels": self.labels,
-            "c": self.c,
-            "validation_accuracy": {f"{c:.3g}": value for c, value in self.chosen.items()},
-            "accuracy": self.score.values(),
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +40,8 @@ class Split:
                 f"--valid: found {valid:g}, expected to hold out at least one of {len(rows)} "
                 "training images, and fewer than all"
             )
-        drawn = np.random.default_rng(seed).permutation(rows)
-        return cls(labels, np.sort(drawn[count:]), np.sort(drawn[:count]), np.flatnonzero(test))
+        train, held_out = splits.hold_out(rows, count, np.random.default_rng(seed))
+        return cls(labels, train, held_out, np.flatnonzero(test))
 
     def check(self, per_class: Sequence[int | None], classes: Sequence[str]) -> None:
         """Refuse more labels of a class than there are, and a class without training images."""
@@ -140,11 +63,11 @@ class Split:
         """Rows for training: so many of each class, or all."""
         if per_class is None:
             return self.train
-        of = self.labels[self.train]
+        labels = self.labels[self.train]
         return np.sort(
             np.concatenate(
                 [
-                    rng.permutation(self.train[of == k])[:per_class]
+                    rng.permutation(self.train[labels == k])[:per_class]
                     for k in range(int(self.labels.max()) + 1)
                 ]
             )
@@ -161,7 +84,7 @@ class Classifier:
     seed: int
 
     def point(self, per_class: int | None, protocol: Protocol) -> tuple[Point, Svm, np.ndarray]:
-        """Choose C and measure; also the last machine, and K x K counts of true and told class.
+        """Choose C and measure; also the last machine, and K x K counts: true and predicted class.
 
         Labels are drawn anew to report. With all labels, those that C was chosen by are trained
         on too, once C is fixed.
@@ -178,9 +101,9 @@ class Classifier:
             if per_class is None:
                 rows = np.sort(np.concatenate([rows, self.split.valid]))
             machine = self.fit(rows, c)
-            told = np.asarray(machine.predict(tested))
-            np.add.at(counts, (truth, told), 1)
-            accuracies.append(float((told == truth).mean()))
+            predicted = np.asarray(machine.predict(tested))
+            np.add.at(counts, (truth, predicted), 1)
+            accuracies.append(float((predicted == truth).mean()))
         score = Score(tuple(accuracies), len(truth))
         return Point(per_class, len(rows), c, chosen, score), machine, counts
 
@@ -204,8 +127,6 @@ class Classifier:
 
     def fit(self, rows: np.ndarray, c: float, values: np.ndarray | None = None) -> Svm:
         """A machine on some rows. values: their features, if they were taken already."""
-        from dcgan_probe.metrics import svm
-
         values = self.rows(rows) if values is None else values
         return svm.fit(values, self.split.labels[rows], c, device=self.device)
 
@@ -232,11 +153,11 @@ def choose(
     """
     if len(grid) == 1:
         return grid[0], {}
-    found = {c: accuracy(c) for c in sorted(grid)}
+    accuracies = {c: accuracy(c) for c in sorted(grid)}
     while True:
-        ordered = sorted(found)
-        best = max(ordered, key=lambda c: (found[c], -c))
+        ordered = sorted(accuracies)
+        best = max(ordered, key=lambda c: (accuracies[c], -c))
         further = {ordered[0]: best / STEP, ordered[-1]: best * STEP}.get(best)
         if not extend or further is None or not C_LEAST < further < C_MOST:
-            return best, {c: found[c] for c in ordered}
-        found[further] = accuracy(further)
+            return best, {c: accuracies[c] for c in ordered}
+        accuracies[further] = accuracy(further)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm, rankdata  # type: ignore[import-untyped]
 
 LEVEL = 0.01  # of each test
 LEAST = 20  # samples, and held-out images, of a cell that counts; the authors' code has it too
@@ -77,8 +78,6 @@ def three_sample(
 
     Source: Meehan, Chaudhuri and Dasgupta (2020), section 4; DeLong et al. (1988), equation 3.
     """
-    from scipy.stats import norm  # type: ignore[import-untyped]
-
     counted = [
         cell
         for cell in np.unique(held_out_cells)
@@ -109,8 +108,6 @@ def three_sample(
 
 def _cell(samples: np.ndarray, held_out: np.ndarray) -> tuple[float, float, float]:
     """z of Mann-Whitney's U, the share of pairs in which the sample is closer, its variance."""
-    from scipy.stats import rankdata
-
     m, n = len(samples), len(held_out)
     ranks = rankdata(np.concatenate([samples, held_out]))
     # For each, the share of the others that are closer than it is.
@@ -145,13 +142,13 @@ def preference(
     well have been held out: p is of so many random assignments (`DRAWS`), in which an image takes
     all samples it is nearest to along, so that one image near to many counts as one.
     """
-    told = to_training != to_held_out
-    mine = to_training[told] < to_held_out[told]
+    unequal = to_training != to_held_out
+    mine = to_training[unequal] < to_held_out[unequal]
     expected = training / (training + held_out)
-    if not told.any():
+    if not unequal.any():
         return Preference(expected, expected, 1.0)
     # Held-out images are numbered after the training images.
-    nearest = np.where(mine, nearest_training[told], nearest_held_out[told] + training)
+    nearest = np.where(mine, nearest_training[unequal], nearest_held_out[unequal] + training)
     _, takes = np.unique(nearest, return_counts=True)
     rng = np.random.default_rng(seed)
     least = 0

@@ -1,24 +1,19 @@
-"""How a classification is done, by name: what is held out, how many labels, which C, how often."""
+"""Protocols of classification: images held out, labels drawn, values of C, published numbers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dcgan_probe.errors import InputError, unknown
-
-if TYPE_CHECKING:
-    from dcgan_probe.images.datasets import Labelled
+from dcgan_probe.errors import unknown
 
 # The grid of the authors' SVHN script.
 GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
-SVHN_FILES = ("train_32x32.mat", "test_32x32.mat")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A number of others, and where it comes from; accuracy in [0, 1]. per_class: None is all."""
+    """A published accuracy, in [0, 1], and its source. per_class: labels of each, None is all."""
 
     name: str
     accuracy: float
@@ -28,12 +23,12 @@ class Published:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What decides a classification beside features and images.
+    """How a classification is done: all that decides it but features and images.
 
     valid: training images held out to choose C by; below 1, a share. per_class: labels of each
     class, None for all; empty for a curve of round numbers. choosing, draws: how often labels are
     drawn to choose C, and to report. grid: values of C. extend: go on past the grid where its end
-    is best. statistics: see `features.run`.
+    is best. statistics: see `options.Options`.
     """
 
     name: str = ""
@@ -48,12 +43,12 @@ class Protocol:
 
     def with_options(self, **options: Any) -> tuple[Protocol, tuple[str, ...]]:
         """This protocol with what a user asked for, and in words where that departs from it."""
-        given = {name: value for name, value in options.items() if value is not None}
-        changed = {name: value for name, value in given.items() if getattr(self, name) != value}
-        if "grid" in given:
+        asked = {name: value for name, value in options.items() if value is not None}
+        changed = {name: value for name, value in asked.items() if getattr(self, name) != value}
+        if "grid" in asked:
             changed["extend"] = False
         words = [
-            f"{name} {_shown(value)}, not {_shown(getattr(self, name))}"
+            f"{name} {_format(value)}, not {_format(getattr(self, name))}"
             for name, value in changed.items()
             if name != "extend"
         ]
@@ -106,8 +101,8 @@ PROTOCOLS = {
 }
 
 
-def named(name: str | None) -> Protocol:
-    """A protocol by name; without one, the one of this project's own."""
+def find(name: str | None) -> Protocol:
+    """A protocol by name; without a name, this project's own. Raises InputError for another."""
     if name is None:
         return Protocol()
     if name not in PROTOCOLS:
@@ -115,37 +110,7 @@ def named(name: str | None) -> Protocol:
     return PROTOCOLS[name]
 
 
-def opened(
-    protocol: Protocol,
-    images: Path,
-    labels: str | Path | None,
-    test: Path | None,
-    size: int,
-    channels: int,
-    **options: Any,
-) -> Labelled:
-    """The labelled images of a protocol, from the files that it is known by.
-
-    "svhn-1000": the folder with the two files of SVHN, or train and test given apart. "cifar10":
-    folders of classes in folders train and test.
-    """
-    from dcgan_probe.images import datasets
-
-    if protocol.name == "svhn-1000":
-        labels = datasets.Y if labels is None else labels
-        if images.is_dir():
-            for name in SVHN_FILES:
-                if not (images / name).is_file():
-                    raise InputError(
-                        f"{images}: found no {name}, expected {' and '.join(SVHN_FILES)} of SVHN"
-                    )
-            images, test = (images / name for name in SVHN_FILES)
-    elif labels is None:
-        labels = datasets.FOLDERS
-    return datasets.read(images, labels, size, channels, test=test, **options)
-
-
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join("all" if one is None else f"{one:g}" for one in value)
     return f"{value:g}" if isinstance(value, int | float) else str(value)
