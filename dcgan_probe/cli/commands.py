@@ -147,6 +147,17 @@ def dedup(context: click.Context, **options: Any) -> None:
 )
 @click.option("--flip", is_flag=True, help="Mirror every second image, at random.")
 @click.option(
+    "--augment",
+    is_flag=True,
+    help="Augment all images that D sees, real and generated (DiffAugment): for small sets.",
+)
+@click.option(
+    "--decay-steps",
+    default=0,
+    type=click.IntRange(0),
+    help="Step at which the rate reaches 0, falling from half way on; 0 keeps it constant.",
+)
+@click.option(
     "--precision",
     default="auto",
     type=click.Choice(["auto", "float32", "bfloat16"]),
@@ -176,7 +187,8 @@ def train(context: click.Context, **options: Any) -> None:
 
     root = context.find_root().params
     network = {name: options.pop(name) for name in ("size", "channels", "g_width", "d_width")}
-    recipe = {name: options.pop(name) for name in ("name", "batch", "rate", "ema", "flip")}
+    names = ("name", "batch", "rate", "ema", "flip", "augment", "decay_steps")
+    recipe = {name: options.pop(name) for name in names}
     folder = root["out"] / "train"
     stopped = command.run(
         folder,

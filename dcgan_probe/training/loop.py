@@ -70,9 +70,15 @@ def train(
     progress: called with the step that training starts from, and every tenth step with the mean
     losses of ten. warn: called with what Health finds.
 
-    Raises InputError for losses or weights that are not finite, naming the last good state, and
-    for files that cannot be written; the state that is there stays as it is.
+    Raises InputError for losses or weights that are not finite, naming the last good state, for
+    files that cannot be written, and for steps beyond the recipe's decay; the state that is there
+    stays as it is.
     """
+    last = trainer.recipe.decay_steps
+    if last and steps > last:
+        raise InputError(
+            f"train: found {steps} steps, expected at most {last}, where the rate reaches 0"
+        )
     stopped = None
     with _alone(folder, trainer.ranks.first), interrupt.awaited() as stop:
         run = _Run(trainer, folder, info or {}, tensorboard, warn)

@@ -26,6 +26,10 @@ class Recipe:
     ema: decay of the running mean of the generator that is saved in place of the last generator;
         0 saves the last one, as the paper does.
     flip: mirror each image with probability one half; the paper augments nothing.
+    augment: change the colours of all that the discriminator sees, real and generated, shift it and
+        cut a square out (`augment.augment`); for small sets of images.
+    decay_steps: the step at which the rate reaches 0; constant for the first half of them, it then
+        falls linearly. 0 keeps it constant, as the paper does.
     precision: "float32", or "bfloat16" for the arithmetic of both networks (weights, Adam and
         losses stay float32).
     seed: of the initial weights, the order of the images, the flips and every z.
@@ -40,6 +44,8 @@ class Recipe:
     beta1: float = 0.5
     ema: float = 0.0
     flip: bool = False
+    augment: bool = False
+    decay_steps: int = 0
     precision: str = "float32"
     seed: int = 0
 
@@ -53,12 +59,25 @@ class Recipe:
             ("rate", self.rate > 0, "above 0"),
             ("beta1", 0 <= self.beta1 < 1, "at least 0 and below 1"),
             ("ema", 0 <= self.ema < 1, "at least 0 and below 1"),
+            ("decay_steps", self.decay_steps >= 0, "at least 0"),
             ("seed", self.seed >= 0, "at least 0"),
         ):
             if not ok:
                 raise InputError(
                     f"recipe: {name}: found {getattr(self, name)!r}, expected {expected}"
                 )
+
+    def rate_at(self, step: int) -> float:
+        """The rate of step `step`, counted from 0.
+
+        >>> recipe = Recipe(rate=0.4, decay_steps=100)
+        >>> [recipe.rate_at(step) for step in (0, 50, 75, 100)]
+        [0.4, 0.4, 0.2, 0.0]
+        """
+        if not self.decay_steps:
+            return self.rate
+        left = 1 - step / self.decay_steps
+        return self.rate * min(1.0, max(0.0, 2 * left))
 
     @property
     def minibatches(self) -> int:

@@ -20,6 +20,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import Discriminator, Generator, estimate_statistics, initialise
 from dcgan_probe.training import cpu
+from dcgan_probe.training.augment import augment
 from dcgan_probe.training.minibatches import Minibatches
 from dcgan_probe.training.recipe import Recipe
 
@@ -27,7 +28,9 @@ STATISTICS_BATCHES = 50
 STATISTICS_BATCH = 128
 # Second words of the seeds, one for each use, so that no two uses share their draws; the order of
 # the images and their flips have 1 and 3.
-_STATISTICS, _LATENTS = 0, 2
+_STATISTICS, _LATENTS, _AUGMENT = 0, 2, 4
+# What is augmented in a step, each with draws of its own.
+_REAL, _FAKE, _JUDGED = 0, 1, 2
 
 
 class Trainer:
@@ -106,6 +109,8 @@ class Trainer:
         """
         self.generator.train()
         self.discriminator.train()
+        for group in (*self.adam_g.param_groups, *self.adam_d.param_groups):
+            group["lr"] = self.recipe.rate_at(self.steps)
         losses = self._paper() if self.recipe.name == "paper" else self._shared()
         self.steps += 1
         if self.recipe.ema:
@@ -129,8 +134,8 @@ class Trainer:
         return torch.stack([loss_d, loss_g])
 
     def _update_d(self, fake: Tensor) -> Tensor:
-        loss = F.softplus(-self._score(self._call_d, self._real())).mean()
-        loss = loss + F.softplus(self._score(self._call_d, fake)).mean()
+        loss = F.softplus(-self._score(self._call_d, self._real(), _REAL)).mean()
+        loss = loss + F.softplus(self._score(self._call_d, fake, _FAKE)).mean()
         self.adam_d.zero_grad(set_to_none=True)
         loss.backward()
         self.adam_d.step()
@@ -138,7 +143,7 @@ class Trainer:
 
     def _update_g(self, fake: Tensor) -> Tensor:
         self.discriminator.requires_grad_(False)  # its weights get no gradient they do not use
-        loss = F.softplus(-self._score(self._judge, fake)).mean()
+        loss = F.softplus(-self._score(self._judge, fake, _JUDGED)).mean()
         self.adam_g.zero_grad(set_to_none=True)
         loss.backward()
         self.adam_g.step()
@@ -149,7 +154,12 @@ class Trainer:
         with self._arithmetic():
             return network(z)
 
-    def _score(self, network: nn.Module, images: Tensor) -> Tensor:
+    def _score(self, network: nn.Module, images: Tensor, use: int) -> Tensor:
+        if self.recipe.augment:
+            mine = self.ranks.rank
+            draws = [self.recipe.seed, _AUGMENT, self.steps, use, mine]
+            images = augment(images, np.random.default_rng(draws))
+            images = images.contiguous(memory_format=torch.channels_last)
         with self._arithmetic():
             return network(images).float()
 
@@ -211,7 +221,9 @@ class Trainer:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            saved = {"network.d_depth": 1, **state["settings"]}  # which older states do not hold
+            # What older states do not hold.
+            older = {"network.d_depth": 1, "recipe.augment": False, "recipe.decay_steps": 0}
+            saved = {**older, **state["settings"]}
         except Exception as error:
             raise InputError(
                 f"{path}: found no training state that can be read: {error}"

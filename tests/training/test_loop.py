@@ -31,8 +31,8 @@ IMAGES = torch.randint(
 RECIPE = Recipe(batch=8, ema=0.9, seed=3)
 
 
-def trainer(**more) -> Trainer:
-    return Trainer(CONFIG, RECIPE, IMAGES, **more)
+def trainer(recipe: Recipe = RECIPE) -> Trainer:
+    return Trainer(CONFIG, recipe, IMAGES)
 
 
 def lines(folder: Path) -> list[dict]:
@@ -48,10 +48,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in names if p.name != "losses.png"}
 
 
-def test_a_run_in_parts_leaves_what_an_unbroken_one_leaves(tmp_path):
-    whole = train(trainer(), tmp_path / "whole", steps=25, save_every=12)
+@pytest.mark.parametrize("more", [{}, {"decay_steps": 25, "augment": True}])
+def test_a_run_in_parts_leaves_what_an_unbroken_one_leaves(tmp_path, more):
+    recipe = dataclasses.replace(RECIPE, **more)
+    whole = train(trainer(recipe), tmp_path / "whole", steps=25, save_every=12)
     for steps in (3, 19, 25):
-        parts = train(trainer(), tmp_path / "parts", steps=steps, save_every=12)
+        parts = train(trainer(recipe), tmp_path / "parts", steps=steps, save_every=12)
     assert dataclasses.replace(parts, warnings=whole.warnings) == whole
     assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
@@ -61,6 +63,13 @@ def test_a_run_in_parts_leaves_what_an_unbroken_one_leaves(tmp_path):
         moments = [s[name]["state"] for s in states]
         for key in moments[0]:
             assert torch.equal(moments[0][key]["exp_avg_sq"], moments[1][key]["exp_avg_sq"])
+
+
+def test_steps_beyond_the_decay_are_refused_before_the_first(tmp_path):
+    decaying = trainer(dataclasses.replace(RECIPE, decay_steps=5))
+    with pytest.raises(InputError, match="train: found 6 steps, expected at most 5"):
+        train(decaying, tmp_path / "run", steps=6)
+    assert decaying.steps == 0 and not (tmp_path / "run").exists()
 
 
 def test_the_log_has_the_means_of_ten_steps(tmp_path):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
+from dcgan_probe.training.augment import augment
 from dcgan_probe.training.minibatches import Minibatches
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
@@ -130,6 +131,41 @@ def test_latents_never_come_twice():
     assert len(set(seen)) == 5 * 16
 
 
+def test_the_rate_falls_linearly_from_half_way_to_the_end():
+    recipe = dataclasses.replace(RECIPE, decay_steps=8)
+    trainer = Trainer(CONFIG, recipe, IMAGES)
+    seen = []
+    for _ in range(8):
+        trainer.step()
+        rates = {g["lr"] for a in (trainer.adam_g, trainer.adam_d) for g in a.param_groups}
+        assert len(rates) == 1
+        seen += rates
+    assert seen == pytest.approx([2e-4] * 5 + [1.5e-4, 1e-4, 0.5e-4])
+    before = weights(trainer)
+    trainer.step()  # at a rate of 0 no weight moves
+    after = weights(trainer)
+    for network in ("generator", "discriminator"):
+        for name, _ in getattr(trainer, network).named_parameters():
+            assert torch.equal(before[f"{network}.{name}"], after[f"{network}.{name}"])
+
+
+@pytest.mark.parametrize("name", ["paper", "shared"])
+def test_the_discriminator_sees_only_augmented_images(name, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, name=name, augment=True)
+    trainer = Trainer(CONFIG, recipe, IMAGES)
+    made, seen = [], []
+
+    def recorded(images, rng):
+        made.append(augment(images, rng))
+        return made[-1]
+
+    monkeypatch.setattr("dcgan_probe.training.trainer.augment", recorded)
+    trainer.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    trainer.step()
+    assert len(seen) == len(made) == 3
+    assert all(torch.equal(a, b) for a, b in zip(made, seen, strict=True))
+
+
 def test_bfloat16_keeps_weights_and_losses_in_float32_and_learns_the_same():
     plain = Trainer(CONFIG, RECIPE, IMAGES)
     half = Trainer(CONFIG, dataclasses.replace(RECIPE, precision="bfloat16"), IMAGES)
@@ -240,6 +276,7 @@ def test_images_that_do_not_fit_are_refused(images, message):
         ({"precision": "fp8"}, "unknown precision 'fp8', expected one of: float32, bfloat16"),
         ({"batch": 1}, "recipe: batch: found 1, expected at least 2"),
         ({"rate": 0.0}, "recipe: rate: found 0.0, expected above 0"),
+        ({"decay_steps": -1}, "recipe: decay_steps: found -1, expected at least 0"),
         ({"ema": 1.0}, "recipe: ema: found 1.0, expected at least 0 and below 1"),
     ],
 )
