@@ -1,4 +1,4 @@
-"""Images as uint8 pixels: samples, gradients, heat maps, boxes drawn around, and their PNG files."""
+"""Images as uint8 pixels: samples, gradients, heat maps, boxes drawn on them, and PNG files."""
 
 from __future__ import annotations
 

@@ -58,14 +58,8 @@ def _draw_distances(axes: Axes, measured: Sequence[dict[str, Any]]) -> None:
     for scale in sorted({k for line in measured for k in line if k.startswith("swd_")}):
         steps, values = (np.array([m[key] for m in measured]) for key in ("step", scale))
         whole = scale == "swd_mean"
-        colour = canvas.INK if whole else canvas.PALE
-        axes.plot(
-            steps,
-            values,
-            color=colour,
-            linewidth=1.8 if whole else 0.7,
-            marker="." if whole else "",
-        )
+        colour, width, marker = (canvas.INK, 1.8, ".") if whole else (canvas.PALE, 0.7, "")
+        axes.plot(steps, values, color=colour, linewidth=width, marker=marker)
         label = "mean" if whole else f"{scale.removeprefix('swd_')} pixels"
         axes.annotate(label, (steps[-1], values[-1]), color=colour)
     axes.plot(best["step"], best["swd_mean"], "o", color=canvas.GREEN, label="best")
