@@ -1,19 +1,19 @@
-"""What `_success.measure` returns: how often sums of concepts do what they say, and a picture."""
+"""How often sums of concepts do what they say: numbers, words and a picture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import dcgan_probe as dp
+import numpy as np
+
+from dcgan_probe.figures.panels import Block, draw
 from dcgan_probe.metrics.intervals import Share
-
-if TYPE_CHECKING:
-    import numpy as np
+from dcgan_probe.probes.arithmetic.figures import chart_methods
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Method:
     """One way to make images: of its draws, how many have what was asked, and kept the rest.
 
@@ -42,9 +42,9 @@ class Method:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Success:
-    """What `_success.measure` returns.
+    """What `trials.measure` returns.
 
     asked: conditions that the sum should meet; changed: those of them that the base does not.
     candidates: clear samples of each concept; floor: the drift of samples from other samples.
@@ -73,48 +73,26 @@ class Success:
 
     def draw(self, path: Path, caption: str) -> None:
         """The first draws of every method, and their shares with intervals."""
-        import numpy as np
-
-        dp.figures.draw(
+        draw(
             path,
             f"Does it work? Asked: {', '.join(self.asked)}",
-            [dp.figures.Block("", np.stack([m.pixels for m in self.methods.values()]))],
+            [Block("", np.stack([m.pixels for m in self.methods.values()]))],
             [f"{name}\n{method.has.value:.2f} have it" for name, method in self.methods.items()],
-            f"The first of {next(iter(self.methods.values())).has.of} draws of {self.exemplars} "
+            f"The first of {next(iter(self.methods.values())).has.total} draws of {self.exemplars} "
             f"exemplars a concept, among those that {self.classifier} clearly sees so. The same "
             f"draws in a column. Below, the share that has all that was asked, and of the labels "
             f"that were not, the mean share that is as in {self.base}; bars: Wilson's 95%. "
             f"{caption}.",
             zoom=1,
-            below=self._chart(),
+            below=chart_methods(
+                {name: (method.has, method.kept_mean) for name, method in self.methods.items()}
+            ),
         )
-
-    def _chart(self) -> np.ndarray:
-        figures = dp.figures
-        figure = figures.blank(640, 40 + 34 * len(self.methods))
-        axes = figure.subplots()
-        for row, method in enumerate(self.methods.values()):
-            low, high = method.has.interval
-            axes.plot([low, high], [row, row], color=figures.BLUE, linewidth=2)
-            for at, mark, colour, label in (
-                (method.has.value, "o", figures.BLUE, "has what was asked"),
-                (method.kept_mean, "D", figures.ORANGE, "kept what was not"),
-            ):
-                if at is not None:
-                    axes.plot(at, row, mark, color=colour, label=None if row else label)
-        axes.set_yticks(range(len(self.methods)), list(self.methods), fontsize=9)
-        axes.invert_yaxis()
-        axes.set_xlim(-0.02, 1.02)
-        axes.grid(axis="x", color="#EEEEEE")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-        figure.subplots_adjust(left=0.27, right=0.98, bottom=0.12, top=0.88)
-        return figures.rendered(figure)
 
     def __str__(self) -> str:
         first = next(iter(self.methods.values()))
         lines = [
-            f"asked: {', '.join(self.asked)} ({self.classifier}; {first.has.of} draws of "
+            f"asked: {', '.join(self.asked)} ({self.classifier}; {first.has.total} draws of "
             f"{self.exemplars} exemplars; base: {self.base})"
         ]
         for name, method in self.methods.items():
@@ -129,4 +107,4 @@ class Success:
 
 def _values(share: Share) -> dict[str, Any]:
     low, high = share.interval
-    return {"share": share.value, "low": low, "high": high, "of": share.of}
+    return {"share": share.value, "low": low, "high": high, "of": share.total}

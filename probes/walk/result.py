@@ -1,19 +1,19 @@
-"""What `walk` returns, and its picture."""
+"""What `walk.run` returns: the paths, how even their steps are, and the nearest images of a set."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import dcgan_probe as dp
+import numpy as np
+from torch import Tensor
+
+from dcgan_probe.figures import film
+from dcgan_probe.figures.panels import Block, draw, zoom_for
+from dcgan_probe.latents.sampling import write as write_latents
+from dcgan_probe.probes.walk.figures import chart_steps
 from dcgan_probe.results.result import Result
-
-from ._latent import film
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
 
 # The largest step is walked again in so many parts, to tell a jump from a fast change.
 PARTS = 8
@@ -21,9 +21,9 @@ PARTS = 8
 FEATURES, PIXELS = "the discriminator's features", "pixels, root mean square"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Track:
-    """One way through the points.
+    """One path through the points.
 
     z: S x steps x z_size float32, from point to point, each with both of its ends; pixels: their
     images, S x steps x H x W x 3 uint8. lengths: S x (steps - 1) distances of successive images;
@@ -46,7 +46,7 @@ class Track:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Nearest:
     """The images of a set that are nearest, in pixels, to those of a track.
 
@@ -74,7 +74,7 @@ class Nearest:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Walk(Result):
     """What `run` returns. points: as they were named, the first again at the end of a closed walk.
 
@@ -104,25 +104,32 @@ class Walk(Result):
     def draw(self, folder: Path) -> None:
         sha = self.made_with["checkpoint"]["sha256"]
         for way, track in self.tracks.items():
-            dp.latents.write(folder / f"{way}.safetensors", track.z.flatten(0, 1), sha)
+            write_latents(folder / f"{way}.safetensors", track.z.flatten(0, 1), sha)
             if self.video:
-                film(folder / f"{way}.{self.video}", track.frames[:, None])
-        zoom = max(1, dp.figures.zoom_for(next(iter(self.tracks.values())).pixels.shape[2]) // 2)
-        blocks = [dp.figures.Block(way, track.pixels) for way, track in self.tracks.items()]
-        near = self.nearest
-        nearest = [dp.figures.Block(f"nearest in {near.images}", near.pixels)] if near else []
-        dp.figures.draw(
+                film.write_tiled(folder / f"{way}.{self.video}", track.frames[:, None])
+        zoom = max(1, zoom_for(next(iter(self.tracks.values())).pixels.shape[2]) // 2)
+        blocks = [Block(way, track.pixels) for way, track in self.tracks.items()]
+        if self.nearest:
+            blocks.append(Block(f"nearest in {self.nearest.images}", self.nearest.pixels))
+        draw(
             folder / "walk.png",
             "A walk through latent space",
-            [*blocks, *nearest],
+            blocks,
             [f"{a} to {b}" for a, b in zip(self.points, self.points[1:], strict=False)],
             "Every row goes in even steps from point to point, on the straight line or at an even "
             f"angle. Below, how much each step changes the image, in {self.measured_in}: "
             "a jump to another image would reach the grey line. "
             f"{self.caption}.",
             zoom=zoom,
-            below=_chart(self, zoom),
+            below=self._chart(zoom),
         )
+
+    def _chart(self, zoom: int) -> np.ndarray:
+        tracks = self.tracks.values()
+        images = sum(track.pixels.shape[1] * track.pixels.shape[3] for track in tracks)
+        lengths = {way: track.lengths for way, track in self.tracks.items()}
+        width = max(600, images * zoom + 120)
+        return chart_steps(lengths, self.points, self.unrelated, width)
 
     def __str__(self) -> str:
         lines = [f"walked through {', '.join(self.points)}; distances in {self.measured_in}"]
@@ -136,36 +143,3 @@ class Walk(Result):
         if self.nearest:
             lines.append(str(self.nearest))
         return "\n".join(lines)
-
-
-def _chart(walk: Walk, zoom: int) -> np.ndarray:
-    import numpy as np
-
-    figures = dp.figures
-    images = [track.pixels for track in walk.tracks.values()]
-    width = max(600, sum(image.shape[1] * image.shape[3] * zoom for image in images) + 120)
-    figure = figures.blank(width, 230)
-    axes = figure.subplots()
-    for (way, track), colour in zip(
-        walk.tracks.items(), (figures.BLUE, figures.ORANGE), strict=False
-    ):
-        rows, steps = track.lengths.shape
-        at = (np.arange(rows * steps) + 0.5) / steps
-        axes.plot(at, track.lengths.ravel(), ".-", color=colour, label=way, linewidth=1)
-    axes.axhline(walk.unrelated, color=figures.PALE, linestyle="--", linewidth=1)
-    axes.text(0, walk.unrelated, "unrelated samples", color=figures.PALE, va="bottom", fontsize=8)
-    for point in range(rows + 1):
-        axes.axvline(point, color="#DDDDDD", linewidth=0.7, zorder=0)
-    axes.set_xticks(range(rows + 1), walk.points, fontsize=8)
-    longest = max(float(track.lengths.max()) for track in walk.tracks.values())
-    axes.set_ylim(0, 1.2 * max(walk.unrelated, longest))  # a jump may be the longest of all
-    axes.set_ylabel("change of a step", fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
-    figure.subplots_adjust(
-        left=max(0.08, 70 / width),  # room for the label
-        right=0.99,
-        bottom=0.12,
-        top=0.95,
-    )
-    return figures.rendered(figure)

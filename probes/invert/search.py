@@ -10,10 +10,11 @@ import torch
 from scipy.stats import chi  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-import dcgan_probe as dp
 from dcgan_probe.images import sources
+from dcgan_probe.latents.sampling import sample
 from dcgan_probe.metrics import features
 from dcgan_probe.networks.config import AnyConfig
+from dcgan_probe.session import BATCH, Session
 
 # Random latents, of which the nearest are the starts.
 CANDIDATES = 512
@@ -28,7 +29,7 @@ MIDDLE = 0.9
 MOST_DB = 100.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Nearness:
     """How near images are to a target: psnr in dB, distance in D features; m float32 each.
 
@@ -49,8 +50,8 @@ class Nearness:
         return line if self.distance is None else f"{line}, distance {self.distance[row]:.2f}"
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Matches:
     """What the search found for one target, the start of the least loss first.
 
     target: 1 x C x H x W; z: m x z_size, images: m x C x H x W in [-1, 1], near: of these.
@@ -74,10 +75,10 @@ class Found:
         }
 
 
-def search(session: dp.Session, target: Tensor, starts: int, steps: int, what: str) -> Found:
+def search(session: Session, target: Tensor, starts: int, steps: int, what: str) -> Matches:
     """The latents whose images are nearest to a target, with the session's edits in force.
 
-        >>> session = dp.Session.open("rooms")
+        >>> session = Session.open("rooms")
         >>> search(session, session.sample(1, seed=7), starts=4, steps=50, what="looking").z.shape
         torch.Size([4, 100])
 
@@ -85,48 +86,63 @@ def search(session: dp.Session, target: Tensor, starts: int, steps: int, what: s
     session's seed move together by Adam for so many steps; each keeps the nearest that it came by.
     Source: Creswell and Bharath (2016), with a perceptual part as Zhu et al. (2016), section 3.1.
     """
-    candidates = session.latents(CANDIDATES)
     discriminator = features.seeing(session.checkpoint.discriminator)
     there = target.to(session.device)
+    first = _nearest_candidates(session, discriminator, there, starts)
+    z, losses = _descend(session, discriminator, there, first, steps, what)
+    order = losses.amin(1).argsort(stable=True)
+    z = z[order].cpu()
+    images, random = session.generate(z), session.generate(first[:1])
+    return Matches(
+        target=target.cpu(),
+        z=z,
+        images=images,
+        near=nearness(discriminator, images.to(session.device), there),
+        losses=losses[order].cpu(),
+        random=random,
+        random_near=nearness(discriminator, random.to(session.device), there),
+    )
+
+
+def _nearest_candidates(
+    session: Session, discriminator: nn.Module | None, target: Tensor, starts: int
+) -> Tensor:
+    """The latents of the session's seed whose images are nearest, the nearest first."""
+    candidates = session.latents(CANDIDATES)
+    drawn = sources.batches(sources.Samples(session.generator, candidates), BATCH)
     with torch.no_grad():
-        parts = [
-            _parts(discriminator, images, there)
-            for images in sources.batches(
-                sources.Samples(session.generator, candidates), dp.session.BATCH
-            )
-        ]
-    losses = torch.cat([_loss(*part) for part in parts])
-    nearest = losses.argsort(stable=True)[:starts]
-    z = candidates[nearest.cpu()].to(session.device).requires_grad_()
-    least = torch.full((starts,), math.inf, device=session.device)
+        losses = torch.cat([_loss(*_parts(discriminator, images, target)) for images in drawn])
+    return candidates[losses.argsort(stable=True)[:starts].cpu()]
+
+
+def _descend(
+    session: Session,
+    discriminator: nn.Module | None,
+    target: Tensor,
+    first: Tensor,
+    steps: int,
+    what: str,
+) -> tuple[Tensor, Tensor]:
+    """Move latents towards a target: the best that each came by, and its m x (steps + 1) losses."""
+    z = first.to(session.device).requires_grad_()
+    least = torch.full((len(z),), math.inf, device=session.device)
     best = z.detach().clone()
     rate = RATE * _deviation(session.config)
     adam = torch.optim.Adam([z], lr=rate)
-    way = []
+    losses = []
     for step in session.progress(range(steps + 1), what):
         with torch.enable_grad():
-            loss = _loss(*_parts(discriminator, session.generator(z), there))
-        way.append(loss.detach())
-        nearer = way[-1] < least
-        least = torch.where(nearer, way[-1], least)
+            loss = _loss(*_parts(discriminator, session.generator(z), target))
+        losses.append(loss.detach())
+        nearer = losses[-1] < least
+        least = torch.where(nearer, losses[-1], least)
         best = torch.where(nearer[:, None], z.detach(), best)
         if step < steps:
             adam.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
             (z.grad,) = torch.autograd.grad(loss.sum(), z)
             adam.step()
             keep_in_distribution(z.data, session.config)
-    order = least.argsort(stable=True)
-    best = best[order].cpu()
-    images, random = session.generate(best), session.generate(candidates[nearest[:1].cpu()])
-    return Found(
-        target.cpu(),
-        best,
-        images,
-        nearness(discriminator, images.to(session.device), there),
-        torch.stack(way, dim=1)[order].cpu(),
-        random,
-        nearness(discriminator, random.to(session.device), there),
-    )
+    return best, torch.stack(losses, dim=1)
 
 
 def keep_in_distribution(z: Tensor, config: AnyConfig) -> None:
@@ -149,7 +165,7 @@ def nearness(discriminator: nn.Module | None, images: Tensor, target: Tensor) ->
     with torch.no_grad():
         error, distance = _parts(discriminator, images, target)
     psnr = (10 * torch.log10(4 / error)).clamp(max=MOST_DB)
-    return Nearness(psnr.cpu(), None if distance is None else distance.cpu())
+    return Nearness(psnr=psnr.cpu(), distance=None if distance is None else distance.cpu())
 
 
 def _parts(
@@ -168,5 +184,5 @@ def _loss(error: Tensor, distance: Tensor | None) -> Tensor:
 
 def _deviation(config: AnyConfig) -> float:
     if callable(config.z_distribution):
-        return dp.latents.sample(config, CANDIDATES, seed=0).std().item()
+        return sample(config, CANDIDATES, seed=0).std().item()
     return 1.0 if config.z_distribution == "normal" else 1 / math.sqrt(3)
