@@ -249,7 +249,7 @@ def test_ours_is_not_shadowed(run, site):
     )
     assert "brightness" not in run("sample", "--n", 1)
     assert "Mean brightness" not in run("--help")
-    assert plugins.the_one(plugins.find()["sample"]).value == "dcgan_probe.probes.sample:sample"
+    assert plugins.entry_point(plugins.find()["sample"]).value == "dcgan_probe.probes.sample:sample"
     found = {plug.name: plug for plug in trial.check(limit=60, commands=["show"])}
     strange = [plug for plug in trial.check(limit=60) if plug.package == "stranger"]
     assert (found["show"].status, found["show"].why) == ("taken", "dcgan-probe has the name too")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.plugins.options import EXAMPLE
 
 if TYPE_CHECKING:

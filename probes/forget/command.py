@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan_probe.plugins import completion
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.plugins.options import boxes_option
 
 from .settings import LEFT, REPLACEMENTS, RULE_NAMES
