@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dcgan_probe.report.charts import BLUE, GREY, MOST, Chart, Mark
-from dcgan_probe.report.plots import at, drawable
+from dcgan_probe.report.plots import as_list, at, drawable, rows_with
 from dcgan_probe.report.reading import Reading
 from dcgan_probe.report.tables import cut, interval, number
 
@@ -14,8 +14,8 @@ from dcgan_probe.report.tables import cut, interval, number
 def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Chart]:
     """A dot a filter: how it matches the object, and how the object depends on it."""
     layer = cut(str(values.get("layer")), 40)
-    for one in _list(values.get("objects")):
-        rows = _rows(at(one, "filters"), "filter", "held_out_iou", "effect")
+    for one in as_list(values.get("objects")):
+        rows = rows_with(at(one, "filters"), "filter", "held_out_iou", "effect")
         marks = []
         for row in rows[:MOST]:
             x, y, ends = row["held_out_iou"], row["effect"], row.get("effect_95")

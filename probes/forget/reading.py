@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dcgan_probe.report.charts import BLUE, GREY, MOST, ORANGE, Chart, Mark
-from dcgan_probe.report.plots import at, drawable
+from dcgan_probe.report.plots import as_list, at, drawable, rows_with
 from dcgan_probe.report.reading import Reading
 from dcgan_probe.report.tables import cut, number
 
@@ -14,20 +14,20 @@ from dcgan_probe.report.tables import cut, number
 def charts(values: dict[str, Any], selections: Sequence[dict[str, Any]]) -> Iterable[Chart]:
     """The weights of the regression, and what is left of the object by each judge."""
     yield from _weights(values, selections)
-    for proof in _list(values.get("fresh_samples")):
+    for proof in as_list(values.get("fresh_samples")):
         if not isinstance(proof, dict):
             continue
         marks = []
-        for colour, name, what in (
+        for colour, name, noun in (
             (BLUE, "curve", "chosen"),
             (ORANGE, "random_curve", "random"),
             (GREY, "each_random", "random set"),
         ):
-            for i, row in enumerate(_rows(proof.get(name), "area_left", "outside")[:MOST]):
+            for i, row in enumerate(rows_with(proof.get(name), "area_left", "outside")[:MOST]):
                 who = (
-                    f"{number(row['filters'])} {what} filters"
+                    f"{number(row['filters'])} {noun} filters"
                     if "filters" in row
-                    else (f"{what} {i}")
+                    else (f"{noun} {i}")
                 )
                 marks.append(
                     Mark(
@@ -54,7 +54,7 @@ def charts(values: dict[str, Any], selections: Sequence[dict[str, Any]]) -> Iter
 
 def _weights(values: dict[str, Any], selections: Sequence[dict[str, Any]]) -> Iterable[Chart]:
     for selection in selections:
-        weights, chosen = _list(at(selection, "about.weights")), _list(selection.get("filters"))
+        weights, chosen = as_list(at(selection, "about.weights")), as_list(selection.get("filters"))
         layer = cut(str(selection.get("layer")), 40)
         if not weights or not all(map(drawable, weights)):
             continue
