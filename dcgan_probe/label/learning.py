@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.edits.filters import Selection
 from dcgan_probe.errors import InputError
-from dcgan_probe.figures.panels import pixels
+from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.recognition.regression import fit
 from dcgan_probe.recognition.rule import choose
 from dcgan_probe.recognition.samples import maps_of
