@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -157,6 +158,26 @@ def visualize_d(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable
             tuple(marks),
             ((BLUE, "trained"), (ORANGE, "random weights")),
         )
+
+
+def share_of_sums(values: dict[str, Any]) -> Any:
+    """How often the sum of means has what was asked; its method is named "mean of 3" or "of 5"."""
+    methods = at(values, "success.methods")
+    if not isinstance(methods, dict):
+        return None
+    name = next((name for name in methods if re.fullmatch(r"mean of \d+", name)), None)
+    return at(methods.get(name), "has_what_was_asked")
+
+
+def spherical_alone(values: dict[str, Any]) -> Any:
+    """The mean step of the spherical way, where no linear way was walked beside it."""
+    return None if at(values, "ways.linear") else at(values, "ways.spherical.mean")
+
+
+def largest_step(values: dict[str, Any]) -> Any:
+    """The largest step of the first way that was walked."""
+    ways = values.get("ways")
+    return at(next(iter(ways.values())), "largest") if isinstance(ways, dict) and ways else None
 
 
 def walk(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Chart]:

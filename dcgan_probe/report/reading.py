@@ -1,37 +1,123 @@
-"""How to read each probe that ships, when not to believe it, and its numbers as charts.
+"""How to read a probe's result, and where each probe brings that along.
 
-A probe that is not listed here is shown all the same, with the first line of its docstring.
+A probe has a `Reading` under the name READING: in a module ``reading`` beside the module that its
+entry point names, or in that module itself. The report knows no probe by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dcgan_probe import plugins, terminal
+from dcgan_probe.errors import InputError, brief, guarded
 from dcgan_probe.report import plots
 from dcgan_probe.report.charts import Chart
 from dcgan_probe.report.tables import cell
 
+NAME = "READING"
+Values = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Reading:
-    """Words on one probe. key: numbers to name first, by heading and place in the result.
+    """What the report says of a probe beside its result.
 
-    pictures: what is on them, by the name of the file without its ending.
+        >>> READING = Reading(
+        ...     how="Samples in the order of their index.",
+        ...     doubt="A sheet shows what is common; rare failures need more samples.",
+        ...     key={"samples": "count", "brightest": lambda values: max(values["brightness"])},
+        ...     pictures={"sheet": "Samples in the order of their index"},
+        ... )
+
+    how: how to read the result; doubt: when not to believe it. key: the numbers to name first, by
+    heading: a place in the values of the result, as "objects.0.label", or a function of the values;
+    one that gives None is left out. pictures: what is on them, by the name of the file without its
+    ending. charts: makes charts of the values and the selections beside them.
     """
 
     how: str
     doubt: str
-    key: dict[str, str] = field(default_factory=dict)
-    pictures: dict[str, str] = field(default_factory=dict)
-    charts: Callable[[dict[str, Any], Sequence[dict[str, Any]]], Iterable[Chart]] | None = None
+    key: Mapping[str, str | Callable[[Values], Any]] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    charts: Callable[[Values, Sequence[Values]], Iterable[Chart]] | None = None
 
 
-def key_numbers(reading: Reading, values: dict[str, Any]) -> list[tuple[str, str]]:
-    """The key numbers that are there, in words."""
-    found = [(heading, cell(plots.at(values, place))) for heading, place in reading.key.items()]
-    return [(heading, c.text) for heading, c in found if c is not None and c.text != "none"]
+@dataclass(frozen=True)
+class Interpretation:
+    """A result as its probe's reading has it. fault: why a reading that is there was not used."""
+
+    reading: Reading | None = None
+    key: tuple[tuple[str, str], ...] = ()
+    charts: tuple[Chart, ...] = ()
+    fault: str = ""
+
+
+def interpret(command: str, values: Values, selections: Sequence[Values]) -> Interpretation:
+    """Apply the reading of a command's probe to its result.
+
+    A probe that is not installed, or brings no reading, has none. What goes wrong in another
+    package's reading is told as the fault, so that the report is written all the same; what goes
+    wrong in one that ships is a bug, and raised.
+    """
+    try:
+        points = plugins.find(only_ours=terminal.current().only_ours).get(command, [])
+        point = plugins.entry_point(points) if points else None
+    except InputError as error:  # two packages have the name
+        return Interpretation(fault=str(error))
+    if point is None:
+        return Interpretation()
+    try:
+        reading = discover(point.module)
+        if reading is None and plugins.is_ours(point):
+            reading = READINGS.get(command)
+        if reading is None:
+            return Interpretation()
+        charts = tuple(reading.charts(values, selections)) if reading.charts else ()
+        for chart in charts:
+            chart.drawn()  # one that cannot be drawn is a fault of its reading, not of the page
+        return Interpretation(reading, tuple(key_numbers(reading, values)), charts)
+    except Exception as error:
+        if plugins.is_ours(point):
+            raise
+        return Interpretation(fault=f"reading of {plugins.owner(point)}: {brief(error)}")
+
+
+def discover(module: str) -> Reading | None:
+    """The reading beside a command's module, or in it; None where there is neither.
+
+        >>> discover("dcgan_probe.probes.sample").pictures["sheet"]
+        'Samples in the order of their index'
+
+    module: as an entry point names it. Raises InputError for a module that cannot be imported, and
+    for a READING that is not a `Reading`.
+    """
+    package, _, _ = module.rpartition(".")
+    beside = f"{package}.reading"
+    for name in (beside, module):
+        with guarded(f"{name}: cannot be imported"):
+            if name == beside and (not package or importlib.util.find_spec(beside) is None):
+                continue
+            reading = getattr(importlib.import_module(name), NAME, None)
+        if reading is not None:
+            if not isinstance(reading, Reading):
+                kind = type(reading).__name__
+                raise InputError(f"{name}.{NAME}: found {kind}, expected a Reading")
+            return reading
+    return None
+
+
+def key_numbers(reading: Reading, values: Values) -> list[tuple[str, str]]:
+    """The key numbers that a result has, by heading, in words."""
+    numbers = {
+        heading: plots.at(values, place) if isinstance(place, str) else place(values)
+        for heading, place in reading.key.items()
+    }
+    cells = {heading: cell(number) for heading, number in numbers.items() if number is not None}
+    return [(heading, c.text) for heading, c in cells.items() if c is not None and c.text != "none"]
 
 
 READINGS = {
@@ -124,7 +210,8 @@ READINGS = {
         "very generator.",
         {
             "mean step, linear": "ways.linear.mean",
-            "largest": "ways.linear.largest",
+            "mean step, spherical": plots.spherical_alone,
+            "largest": plots.largest_step,
             "unrelated samples": "distance_of_unrelated_samples",
         },
         {"walk": "Images along the walk, from point to point"},
@@ -137,7 +224,7 @@ READINGS = {
         "A single sum that works was perhaps picked. How often it works, beside an image of the "
         "concept alone, is what a classifier counts over many draws; where it was not asked, "
         "there is one picture and no number.",
-        {"sum": "expression", "has what was asked": "success.methods.mean of 3.has_what_was_asked"},
+        {"sum": "expression", "has what was asked": plots.share_of_sums},
         {
             "arithmetic": "Exemplars of each concept, images of their mean latents, and the sum",
             "success": "The first draws of every method, and how often each has what was asked",
