@@ -38,6 +38,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -223,6 +224,41 @@ class Boxes:
         if label not in self.labels:
             raise unknown("label", label, self.labels, self.source or "boxes")
         return replace(self, boxes=tuple(box for box in self.boxes if box.label == label))
+
+    def only_images(self, images: Iterable[int]) -> Boxes:
+        """The same, as if only these of the images had been looked at.
+
+        >>> boxes = Boxes((Box(4, "window", 16, 0, 64, 32),), (2, 4), (64, 64), seed=0)
+        >>> boxes.only_images([2]).images
+        (2,)
+        """
+        kept = set(images)
+        boxes = tuple(box for box in self.boxes if box.image in kept)
+        return replace(self, boxes=boxes, images=tuple(sorted(kept)))
+
+    def count_between(self, grid: tuple[int, int]) -> int:
+        """How many boxes lie between the centres of a grid's cells, so that `mask` has none.
+
+        >>> Boxes((Box(4, "window", 16, 0, 20, 9),), (2, 4), (64, 64), seed=0).count_between((2, 4))
+        1
+        """
+        return sum(not replace(self, boxes=(box,)).mask(grid).any() for box in self.boxes)
+
+    def one_label(self, label: str | None = None) -> str:
+        """The label, or the only label of the boxes if None; InputError if they have several.
+
+        >>> Boxes((Box(4, "window", 16, 0, 64, 32),), (2, 4), (64, 64), seed=0).one_label()
+        'window'
+        """
+        if label is not None:
+            return label
+        if len(self.labels) == 1:
+            return self.labels[0]
+        listed = ", ".join(self.labels) or "(there are no boxes)"
+        raise InputError(
+            f"{self.source or 'boxes'}: found {len(self.labels)} labels, expected one or --object "
+            f"with one of: {listed}"
+        )
 
     def mask(self, grid: tuple[int, int]) -> np.ndarray:
         """Which cells of a layer's grid are on an object: n x h x w bool, in the order of `images`.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dcgan_probe.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +38,15 @@ def agreement(maps: np.ndarray, inside: np.ndarray, where: str = "boxes") -> Agr
     GAN Dissection (Bau et al. 2019, section 3.1) compares maps with segmentations in this way, at
     the size of the image; here it is boxes, at the size of the layer.
     """
-    import numpy as np
-
     chosen, held_out = halves(inside, where)
     count = maps.shape[1]
     chance = float(inside[held_out].mean())
-    found = Agreement(np.zeros(count), np.zeros(count), np.zeros(count), chance)
+    match = Agreement(np.zeros(count), np.zeros(count), np.zeros(count), chance)
     for f in range(count):
-        threshold, found.iou[f] = best_threshold(maps[chosen, f].ravel(), inside[chosen].ravel())
-        found.threshold[f] = threshold
-        found.held_out_iou[f] = iou(maps[held_out, f] > threshold, inside[held_out])
-    return found
+        threshold, match.iou[f] = best_threshold(maps[chosen, f].ravel(), inside[chosen].ravel())
+        match.threshold[f] = threshold
+        match.held_out_iou[f] = iou(maps[held_out, f] > threshold, inside[held_out])
+    return match
 
 
 def halves(inside: np.ndarray, where: str = "boxes") -> tuple[np.ndarray, np.ndarray]:
@@ -58,8 +54,6 @@ def halves(inside: np.ndarray, where: str = "boxes") -> tuple[np.ndarray, np.nda
 
     Raises InputError where fewer than two images have a place inside.
     """
-    import numpy as np
-
     with_object = inside.any(axis=(1, 2))
     count = int(with_object.sum())
     if count < 2:
@@ -80,8 +74,6 @@ def best_threshold(values: np.ndarray, inside: np.ndarray) -> tuple[float, float
     values: N floats. inside: N bool, some True. Every cut between two values that differ is tried,
     so this is the maximum and not that of a grid. Where all are equal nothing is marked: IoU 0.
     """
-    import numpy as np
-
     order = np.argsort(-values, kind="stable")
     highest = values[order]
     hits = np.cumsum(inside[order])[:-1]

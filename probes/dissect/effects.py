@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import dcgan_probe as dp
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan_probe import hooks
+from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.distributed import Ranks
+from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
-    from dcgan_probe.distributed import Ranks
-    from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.detectors import Detector, soft
+from dcgan_probe.session import Session
 
 BATCH = 32
 RESAMPLED = 1000
@@ -25,7 +26,7 @@ SHOWN = 6
 class Judge:
     """Who says where an object is: a detector on any images, or boxes on their own samples."""
 
-    boxes: dp.Boxes
+    boxes: Boxes
     detector: Detector | None = None
 
     @property
@@ -39,12 +40,8 @@ class Judge:
 
     def marks(self, images: Tensor, start: int) -> Tensor:
         """Which pixels are of the object: N x H x W bool on the CPU. start: number of the first."""
-        import torch
-
-        from dcgan_probe.recognition import detectors
-
         if self.detector is not None:
-            return detectors.soft(self.detector, images) > 0.5
+            return soft(self.detector, images) > 0.5
         mask = self.boxes.mask((images.shape[2], images.shape[3]))
         return torch.from_numpy(mask[start : start + len(images)])
 
@@ -69,7 +66,7 @@ class Effect:
 
 
 def measure(
-    session: dp.Session, layer: str, z: Tensor, judges: Sequence[Judge], ranks: Ranks
+    session: Session, layer: str, z: Tensor, judges: Sequence[Judge], ranks: Ranks
 ) -> tuple[list[Effect], Tensor]:
     """Drop every filter of a layer, one at a time, and see what becomes of each judge's object.
 
@@ -85,12 +82,8 @@ def measure(
     of 1000 resamples, which needs no more than sums (Chamandy et al. 2012, section 2). Raises
     InputError for what a detector puts out wrongly, and for one that finds nothing or everything.
     """
-    import torch
-
-    from dcgan_probe.edits.tails import Tail
-
     rest = Tail(session.generator, layer)
-    filters = dp.hooks.activations(session.generator, layer, z[:1].to(session.device)).shape[1]
+    filters = hooks.activations(session.generator, layer, z[:1].to(session.device)).shape[1]
     mine = range(filters)[ranks.share(filters)]
     # Object left, change inside, change outside. The first of the resamples is all samples, once.
     sums = torch.zeros(len(judges), 1 + RESAMPLED, filters, 3, dtype=torch.float64)
@@ -126,7 +119,6 @@ def measure(
 def _times(seed: int, start: int, count: int) -> Tensor:
     """How often each sample of a batch is in each resample: 1 + RESAMPLED x count float64."""
     import numpy as np
-    import torch
 
     drawn = np.random.default_rng([seed, start]).poisson(1.0, (RESAMPLED, count))
     return torch.from_numpy(np.vstack([np.ones(count), drawn]))
@@ -137,13 +129,11 @@ def _area(marked: Tensor) -> Tensor:
 
 
 def _effect(judge: Judge, sums: Tensor, pixels: Tensor, samples: int) -> Effect:
-    import numpy as np
-
     inside, outside = pixels[0].tolist()
-    for found, what, expected in ((inside, "no", "some"), (outside, "every", "some outside")):
-        if not found:
+    for count, which, expected in ((inside, "no", "some"), (outside, "every", "some outside")):
+        if not count:
             raise InputError(
-                f"detector {judge.name}: found {what} pixel of {judge.label!r} on {samples} "
+                f"detector {judge.name}: found {which} pixel of {judge.label!r} on {samples} "
                 f"samples, expected {expected}"
             )
     # A resample may miss the only samples that hold the object: no number comes of it.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import dcgan_probe as dp
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
+from dcgan_probe import figures
+from dcgan_probe.edits.tails import Tail
+from dcgan_probe.session import Session
 
-    from ._agreement import Agreement
-    from ._effects import Effect
+from .agreement import Agreement
+from .effects import Effect
 
 DIMMED = 0.25
 BRIGHTEST = 0.3
@@ -31,18 +32,18 @@ class Pictures:
 
     def draw(self, path: Path) -> None:
         blocks = [
-            dp.figures.Block("strongest images, dark where the filter is low", self.seen),
-            dp.figures.Block("what dropping it changes in them", self.change),
+            figures.Block("strongest images, dark where the filter is low", self.seen),
+            figures.Block("what dropping it changes in them", self.change),
         ]
-        zoom = dp.figures.zoom_for(self.seen.shape[2])
-        dp.figures.draw(path, self.title, blocks, self.rows, self.caption, zoom)
+        zoom = figures.zoom_for(self.seen.shape[2])
+        figures.draw(path, self.title, blocks, self.rows, self.caption, zoom)
 
 
 def pictures(
-    session: dp.Session,
+    session: Session,
     layer: str,
     label: str,
-    found: Agreement,
+    match: Agreement,
     effect: Effect,
     z: Tensor,
     strongest: Tensor,
@@ -50,25 +51,20 @@ def pictures(
 ) -> Pictures:
     """The `top` filters of most effect, on the samples of z on which they are highest.
 
-    found, effect, strongest: as `agreement` and `measure` return them.
+    match, effect, strongest: as `agreement` and `measure` return them.
     """
-    import numpy as np
-    from torch.nn import functional as F
-
-    from dcgan_probe.edits.tails import Tail
-
     rest = Tail(session.generator, layer)
     seen, changes, rows = [], [], []
-    what = "effect" if effect.area_left is None else "object gone"
+    name = "effect" if effect.area_left is None else "object gone"
     for f in (-effect.size).argsort(kind="stable")[:top].tolist():
         base = rest.start(z[strongest[f]].to(session.device))
         before, after = base.images(), base.without([f])
-        high = (base.maps[:, f : f + 1] > found.threshold[f]).float()
+        high = (base.maps[:, f : f + 1] > match.threshold[f]).float()
         light = DIMMED + (1 - DIMMED) * F.interpolate(high, before.shape[2:])
-        seen.append(dp.figures.pixels((before + 1) * light - 1))  # black is -1
+        seen.append(figures.pixels((before + 1) * light - 1))  # black is -1
         change = (after - before).abs().mean(dim=1).cpu().numpy()
-        changes.append(dp.figures.heat(change, 0, BRIGHTEST, (change.shape[2], change.shape[1])))
-        rows.append(f"filter {f}\nIoU {found.held_out_iou[f]:.2f}\n{what} {effect.size[f]:.2f}")
+        changes.append(figures.heat(change, 0, BRIGHTEST, (change.shape[2], change.shape[1])))
+        rows.append(f"filter {f}\nIoU {match.held_out_iou[f]:.2f}\n{name} {effect.size[f]:.2f}")
     return Pictures(
         f"Filters of layer {layer} that “{label}” depends on most",
         np.stack(seen),

@@ -4,47 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import dcgan_probe as dp
+import numpy as np
+
+from dcgan_probe.edits.filters import Selection
 from dcgan_probe.recognition.regression import MAX_ITERATIONS
 from dcgan_probe.results.result import Result
 
-from ._forget_figures import Pictures
-from ._proof import Proof
-
-if TYPE_CHECKING:
-    import numpy as np
+from .figures import Pictures
+from .judgement import Change, Drift, Proof
 
 POOR = 0.5  # a judge that overlaps less with what is right is said to be poor
 
 
-@dataclass(frozen=True)
-class Change:
-    """Mean absolute change of pixels, on images in [-1, 1], inside and outside the boxes."""
-
-    inside: float
-    outside: float
-
-    def __str__(self) -> str:
-        return f"inside boxes {self.inside:.3f}, outside {self.outside:.3f}"
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Sliced Wasserstein distance x 1000 from reference images, mean over scales.
-
-    before, after, random: of samples without the edit, with it, and with one random set.
-    reference: what the images are compared with.
-    """
-
-    before: float
-    after: float
-    random: float
-    reference: str
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Forgotten(Result):
     """What `forget.run` returns.
 
@@ -57,7 +31,7 @@ class Forgotten(Result):
 
     label: str
     rule: str
-    selections: tuple[dp.Selection, ...]
+    selections: tuple[Selection, ...]
     weights: np.ndarray
     accuracy: tuple[float, ...]
     converged: bool
@@ -72,15 +46,15 @@ class Forgotten(Result):
     pictures: Pictures
 
     @property
-    def selection(self) -> dp.Selection:
+    def selection(self) -> Selection:
         return self.selections[0]
 
     def values(self) -> dict[str, Any]:
         return {
             "label": self.label,
             "rule": self.rule,
-            "layers": [of.layer for of in self.selections],
-            "filters_changed": [len(of.filters) for of in self.selections],
+            "layers": [edit.layer for edit in self.selections],
+            "filters_changed": [len(edit.filters) for edit in self.selections],
             "filters": len(self.weights),
             "boxes": self.boxes,
             "boxes_without_a_cell": self.unresolved,
@@ -96,41 +70,41 @@ class Forgotten(Result):
         }
 
     def draw(self, folder: Path) -> None:
-        for of in self.selections:
-            several = len(self.selections) > 1
-            name = f"selection-{of.layer}.json" if several else "selection.json"
-            of.write(folder / name)
+        several = len(self.selections) > 1
+        for edit in self.selections:
+            name = f"selection-{edit.layer}.json" if several else "selection.json"
+            edit.write(folder / name)
         self.pictures.draw(folder, self.label, self.selections, self.proofs)
 
     def doubts(self) -> list[str]:
         """Why not to believe the result; empty if nothing is known."""
-        found = []
+        lines = []
         if not self.converged:
-            found.append(f"THE REGRESSION DID NOT CONVERGE in {MAX_ITERATIONS} iterations")
+            lines.append(f"THE REGRESSION DID NOT CONVERGE in {MAX_ITERATIONS} iterations")
         if self.accuracy and min(self.accuracy) <= 0.5:
-            found.append("THE REGRESSION IS NO BETTER THAN CHANCE on some held-out images")
+            lines.append("THE REGRESSION IS NO BETTER THAN CHANCE on some held-out images")
         for proof in self.proofs:
             known = proof.about.get("held_out_iou", 1.0)
             if known < POOR:
-                found.append(
+                lines.append(
                     f"JUDGE {proof.judge} IS NOT TO BE BELIEVED: on images it did not see, its "
                     f"marks overlap with what is right by {known:.2f} (intersection over union)"
                 )
             if proof.chosen.inside <= proof.chosen.outside.high:
-                found.append(
+                lines.append(
                     f"AS MUCH CHANGES OUTSIDE of the object as inside, says judge {proof.judge}: "
                     f"{proof.chosen.inside:.3f} inside, {proof.chosen.outside} outside"
                 )
             if not proof.better_than_random:
-                found.append(
+                lines.append(
                     f"NO BETTER THAN RANDOM filters, says judge {proof.judge}: the object's area "
                     f"left is {proof.chosen.area_left}, by random sets {proof.random.area_left}"
                 )
         left = [proof.chosen.area_left for proof in self.proofs]
-        if left and max(of.low for of in left) > min(of.high for of in left):
+        if left and max(share.low for share in left) > min(share.high for share in left):
             said = ", ".join(f"{p.judge} {p.chosen.area_left}" for p in self.proofs)
-            found.append(f"THE JUDGES DISAGREE on the area left: {said}")
-        return found
+            lines.append(f"THE JUDGES DISAGREE on the area left: {said}")
+        return lines
 
     def __str__(self) -> str:
         lines = self.doubts()
@@ -163,11 +137,13 @@ class Forgotten(Result):
                 ("random", proof.random),
                 ("chosen last", proof.chosen_last),
             )
-            for name, of in rows:
-                without = "none" if of.without_object is None else f"{of.without_object:.3f}"
+            for name, outcome in rows:
+                without = (
+                    "none" if outcome.without_object is None else f"{outcome.without_object:.3f}"
+                )
                 lines.append(
-                    f"  {name}: area left {of.area_left}, objects left {of.objects_left}; change "
-                    f"inside {of.inside:.3f}, outside {of.outside}, without object {without}"
+                    f"  {name}: area left {outcome.area_left}, objects left {outcome.objects_left}; change "
+                    f"inside {outcome.inside:.3f}, outside {outcome.outside}, without object {without}"
                 )
         drift = self.drift
         lines.append(

@@ -4,24 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import dcgan_probe as dp
-from dcgan_probe.edits import tails
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan_probe.edits.comparison import edited
+from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
+from dcgan_probe.recognition.detectors import Detector, soft
+from dcgan_probe.session import Session
 
-from ._choice import Layer
-from ._edited import BATCH, edited
+from .judges import away_from
+from .rivals import Edits, Rivals, count
 
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
-    from dcgan_probe.recognition.detectors import Detector
-
+BATCH = 32
 RESAMPLED = 1000
 PRESENT = 0.01  # a sample holds an object if so much of it is marked
-POINTS = 6  # of the curve
+
+
+@dataclass(frozen=True)
+class Change:
+    """Mean absolute change of pixels, on images in [-1, 1], inside and outside the boxes."""
+
+    inside: float
+    outside: float
+
+    def __str__(self) -> str:
+        return f"inside boxes {self.inside:.3f}, outside {self.outside:.3f}"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Sliced Wasserstein distance x 1000 from reference images, mean over scales.
+
+    before, after, random: of samples without the edit, with it, and with one random set.
+    reference: what the images are compared with.
+    """
+
+    before: float
+    after: float
+    random: float
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +80,8 @@ class Outcome:
 
     def values(self) -> dict[str, Any]:
         return {
-            name: vars(of) if isinstance(of, Interval) else of for name, of in vars(self).items()
+            name: vars(value) if isinstance(value, Interval) else value
+            for name, value in vars(self).items()
         }
 
 
@@ -101,43 +127,37 @@ class Proof:
             "better_than_random": self.better_than_random,
             "random_sets_as_good": self.as_good,
             **outcomes,
-            "each_random": [dict(zip(points[1:], of, strict=True)) for of in self.each_random],
-            "curve": [dict(zip(points, of, strict=True)) for of in self.curve],
-            "random_curve": [dict(zip(points, of, strict=True)) for of in self.random_curve],
+            "each_random": [dict(zip(points[1:], row, strict=True)) for row in self.each_random],
+            "curve": [dict(zip(points, row, strict=True)) for row in self.curve],
+            "random_curve": [dict(zip(points, row, strict=True)) for row in self.random_curve],
         }
 
 
-def prove(
-    session: dp.Session,
-    chosen: Sequence[Layer],
-    random: Sequence[Sequence[Layer]],
-    judges: Sequence[Detector],
-    z: Tensor,
-) -> list[Proof]:
+def prove(session: Session, rivals: Rivals, judges: Sequence[Detector], z: Tensor) -> list[Proof]:
     """Let judges say what edits leave of the object on latents that the choice has not seen.
 
-    chosen: the layers of the edit, in the order of the data. random: as many filters of the same
-    layers, drawn at random, once for each set. Raises InputError where a judge finds no object.
+    Raises InputError where a judge finds no object.
     """
-    chosen_last = [of.last() for of in chosen]
-    parts = [_part(chosen, share) for share in _shares(chosen)]
-    two = [*random, *random][:2]  # of one control, that one twice
-    random_parts = [_part(some, share) for share in _shares(chosen) for some in two]
-    edits = [list(chosen), chosen_last, *map(list, random), *parts, *random_parts]
+    edits = [
+        rivals.chosen,
+        rivals.last,
+        *rivals.random,
+        *rivals.parts,
+        *rivals.random_parts,
+    ]
     tallies = [_Tally(judge, len(edits)) for judge in judges]
-    tail = tails.Tail(session.generator, chosen[0].name)
-    batches = z.split(BATCH)
-    for batch in session.progress(batches, "judging fresh samples"):
+    tail = Tail(session.generator, rivals.layer)
+    for batch in session.progress(z.split(BATCH), "judging fresh samples"):
         base = tail.start(batch.to(session.device))
-        before = edited(session, base, []).cpu()
+        before = edited(session.generator, base, []).cpu()
         for tally in tallies:
             tally.begin(before)
         for i, edit in enumerate(edits):
-            after = edited(session, base, edit).cpu()
+            after = edited(session.generator, base, edit).cpu()
             for tally in tallies:
                 tally.add(i, before, after)
-    sets = slice(2, 2 + len(random))
-    return [_proof(session.seed, tally, edits, sets, len(parts), len(z)) for tally in tallies]
+    sets, points = slice(2, 2 + len(rivals.random)), len(rivals.parts)
+    return [_proof(session.seed, tally, edits, sets, points, len(z)) for tally in tallies]
 
 
 class _Tally:
@@ -149,35 +169,23 @@ class _Tally:
         self.sums: list[list[np.ndarray]] = [[] for _ in range(edits)]
 
     def begin(self, before: Tensor) -> None:
-        import torch
-
-        from dcgan_probe.recognition.detectors import soft
-
-        from ._gates import outside
-
         self.inside = soft(self.judge, before) > 0.5
-        self.outside = outside(self.inside)
+        self.outside = away_from(self.inside)
         areas = [self.inside, self.outside]
-        self.before.append(torch.stack([of.double().sum((1, 2)) for of in areas]).numpy())
+        self.before.append(torch.stack([area.double().sum((1, 2)) for area in areas]).numpy())
 
     def add(self, edit: int, before: Tensor, after: Tensor) -> None:
-        import torch
-
-        from dcgan_probe.recognition.detectors import soft
-
         marked = soft(self.judge, after) > 0.5
         change = (after - before).abs().mean(1).double()
         parts = [marked.double(), change * self.inside, change * self.outside, change]
-        self.sums[edit].append(torch.stack([of.sum((1, 2)) for of in parts]).numpy())
+        self.sums[edit].append(torch.stack([part.sum((1, 2)) for part in parts]).numpy())
 
 
 def _proof(
-    seed: int, tally: _Tally, edits: list[list[Layer]], sets: slice, points: int, samples: int
+    seed: int, tally: _Tally, edits: Sequence[Edits], sets: slice, points: int, samples: int
 ) -> Proof:
-    import numpy as np
-
     before = np.concatenate(tally.before, axis=1)
-    sums = np.stack([np.concatenate(of, axis=1) for of in tally.sums])  # edits x 4 x samples
+    sums = np.stack([np.concatenate(parts, axis=1) for parts in tally.sums])  # edits x 4 x samples
     pixels = tally.inside[0].numel()
     if not (before[0] > PRESENT * pixels).any():
         raise InputError(
@@ -189,7 +197,7 @@ def _proof(
             f"detector {tally.judge.name}: found the object all over {samples} fresh samples, "
             "expected a part of them"
         )
-    numbers = [sum(len(of.filters) for of in edit) for edit in edits]
+    numbers = [count(edit) for edit in edits]
 
     def outcome(rows: np.ndarray, filters: int) -> Outcome:
         return _outcome(seed, rows, before, filters, pixels)
@@ -204,7 +212,7 @@ def _proof(
     curve = [(numbers[i], *point(i)) for i in range(first, first + points)]
     pairs = range(first + points, first + 3 * points, 2)
     at_random = [
-        (numbers[i], *(float(np.mean(of)) for of in zip(point(i), point(i + 1), strict=True)))
+        (numbers[i], *(float(np.mean(pair)) for pair in zip(point(i), point(i + 1), strict=True)))
         for i in pairs
     ]
     return Proof(
@@ -223,8 +231,6 @@ def _proof(
 
 def _outcome(seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixels: int) -> Outcome:
     """Means over edits, and intervals over samples and edits, drawn again together."""
-    import numpy as np
-
     rng = np.random.default_rng([seed, 2])
     edits, _, samples = rows.shape
     # How often each sample, and each edit, is in each resample; the first is all of them, once.
@@ -235,12 +241,12 @@ def _outcome(seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixe
     held = (before[0] > PRESENT * pixels).astype(float)
     holds = (rows[:, 0] > PRESENT * pixels).astype(float)
 
-    def share(after: np.ndarray, of: np.ndarray) -> Interval:
-        # A resample may miss the only samples that hold the object: no number comes of it.
-        whole = times @ of
-        found = ((sets @ after) * times).sum(1) / np.where(whole == 0, np.nan, whole)
-        low, high = np.nanquantile(found[1:], (0.025, 0.975))
-        return Interval(float(found[0]), float(low), float(high))
+    def share(after: np.ndarray, unedited: np.ndarray) -> Interval:
+        # A resample may miss the only samples that hold the object: it gives no share.
+        whole = times @ unedited
+        shares = ((sets @ after) * times).sum(1) / np.where(whole == 0, np.nan, whole)
+        low, high = np.nanquantile(shares[1:], (0.025, 0.975))
+        return Interval(float(shares[0]), float(low), float(high))
 
     none = held == 0
     whole = rows[:, 3].mean(0)
@@ -252,14 +258,3 @@ def _outcome(seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixe
         share(rows[:, 2], before[1]),
         float(whole[none].mean() / pixels) if none.any() else None,
     )
-
-
-def _shares(layers: Sequence[Layer]) -> list[float]:
-    """Parts of the chosen filters at which the curve is measured, each a larger number of them."""
-    total = sum(len(of.filters) for of in layers)
-    counts = sorted({max(1, round(total ** (i / POINTS))) for i in range(1, POINTS)})
-    return [count / total for count in counts if count < total]
-
-
-def _part(layers: Sequence[Layer], share: float) -> list[Layer]:
-    return [of.first(max(1, round(share * len(of.filters)))) for of in layers]
