@@ -35,10 +35,8 @@ def read_selection(
         known = ", ".join(session.config.layers("generator"))
         raise InputError(f"--filters: found no --layer, expected one of: {known}")
     assert filters is not None
-    chosen = {"chosen": "by hand"}
-    return Selection(
-        layer, tuple(sorted(parse_filters(filters))), session.checkpoint.sha256, chosen
-    )
+    numbers = tuple(sorted(parse_filters(filters)))
+    return Selection(layer, numbers, session.checkpoint.sha256, {"chosen": "by hand"})
 
 
 def replace_maps(session: Session, selection: Selection, how: str) -> Selection:

@@ -78,6 +78,13 @@ class Outcome:
     outside: Interval
     without_object: float | None
 
+    def __str__(self) -> str:
+        without = "none" if self.without_object is None else f"{self.without_object:.3f}"
+        return (
+            f"area left {self.area_left}, objects left {self.objects_left}; change inside "
+            f"{self.inside:.3f}, outside {self.outside}, without object {without}"
+        )
+
     def values(self) -> dict[str, Any]:
         return {
             name: vars(value) if isinstance(value, Interval) else value

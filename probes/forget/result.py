@@ -137,14 +137,7 @@ class Forgotten(Result):
                 ("random", proof.random),
                 ("chosen last", proof.chosen_last),
             )
-            for name, outcome in rows:
-                without = (
-                    "none" if outcome.without_object is None else f"{outcome.without_object:.3f}"
-                )
-                lines.append(
-                    f"  {name}: area left {outcome.area_left}, objects left {outcome.objects_left}; change "
-                    f"inside {outcome.inside:.3f}, outside {outcome.outside}, without object {without}"
-                )
+            lines += [f"  {name}: {outcome}" for name, outcome in rows]
         drift = self.drift
         lines.append(
             f"sliced Wasserstein distance x 1000 from {drift.reference}: unedited "
