@@ -51,6 +51,11 @@ class Proportion:
         return self.count / self.total
 
     @property
+    def of(self) -> int:
+        """The old name of `total`, for callers of `Share`."""
+        return self.total
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Both ends, in [0, 1]."""
         wilson = stats.binomtest(self.count, self.total).proportion_ci(method="wilson")
@@ -106,8 +111,9 @@ def divide(numerator: Any, denominator: Any) -> np.ndarray:
 def percentile_interval(statistics: np.ndarray) -> tuple[Any, Any]:
     """The 2.5th and 97.5th percentile over resamples.
 
-        >>> percentile_interval(np.arange(101.0))
-        (3.475, 97.525)
+        >>> low, high = percentile_interval(np.arange(102.0))
+        >>> float(low), float(high)
+        (3.5, 98.5)
 
     statistics: (1 + resamples) x ..., of the rows of `bootstrap_weights`. The first, of all
     samples, does not count, nor does a NaN. Returns two arrays of the shape after the first axis.
@@ -116,4 +122,4 @@ def percentile_interval(statistics: np.ndarray) -> tuple[Any, Any]:
     return low, high
 
 
-Share = Proportion
+Share = Proportion  # the old name
