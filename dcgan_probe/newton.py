@@ -120,9 +120,8 @@ class _Columns:
         self.problem = problem
         machines, rows = problem.signs.shape
         width = problem.x.shape[1] + 1
-        double = {"dtype": torch.float64, "device": problem.device}
         self.active = torch.ones(machines, rows, dtype=torch.bool, device=problem.device)
-        whole = torch.zeros(width, width, **double)
+        whole = torch.zeros(width, width, dtype=torch.float64, device=problem.device)
         for _, part in self._parts():
             whole += part.T @ part
         self.sums = whole.repeat(machines, 1, 1)

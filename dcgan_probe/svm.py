@@ -149,12 +149,12 @@ def fit(
                 f"svm: stopped at a gap of {worst:.1e}, expected {tolerance:.1e}", stacklevel=2
             )
     weights = found.weights.float().cpu().numpy()
-    objective, gap = found.objective.cpu().numpy(), gap.cpu().numpy()
+    objective, above = found.objective.cpu().numpy(), gap.cpu().numpy()
     if len(classes) == 2:
         weights = np.concatenate([-weights, weights])
-        objective, gap = objective.repeat(2), gap.repeat(2)
+        objective, above = objective.repeat(2), above.repeat(2)
     weights, intercepts = np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy()
-    return Svm(classes, weights, intercepts, objective, gap, c, used)
+    return Svm(classes, weights, intercepts, objective, above, c, used)
 
 
 def _rows(features: Features) -> Tensor:
