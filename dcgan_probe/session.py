@@ -250,14 +250,7 @@ class Session:
                 f"{selection.source or 'selection'}: layer {selection.layer}: found filters of "
                 f"checkpoint {of[:8]}, expected those of {self.checkpoint.name} ({own[:8]})"
             )
-        hook = hooks.ablate(
-            self.generator,
-            selection.layer,
-            selection.filters,
-            selection.gains or 0.0,
-            selection.values or 0.0,
-            self._places(selection),
-        )
+        hook = selection.hook(self.generator, self._places(selection))
         with hook:
             # One forward of one latent, so that a filter out of range is refused here and now.
             self._one(selection.layer)

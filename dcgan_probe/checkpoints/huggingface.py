@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dcgan_probe import terminal
-from dcgan_probe.checkpoints import model_card, native
+from dcgan_probe.checkpoints import model_card, native, weights
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.errors import InputError, brief
 from dcgan_probe.networks.config import Config
@@ -83,7 +83,7 @@ def save(
 
 
 def _model(path: Path, name: str) -> Checkpoint:
-    if not native.is_own(path):
+    if not native.is_own(weights.look_at(path)):
         raise InputError(
             f"{path}: found weights of another library, expected a file of dcgan-probe"
         )

@@ -33,7 +33,7 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
     a checkpoint of dcgan-probe, which keeps its SHA-256.
     """
     from dcgan_probe import checkpoints
-    from dcgan_probe.checkpoints import huggingface, native
+    from dcgan_probe.checkpoints import huggingface, native, weights
     from dcgan_probe.storage import files
 
     force = context.find_root().params["force"]
@@ -42,7 +42,8 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
         files.check_free(to, force, huggingface.WRITTEN)
     elif to.exists() and not force:
         raise InputError(f"{to}: already exists, expected a new file (or --force)")
-    if folder and len(paths) == 1 and images is None and native.is_own(paths[0]):
+    alone = folder and len(paths) == 1 and images is None and not paths[0].is_dir()
+    if alone and native.is_own(weights.look_at(paths[0])):
         checkpoint = native.read_own(paths[0], paths[0].stem)
         sha = huggingface.save(paths[0], to, force)
     else:
