@@ -20,6 +20,7 @@ from dcgan_probe import hooks
 from dcgan_probe.cli.group import main
 from dcgan_probe.distributed import Ranks
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics.intervals import RESAMPLES
 from dcgan_probe.probes import dissect
 from dcgan_probe.probes.dissect import effects
 from dcgan_probe.probes.dissect.agreement import agreement, best_threshold, halves
@@ -162,9 +163,9 @@ def test_the_interval_is_that_of_a_bootstrap_over_samples(session):
 
 def test_resamples_without_the_object_do_not_count_for_the_interval():
     """Of an edit that marks what was not marked: there, something is divided by nothing."""
-    pixels = torch.full((1 + effects.RESAMPLED, 2), 10.0).double()
+    pixels = torch.full((1 + RESAMPLES, 2), 10.0).double()
     pixels[1:300, 0] = 0
-    sums = torch.full((1 + effects.RESAMPLED, 3, 3), 4.0).double()
+    sums = torch.full((1 + RESAMPLES, 3, 3), 4.0).double()
     found = effects._effect(Judge(boxes(), BRIGHT), sums, pixels, 4)
     assert found.interval.tolist() == pytest.approx(np.full((3, 2), 0.6))
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.plugins.options import EXAMPLE
-
-if TYPE_CHECKING:
-    from dcgan_probe.session import Session
 
 
 @click.command()
@@ -38,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--undo", is_flag=True, help="Lift the last edit in force, and nothing else.")
 @pass_session
 def ablate(
-    session: Session,
+    session: Any,
     layer: str | None,
     filters: str | None,
     path: Path | None,
@@ -59,9 +56,8 @@ def ablate(
         session.report({"lifted": str(lifted)})
         return
     from dcgan_probe.boxes.boxes import Boxes
-
-    from .edit import INSERTED, read_place, read_selection, replace_maps
-    from .probe import run
+    from dcgan_probe.probes.ablate.edit import INSERTED, read_place, read_selection, replace_maps
+    from dcgan_probe.probes.ablate.probe import run
 
     if value == INSERTED or (insert and value is not None):
         raise InputError("ablate: found both --insert and --replace, expected one of them")

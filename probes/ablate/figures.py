@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dcgan_probe import figures
 from dcgan_probe.boxes.boxes import Box
+from dcgan_probe.figures import strips
 from dcgan_probe.session import Session
 
 SHOWN = 12
@@ -34,9 +35,7 @@ class Pictures:
             self.caption,
             zoom=1,
         )
-        # Strips alone, for a report to lay over each other.
-        for name, images in (("before", self.before), ("after", self.after)):
-            figures.write_image(path.with_name(f"{name}.png"), np.concatenate(images, axis=1))
+        strips.write(path.parent, self.before, self.after)
 
 
 def pictures(

@@ -12,12 +12,11 @@ from dcgan_probe import hooks
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.edits.filters import Selection, cells
 from dcgan_probe.errors import InputError, at_least
+from dcgan_probe.probes.ablate.edit import SAMPLES
+from dcgan_probe.probes.ablate.figures import SHOWN, pictures
+from dcgan_probe.probes.ablate.result import Ablated
 from dcgan_probe.recognition.samples import latents_of
 from dcgan_probe.session import BATCH, Session
-
-from .edit import SAMPLES
-from .figures import SHOWN, pictures
-from .result import Ablated
 
 
 def run(

@@ -8,9 +8,8 @@ from typing import Any
 
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.edits.filters import Selection
+from dcgan_probe.probes.ablate.figures import Pictures
 from dcgan_probe.results.result import Result
-
-from .figures import Pictures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

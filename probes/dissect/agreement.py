@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import splits
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def halves(inside: np.ndarray, where: str = "boxes") -> tuple[np.ndarray, np.nda
             "half chooses the thresholds, the other scores them"
         )
     order = np.argsort(~with_object, kind="stable")
-    return np.sort(order[0::2]), np.sort(order[1::2])
+    return splits.halves(order)
 
 
 def best_threshold(values: np.ndarray, inside: np.ndarray) -> tuple[float, float]:

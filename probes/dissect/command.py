@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from dcgan_probe.plugins import completion
 from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.plugins.options import boxes_option
-
-if TYPE_CHECKING:
-    from dcgan_probe.session import Session
 
 
 @click.command()
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--top", default=8, type=click.IntRange(1), help="How many filters to draw.")
 @pass_session
 def dissect(
-    session: Session,
+    session: Any,
     layer: str | None,
     path: Path | None,
     label: str | None,
@@ -46,8 +43,7 @@ def dissect(
         torchrun --nproc-per-node 2 -m -- dcgan_probe dissect --n 500
     """
     from dcgan_probe import distributed
-
-    from .probe import run
+    from dcgan_probe.probes.dissect.probe import run
 
     boxes = session.read_boxes(path)
     with distributed.joined(session.device.type) as own:

@@ -14,11 +14,11 @@ from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.distributed import Ranks
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics.intervals import RESAMPLES, bootstrap_weights, percentile_interval
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.session import Session
 
 BATCH = 32
-RESAMPLED = 1000
 SHOWN = 6
 
 
@@ -86,8 +86,8 @@ def measure(
     filters = hooks.activations(session.generator, layer, z[:1].to(session.device)).shape[1]
     mine = range(filters)[ranks.share(filters)]
     # Object left, change inside, change outside. The first of the resamples is all samples, once.
-    sums = torch.zeros(len(judges), 1 + RESAMPLED, filters, 3, dtype=torch.float64)
-    pixels = torch.zeros(len(judges), 1 + RESAMPLED, 2, dtype=torch.float64)
+    sums = torch.zeros(len(judges), 1 + RESAMPLES, filters, 3, dtype=torch.float64)
+    pixels = torch.zeros(len(judges), 1 + RESAMPLES, 2, dtype=torch.float64)
     high = torch.empty(filters, 0)
     strongest = torch.empty(filters, 0, dtype=torch.long)
     starts = range(0, len(z), BATCH)
@@ -117,11 +117,9 @@ def measure(
 
 
 def _times(seed: int, start: int, count: int) -> Tensor:
-    """How often each sample of a batch is in each resample: 1 + RESAMPLED x count float64."""
-    import numpy as np
-
-    drawn = np.random.default_rng([seed, start]).poisson(1.0, (RESAMPLED, count))
-    return torch.from_numpy(np.vstack([np.ones(count), drawn]))
+    """How often each sample of a batch is in each resample: 1 + RESAMPLES x count float64."""
+    rng = np.random.default_rng([seed, start])
+    return torch.from_numpy(bootstrap_weights(count, rng, poisson=True))
 
 
 def _area(marked: Tensor) -> Tensor:
@@ -142,6 +140,6 @@ def _effect(judge: Judge, sums: Tensor, pixels: Tensor, samples: int) -> Effect:
     change_out = sums[:, :, 2].numpy() / whole[:, 1:]
     by_boxes = judge.detector is None
     size = change_in - change_out if by_boxes else 1 - left
-    interval = np.nanquantile(size[1:], (0.025, 0.975), axis=0).T
+    interval = np.stack(percentile_interval(size), axis=1)
     area_left = None if by_boxes else left[0]
     return Effect(area_left, change_in[0], change_out[0], size[0], interval, int(inside))

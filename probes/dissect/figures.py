@@ -11,10 +11,9 @@ from torch.nn import functional as F
 
 from dcgan_probe import figures
 from dcgan_probe.edits.tails import Tail
+from dcgan_probe.probes.dissect.agreement import Agreement
+from dcgan_probe.probes.dissect.effects import Effect
 from dcgan_probe.session import Session
-
-from .agreement import Agreement
-from .effects import Effect
 
 DIMMED = 0.25
 BRIGHTEST = 0.3

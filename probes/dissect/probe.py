@@ -12,15 +12,14 @@ from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.distributed import Ranks
 from dcgan_probe.edits.filters import cells_in_and_out
 from dcgan_probe.errors import InputError, at_least
+from dcgan_probe.probes.dissect.agreement import Agreement, agreement
+from dcgan_probe.probes.dissect.effects import Effect, Judge, measure
+from dcgan_probe.probes.dissect.figures import Pictures, pictures
+from dcgan_probe.probes.dissect.result import Dissected, Object
 from dcgan_probe.recognition import detectors, exported
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.samples import BoxedSamples, default_layer
 from dcgan_probe.session import Session
-
-from .agreement import Agreement, agreement
-from .effects import Effect, Judge, measure
-from .figures import Pictures, pictures
-from .result import Dissected, Object
 
 
 def run(

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcgan_probe.probes.dissect.agreement import Agreement
+from dcgan_probe.probes.dissect.effects import Effect
+from dcgan_probe.probes.dissect.figures import Pictures
 from dcgan_probe.results.result import Result
-
-from .agreement import Agreement
-from .effects import Effect
-from .figures import Pictures
 
 LISTED = 5
 

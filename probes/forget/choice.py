@@ -10,14 +10,13 @@ from torch import Tensor
 from dcgan_probe.edits.filters import Selection
 from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.edits.tails import Tail
+from dcgan_probe.probes.forget.gates import learn
+from dcgan_probe.probes.forget.guidance import Guidance
+from dcgan_probe.probes.forget.judges import learn_from_boxes
+from dcgan_probe.probes.forget.settings import Settings
 from dcgan_probe.recognition.regression import sparse
 from dcgan_probe.recognition.rule import positive, rank_by_weight
 from dcgan_probe.recognition.samples import BoxedSamples
-
-from .gates import learn
-from .guidance import Guidance
-from .judges import learn_from_boxes
-from .settings import Settings
 
 OPEN = 0.95  # a gate that is further open is taken for open
 SCANNED, VERIFIED = 24, 96  # samples on which `causal` compares filters, and measures what it chose

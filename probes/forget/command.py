@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dcgan_probe.plugins import completion
 from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.plugins.options import boxes_option
-
-from .settings import LEFT, REPLACEMENTS, RULE_NAMES
-
-if TYPE_CHECKING:
-    from dcgan_probe.session import Session
+from dcgan_probe.probes.forget.settings import LEFT, REPLACEMENTS, RULE_NAMES
 
 
 @click.command()
@@ -70,7 +66,7 @@ if TYPE_CHECKING:
 )
 @pass_session
 def forget(
-    session: Session,
+    session: Any,
     path: Path | None,
     label: str | None,
     layers: tuple[str, ...],
@@ -84,7 +80,7 @@ def forget(
     filter with a weight above zero is dropped (section 6.3.1), in the commands after this too. On
     fresh samples a detector says what is left, beside random filters and those it chooses last.
     """
-    from .probe import read_real, run
+    from dcgan_probe.probes.forget.probe import read_real, run
 
     boxes = session.read_boxes(path)
     images = None if real is None else read_real(session, real, options["n"])

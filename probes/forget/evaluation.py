@@ -11,14 +11,13 @@ from torch import Tensor
 from dcgan_probe.edits import comparison
 from dcgan_probe.edits.filters import Selection
 from dcgan_probe.metrics.distances import sliced_wasserstein
+from dcgan_probe.probes.forget.choice import RULES
+from dcgan_probe.probes.forget.judgement import BATCH, Change, Drift, Proof, prove
+from dcgan_probe.probes.forget.rivals import Rivals
+from dcgan_probe.probes.forget.settings import Settings
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.samples import BoxedSamples
 from dcgan_probe.session import Session
-
-from .choice import RULES
-from .judgement import BATCH, Change, Drift, Proof, prove
-from .rivals import Rivals
-from .settings import Settings
 
 PROJECTIONS = 128
 

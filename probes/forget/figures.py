@@ -11,10 +11,10 @@ from torch import Tensor
 
 from dcgan_probe import figures
 from dcgan_probe.edits.filters import Selection
+from dcgan_probe.figures import charts, strips
+from dcgan_probe.probes.forget.judgement import Proof
 from dcgan_probe.recognition.regression import Fit
 from dcgan_probe.recognition.samples import BoxedSamples
-
-from .judgement import Proof
 
 PANEL = (480, 330)
 
@@ -73,9 +73,7 @@ class Pictures:
             f"dark 0 to yellow 1 or more, on images in [-1, 1]. {self.caption}.",
             zoom=1,
         )
-        # Strips alone, for a report to lay over each other.
-        for name, images in (("before", self.before), ("after", self.after)):
-            figures.write_image(folder / f"{name}.png", np.concatenate(images, axis=1))
+        strips.write(folder, self.before, self.after)
 
 
 def pictures(
@@ -120,7 +118,7 @@ def _chart(proofs: Sequence[Proof]) -> np.ndarray:
     """A panel a judge: the object's area left against the change outside of it."""
     figure = figures.blank(PANEL[0] * len(proofs), PANEL[1])
     panels = figure.subplots(1, len(proofs), squeeze=False)[0]
-    font = {"fontfamily": figures.FONT, "fontsize": 8, "color": figures.INK}
+    font = charts.TEXT | {"color": figures.INK}
     for axes, proof in zip(panels, proofs, strict=True):
         colours = (figures.ORANGE, figures.BLUE)
         for colour, curve in zip(colours, (proof.random_curve, proof.curve), strict=True):
@@ -149,12 +147,13 @@ def _chart(proofs: Sequence[Proof]) -> np.ndarray:
                 label=f"{name}, {outcome.filters} filters",
             )
         axes.set_title(f"judge: {proof.judge}", loc="left", **font)
-        axes.set_xlabel("mean absolute change outside the object", **font)
-        axes.set_ylabel("area of the object left", **font)
+        charts.style(
+            axes, "mean absolute change outside the object", "area of the object left", labels=8
+        )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.label.set_color(figures.INK)
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, prop={"family": figures.FONT, "size": 8})
+        charts.legend(axes)
     figure.tight_layout()
     return figures.rendered(figure)

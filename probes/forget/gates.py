@@ -10,8 +10,7 @@ from torch import Tensor
 
 from dcgan_probe import hooks
 from dcgan_probe.edits.tails import Tail
-
-from .guidance import Guidance
+from dcgan_probe.probes.forget.guidance import Guidance
 
 STEPS, BATCH = 100, 12
 RATE, VALUE_RATE = 0.2, 0.04

@@ -13,14 +13,18 @@ from torch import Tensor
 from dcgan_probe.edits.comparison import edited
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics.intervals import (
+    Interval,
+    bootstrap_weights,
+    divide,
+    percentile_interval,
+)
+from dcgan_probe.probes.forget.judges import away_from
+from dcgan_probe.probes.forget.rivals import Edits, Rivals, count
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.session import Session
 
-from .judges import away_from
-from .rivals import Edits, Rivals, count
-
 BATCH = 32
-RESAMPLED = 1000
 PRESENT = 0.01  # a sample holds an object if so much of it is marked
 
 
@@ -47,18 +51,6 @@ class Drift:
     after: float
     random: float
     reference: str
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number, and the 95% interval of its bootstrap."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 @dataclass(frozen=True)
@@ -240,19 +232,16 @@ def _outcome(seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixe
     """Means over edits, and intervals over samples and edits, drawn again together."""
     rng = np.random.default_rng([seed, 2])
     edits, _, samples = rows.shape
-    # How often each sample, and each edit, is in each resample; the first is all of them, once.
-    times = rng.multinomial(samples, np.full(samples, 1 / samples), RESAMPLED)
-    sets = rng.multinomial(edits, np.full(edits, 1 / edits), RESAMPLED)
-    times = np.vstack([np.ones(samples), times])
-    sets = np.vstack([np.ones(edits), sets]) / edits
+    # How often each sample, and each edit, is in each resample.
+    times = bootstrap_weights(samples, rng)
+    sets = bootstrap_weights(edits, rng) / edits
     held = (before[0] > PRESENT * pixels).astype(float)
     holds = (rows[:, 0] > PRESENT * pixels).astype(float)
 
     def share(after: np.ndarray, unedited: np.ndarray) -> Interval:
         # A resample may miss the only samples that hold the object: it gives no share.
-        whole = times @ unedited
-        shares = ((sets @ after) * times).sum(1) / np.where(whole == 0, np.nan, whole)
-        low, high = np.nanquantile(shares[1:], (0.025, 0.975))
+        shares = divide(((sets @ after) * times).sum(1), times @ unedited)
+        low, high = percentile_interval(shares)
         return Interval(float(shares[0]), float(low), float(high))
 
     none = held == 0

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.errors import InputError
-from dcgan_probe.metrics import features
+from dcgan_probe.metrics import features, splits
 from dcgan_probe.recognition import detectors
 from dcgan_probe.recognition.box_detector import BoxDetector
 from dcgan_probe.recognition.detectors import Detector
@@ -51,8 +51,8 @@ def halves(boxes: Boxes) -> tuple[Boxes, Boxes]:
             "the judge that is learnt from boxes needs images of its own; name another --judge"
         )
     empty = [image for image in boxes.images if image not in set(boxed)]
-    first = {*boxed[::2], *empty[::2]}
-    return boxes.only_images(first), boxes.only_images(set(boxes.images) - first)
+    first, second = splits.halves(boxed, empty)
+    return boxes.only_images(first.tolist()), boxes.only_images(second.tolist())
 
 
 def away_from(marked: Tensor) -> Tensor:

@@ -14,20 +14,19 @@ from dcgan_probe.edits.levels import means
 from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.errors import at_least, unknown
 from dcgan_probe.images import sources
+from dcgan_probe.probes.forget.choice import CHOOSING, RULES
+from dcgan_probe.probes.forget.evaluation import evaluate, measure_stability
+from dcgan_probe.probes.forget.figures import pictures
+from dcgan_probe.probes.forget.judges import split
+from dcgan_probe.probes.forget.result import Forgotten
+from dcgan_probe.probes.forget.rivals import Rivals
+from dcgan_probe.probes.forget.settings import LEFT, Settings
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.regression import held_out_accuracy
 from dcgan_probe.recognition.rule import choose as choose
 from dcgan_probe.recognition.samples import BoxedSamples
 from dcgan_probe.recognition.samples import default_layer as default_layer
 from dcgan_probe.session import BATCH, Session
-
-from .choice import CHOOSING, RULES
-from .evaluation import evaluate, measure_stability
-from .figures import pictures
-from .judges import split
-from .result import Forgotten
-from .rivals import Rivals
-from .settings import LEFT, Settings
 
 SHOWN = 12
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe.edits.filters import Selection
+from dcgan_probe.probes.forget.figures import Pictures
+from dcgan_probe.probes.forget.judgement import Change, Drift, Proof
 from dcgan_probe.recognition.regression import MAX_ITERATIONS
 from dcgan_probe.results.result import Result
-
-from .figures import Pictures
-from .judgement import Change, Drift, Proof
 
 POOR = 0.5  # a judge that overlaps less with what is right is said to be poor
 
