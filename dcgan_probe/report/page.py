@@ -115,7 +115,7 @@ def html(folder: Path) -> str:
         policy=policy,
         style=Markup(style),
         script=Markup(script),
-        list_chart=plots.listing,
+        list_chart=plots.chart_list,
     )
 
 
