@@ -10,7 +10,7 @@ import click
 
 from dcgan_probe import boxes, figures
 from dcgan_probe.errors import at_least
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.report.reading import Reading
 from dcgan_probe.results.result import Result
 

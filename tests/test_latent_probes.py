@@ -20,8 +20,8 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.figures import film
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.metrics import features
-from dcgan_probe.metrics.intervals import Share
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.metrics.intervals import Proportion
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import arithmetic, turn, walk
 from dcgan_probe.probes.arithmetic import trials
 from dcgan_probe.probes.turn.result import MEASURED
@@ -222,7 +222,7 @@ def test_what_cannot_be_measured_is_refused(session, concepts):
 
 
 def test_intervals_are_wilsons():
-    share = Share(7, 40)
+    share = Proportion(7, 40)
     expected = binomtest(7, 40).proportion_ci(method="wilson")
     # Wilson (1927), by hand.
     n, p, z = 40, 7 / 40, 1.959964

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dcgan_probe.plugins import completion
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.plugins.latent_options import concepts_option, exemplars_option
 
 

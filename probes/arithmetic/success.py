@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe.figures.panels import Block, draw
-from dcgan_probe.metrics.intervals import Share
+from dcgan_probe.metrics.intervals import Proportion
 from dcgan_probe.probes.arithmetic.figures import chart_methods
 
 
@@ -22,8 +22,8 @@ class Method:
     first draws, N x H x W x 3 uint8.
     """
 
-    has: Share
-    kept: dict[str, Share]
+    has: Proportion
+    kept: dict[str, Proportion]
     drift: float
     pixels: np.ndarray
 
@@ -78,7 +78,7 @@ class Success:
             f"Does it work? Asked: {', '.join(self.asked)}",
             [Block("", np.stack([m.pixels for m in self.methods.values()]))],
             [f"{name}\n{method.has.value:.2f} have it" for name, method in self.methods.items()],
-            f"The first of {next(iter(self.methods.values())).has.of} draws of {self.exemplars} "
+            f"The first of {next(iter(self.methods.values())).has.total} draws of {self.exemplars} "
             f"exemplars a concept, among those that {self.classifier} clearly sees so. The same "
             f"draws in a column. Below, the share that has all that was asked, and of the labels "
             f"that were not, the mean share that is as in {self.base}; bars: Wilson's 95%. "
@@ -92,7 +92,7 @@ class Success:
     def __str__(self) -> str:
         first = next(iter(self.methods.values()))
         lines = [
-            f"asked: {', '.join(self.asked)} ({self.classifier}; {first.has.of} draws of "
+            f"asked: {', '.join(self.asked)} ({self.classifier}; {first.has.total} draws of "
             f"{self.exemplars} exemplars; base: {self.base})"
         ]
         for name, method in self.methods.items():
@@ -105,6 +105,6 @@ class Success:
         return "\n".join(lines)
 
 
-def _values(share: Share) -> dict[str, Any]:
+def _values(share: Proportion) -> dict[str, Any]:
     low, high = share.interval
-    return {"share": share.value, "low": low, "high": high, "of": share.of}
+    return {"share": share.value, "low": low, "high": high, "of": share.total}

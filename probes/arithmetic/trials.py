@@ -12,10 +12,10 @@ from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.latents.expressions import combine
 from dcgan_probe.metrics.distances import sliced_wasserstein
-from dcgan_probe.metrics.intervals import Share
+from dcgan_probe.metrics.intervals import Proportion
 from dcgan_probe.probes.arithmetic.question import Question
 from dcgan_probe.probes.arithmetic.success import Method, Success
-from dcgan_probe.recognition.classifiers import Classifier, agreement, seen
+from dcgan_probe.recognition.classifiers import Classifier, agreement, classify
 from dcgan_probe.session import Session
 
 # Samples among which exemplars are looked for, and how clearly they must show their concept.
@@ -37,7 +37,7 @@ def measure(
 
         >>> faces = classifiers.find("faces", session)
         >>> factors = expressions.parse("smiling - neutral + glasses")
-        >>> measure(session, factors, concepts, faces).methods["mean of 3"].has.of
+        >>> measure(session, factors, concepts, faces).methods["mean of 3"].has.total
         100
 
     Every concept must say what it `shows`. Its exemplars are drawn, without replacement, from those
@@ -56,7 +56,7 @@ def measure(
     question = Question.read(factors, concepts, classifier)
     z = session.latents(POOL, session.seed + 1)
     samples = session.generate(z)
-    pool = seen(classifier, samples)
+    pool = classify(classifier, samples)
     candidates = {
         name: torch.nonzero(agreement(pool, question.columns(conditions)) > CLEAR)[:, 0]
         for name, conditions in question.conditions.items()
@@ -70,16 +70,16 @@ def measure(
     random = torch.Generator().manual_seed(session.seed)
     picks = {name: _pick(rows, exemplars, draws, random) for name, rows in candidates.items()}
     images = _make(session, factors, picks, z, samples, question.base, random)
-    base = seen(classifier, images["base alone"]) > 0.5
+    base = classify(classifier, images["base alone"]) > 0.5
     others = question.others(pool)
 
     def judge(made: Tensor) -> Method:
-        probabilities = seen(classifier, made)
+        probabilities = classify(classifier, made)
         asked = agreement(probabilities, question.columns(question.asked)) > 0.5
         same = (probabilities > 0.5) == base
         return Method(
-            has=Share(int(asked.sum()), draws),
-            kept={question.labels[i]: Share(int(same[:, i].sum()), draws) for i in others},
+            has=Proportion(int(asked.sum()), draws),
+            kept={question.labels[i]: Proportion(int(same[:, i].sum()), draws) for i in others},
             drift=_drift(made, samples),
             pixels=pixels(made[:shown]),
         )

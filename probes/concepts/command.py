@@ -8,7 +8,7 @@ import click
 
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import completion
-from dcgan_probe.plugins.entry_points import Last, session_of
+from dcgan_probe.plugins.contract import Last, session_of
 
 
 @click.command(cls=Last)

@@ -13,7 +13,7 @@ import torch
 from dcgan_probe import figures
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.latents.concepts import check_name
-from dcgan_probe.recognition.classifiers import Classifier, agreement, seen, wanted
+from dcgan_probe.recognition.classifiers import Classifier, agreement, classify, wanted
 from dcgan_probe.results.result import Result
 from dcgan_probe.session import Session
 
@@ -88,7 +88,7 @@ def suggest(
     scores = []
     z = session.latents(n)
     for part in session.progress(z.split(256), "samples", -(-n // 256)):
-        scores.append(agreement(seen(classifier, session.generate(part)), conditions))
+        scores.append(agreement(classify(classifier, session.generate(part)), conditions))
     score = torch.cat(scores)
     best = score.argsort(descending=True, stable=True)[:top]
     options = {"name": name, "shows": list(shows), "classifier": classifier.name, "n": n}

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 
 
 @click.command()

@@ -10,7 +10,7 @@ from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.probes.turn.result import MEASURED, Response, Turn
-from dcgan_probe.recognition.classifiers import Classifier, seen
+from dcgan_probe.recognition.classifiers import Classifier, classify
 from dcgan_probe.session import Session
 
 # Images of a film from one end to the other.
@@ -96,7 +96,7 @@ def _measure(session: Session, axis: Tensor, at: Tensor, classifier: Classifier)
     z = session.latents(MEASURED, session.seed + 1)
     places = session.progress(at, "places along the axis", len(at))
     probabilities = torch.stack(
-        [seen(classifier, _along(session, z, axis, place[None])[0]) for place in places]
+        [classify(classifier, _along(session, z, axis, place[None])[0]) for place in places]
     )
     labels = list(enumerate(classifier.labels))
     rises = (probabilities[-1] > probabilities[0]).float().mean(0)
