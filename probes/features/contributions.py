@@ -63,8 +63,9 @@ def shares(
     ]
     signed = weights.reshape(len(weights), -1, locations).sum(2)
     top = [
-        TopFilter(*owner[i], float(by_filter[i]), classes[int(signed[:, i].argmax())])
+        TopFilter(layer, number, float(by_filter[i]), classes[int(signed[:, i].argmax())])
         for i in np.argsort(-by_filter, kind="stable")[:TOP]
+        for layer, number in [owner[i]]
     ]
     return by_layer, top
 
