@@ -250,14 +250,7 @@ class Session:
                 f"{selection.source or 'selection'}: layer {selection.layer}: found filters of "
                 f"checkpoint {of[:8]}, expected those of {self.checkpoint.name} ({own[:8]})"
             )
-        hook = hooks.ablate(
-            self.generator,
-            selection.layer,
-            selection.filters,
-            selection.gains or 0.0,
-            selection.values or 0.0,
-            self._places(selection),
-        )
+        hook = selection.hook(self.generator, self._places(selection))
         with hook:
             # One forward of one latent, so that a filter out of range is refused here and now.
             self._one(selection.layer)
@@ -285,11 +278,11 @@ class Session:
         >>> Session.open("rooms", seed=3).made_with(n=4)["options"]
         {'n': 4}
 
-        On a command line also what was typed and the hashes of the files it names: see
-        `terminal.asked`. No time and no place, so that the same line writes the same bytes.
+        On a command line also what was typed and the hashes of the files it names, see
+        `terminal.describe_command`. No time and no place: the same line writes the same bytes.
         """
         return {
-            **terminal.asked(),
+            **terminal.describe_command(),
             "dcgan_probe": metadata.version("dcgan-probe"),
             "torch": torch.__version__,
             "numpy": metadata.version("numpy"),
@@ -308,7 +301,7 @@ class Session:
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
         """Show progress over items on stderr, if that is a terminal and nobody asked for quiet."""
-        silent = terminal.here().quiet or None
+        silent = terminal.current().quiet or None
         return tqdm(items, desc=what, total=total, leave=False, disable=silent)
 
     def start(self, command: str) -> None:

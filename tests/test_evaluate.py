@@ -16,7 +16,7 @@ import dcgan_probe as dp
 from dcgan_probe import metrics
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import to_range
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import evaluate
 from dcgan_probe.storage import files
 

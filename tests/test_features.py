@@ -25,7 +25,7 @@ from dcgan_probe.metrics import feature_files
 from dcgan_probe.metrics import features as of
 from dcgan_probe.metrics.features import Layout
 from dcgan_probe.networks.config import PRESETS
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import features
 from dcgan_probe.probes.features import accuracy as accuracies
 from dcgan_probe.probes.features import baselines, classifier, protocols

@@ -18,7 +18,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.latents import expressions
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import _inversion as inversion
 from dcgan_probe.probes import invert
 

@@ -20,7 +20,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.figures import film
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import _success, arithmetic, turn, walk
 
 

@@ -24,7 +24,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.images import sources
 from dcgan_probe.images.sources import to_range
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import neighbours
 from dcgan_probe.probes.neighbours import spaces
 from dcgan_probe.probes.neighbours import verdict as verdicts
@@ -400,7 +400,9 @@ def test_a_preference_is_one_of_all_ways_to_choose_the_training_images():
     nearest = np.array([0] * 6 + [1] * 3)
     zeros, ones = np.zeros(10), np.ones(10)
     to_training, to_held_out = np.r_[zeros[:9], 1], np.r_[ones[:9], 0]
-    found = verdicts.preference(to_training, np.r_[nearest, 0], to_held_out, np.zeros(10, int), 4, 2)
+    found = verdicts.preference(
+        to_training, np.r_[nearest, 0], to_held_out, np.zeros(10, int), 4, 2
+    )
     takes = [6, 3, 0, 0, 1, 0]  # the last two were held out
     sums = [sum(takes[i] for i in chosen) for chosen in combinations(range(6), 4)]
     wanted = np.mean([s >= 9 for s in sums])

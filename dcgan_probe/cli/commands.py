@@ -39,7 +39,7 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
     a file of ours, which keeps its SHA-256.
     """
     from dcgan_probe import checkpoints
-    from dcgan_probe.checkpoints import huggingface, native
+    from dcgan_probe.checkpoints import huggingface, native, weights
     from dcgan_probe.storage import files
 
     force = context.find_root().params["force"]
@@ -48,7 +48,8 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
         files.check_free(to, force, huggingface.WRITTEN)
     elif to.exists() and not force:
         raise InputError(f"{to}: already exists, expected a new file (or --force)")
-    if folder and len(paths) == 1 and images is None and native.is_own(paths[0]):
+    alone = folder and len(paths) == 1 and images is None and not paths[0].is_dir()
+    if alone and native.is_own(weights.look_at(paths[0])):
         checkpoint = native.read_own(paths[0], paths[0].stem)
         sha = huggingface.save(paths[0], to, force)
     else:
@@ -120,7 +121,7 @@ def dedup(context: click.Context, **options: Any) -> None:
     settings = Settings(seed=root["seed"])
     folder = root["out"] / "dedup"
     command.run(folder, root["device"], root["force"], settings=settings, **options)
-    if terminal.here().json:
+    if terminal.current().json:
         import json
 
         terminal.answer(json.loads((folder / "dedup.json").read_text(encoding="utf-8")), "")
@@ -199,7 +200,7 @@ def train(context: click.Context, **options: Any) -> None:
         recipe=recipe,
         **options,
     )
-    if terminal.here().json:
+    if terminal.current().json:
         from dcgan_probe.storage import files
 
         file = folder / "checkpoint.safetensors"
@@ -235,7 +236,7 @@ def diff(context: click.Context, a: Path, b: Path) -> None:
 
     found = differences.differences(loading.load_result(a), loading.load_result(b))
     values = {"a": str(a), "b": str(b), "differences": [each.to_dict() for each in found]}
-    terminal.answer(values, differences.told(found))
+    terminal.answer(values, differences.describe(found))
     if found:
         context.exit(1)
 
@@ -250,7 +251,7 @@ def list_plugins() -> None:
     from dcgan_probe.plugins import trial
 
     own = [command.name for command in ALL if command.name]
-    found = trial.check(terminal.here().only_ours, own)
+    found = trial.check(terminal.current().only_ours, own)
     terminal.answer({"plugins": [each.to_dict() for each in found]}, trial.table(found))
 
 

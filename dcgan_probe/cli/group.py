@@ -103,14 +103,14 @@ def _found(context: click.Context) -> dict[str, list[EntryPoint]]:
 
 def _summary(points: list[EntryPoint]) -> str:
     try:
-        return plugins.summary(plugins.the_one(points))
+        return plugins.summary(plugins.entry_point(points))
     except InputError as error:
         return f"(broken: {error})"
 
 
 def _loaded(points: list[EntryPoint]) -> click.Command:
     try:
-        return plugins.load(plugins.the_one(points))
+        return plugins.load(plugins.entry_point(points))
     except InputError as error:
         raise Mistake(str(error)) from error
 
@@ -119,7 +119,7 @@ def _completed(name: str, points: list[EntryPoint] | None) -> click.Command:
     """A probe whose own options a shell completes: imported in silence; a broken one has none."""
     if points is not None:
         with terminal.silence(), contextlib.suppress(BaseException):
-            return plugins.load(plugins.the_one(points))
+            return plugins.load(plugins.entry_point(points))
     return click.Command(name, add_help_option=False)
 
 

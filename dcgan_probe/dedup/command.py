@@ -216,4 +216,5 @@ def _check_names(names: Iterable[str], data: Path) -> None:
 
 
 def _progress(what: str) -> Callable[[Iterable[int]], Iterable[int]]:
-    return lambda items: tqdm(items, desc=what, leave=False, disable=terminal.here().quiet or None)
+    quiet = terminal.current().quiet or None  # None: no bar where stderr is not a terminal
+    return lambda items: tqdm(items, desc=what, leave=False, disable=quiet)

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
+from dcgan_probe import hooks
 from dcgan_probe.boxes.boxes import Box, Boxes
+from dcgan_probe.edits.tails import Base
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.storage import files, json_values
@@ -96,6 +100,38 @@ class Selection:
         optional = {name: list(numbers) for name, numbers in named.items() if numbers}
         return {"layer": self.layer, "filters": list(self.filters), **optional}
 
+    def hook(self, generator: nn.Module, where: Tensor | None = None) -> hooks.Ablation:
+        """Make the edit inside the ``with``, in every forward of a generator.
+
+            >>> with Selection("8x8", (1, 5), sha).hook(session.generator):
+            ...     without = session.sample(8)
+
+        where: locations of the layer to change, as `hooks.ablate` takes them; None is all of them.
+        `Session.editing` finds those of `self.where`. Raises InputError as `hooks.ablate` does.
+        """
+        gain, value = self.gains or 0.0, self.values or 0.0
+        return hooks.ablate(generator, self.layer, self.filters, gain, value, where)
+
+    def apply(self, base: Base) -> Tensor:
+        """The images of a base's maps, which are those of the layer, with the edit everywhere.
+
+            >>> base = Tail(session.generator, "8x8").start(z)
+            >>> Selection("8x8", (1, 5), sha).apply(base).shape
+            torch.Size([32, 3, 64, 64])
+
+        Raises InputError for an edit of a region, which only a session places on the layer.
+        """
+        if self.where is not None:
+            raise InputError(f"{_place(self)}: found a region, expected an edit everywhere")
+        filters = list(self.filters)
+        if not self.gains and not self.values:
+            return base.without(filters)
+        gain, value = (
+            torch.tensor(numbers or [0.0] * len(filters)).to(base.maps).view(1, -1, 1, 1)
+            for numbers in (self.gains, self.values)
+        )
+        return base.replaced(filters, gain * base.maps[:, filters] + (1 - gain) * value)
+
     def region(self, config: AnyConfig) -> Boxes | None:
         """`where` as a box on one image of a network; InputError if it is not inside the image."""
         if self.where is None:
@@ -150,6 +186,26 @@ def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig) -
         )
         raise InputError(
             f"{where}: found no cell of layer {layer!r} with its centre inside, expected {expected}"
+        )
+    return mask
+
+
+def cells_in_and_out(
+    boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig
+) -> np.ndarray:
+    """The same as `cells`, and raises InputError too for boxes that leave no cell outside."""
+    mask = cells(boxes, layer, shape, config)
+    if mask.all():
+        grids = config.hidden("generator")
+        resolving = [name for name, grid in grids.items() if not boxes.mask(grid).all()]
+        expected = (
+            f"layer {resolving[0]}, the coarsest that has one"
+            if resolving
+            else "boxes that leave something out"
+        )
+        raise InputError(
+            f"{boxes.source or 'boxes'}: found no cell of layer {layer!r} outside of the boxes, "
+            f"expected {expected}"
         )
     return mask
 

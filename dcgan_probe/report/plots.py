@@ -36,16 +36,19 @@ def drawable(value: Any) -> bool:
     return real and math.isfinite(value) and abs(value) < 1e15
 
 
-def _list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """The value, if it is a list; results of other versions may hold anything."""
     return value if isinstance(value, list) else []
 
 
-def _rows(value: Any, *names: str) -> list[dict[str, Any]]:
+def rows_with(value: Any, *names: str) -> list[dict[str, Any]]:
     """The objects of a list that have numbers under all these names."""
     return [
-        r for r in _list(value) if isinstance(r, dict) and all(drawable(r.get(n)) for n in names)
+        r for r in as_list(value) if isinstance(r, dict) and all(drawable(r.get(n)) for n in names)
     ]
+
+
+_list, _rows = as_list, rows_with
 
 
 def _weights(values: dict[str, Any], selections: Sequence[dict[str, Any]]) -> Iterable[Chart]:

@@ -73,7 +73,7 @@ def run(
             unit=" images",
             unit_scale=True,
             mininterval=0.5,
-            disable=not own.first or terminal.here().quiet or None,  # None: off a terminal too
+            disable=not own.first or terminal.current().quiet or None,  # None: off a terminal too
         ) as bar:
 
             def progress(step: int, losses: dict[str, float] | None) -> None:

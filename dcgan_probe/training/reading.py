@@ -29,7 +29,7 @@ def read(
         unit=" images",
         unit_scale=True,
         leave=False,
-        disable=None if show and not terminal.here().quiet else True,
+        disable=None if show and not terminal.current().quiet else True,
     ) as bar:
 
         def progress(what: str, done: int, total: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 
 from .options import BASELINES, GRID, STATISTICS
 from .protocols import PROTOCOLS
