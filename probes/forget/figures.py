@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dcgan_probe import figures
 from dcgan_probe.edits.filters import Selection
+from dcgan_probe.figures import charts
 from dcgan_probe.recognition.regression import Fit
 from dcgan_probe.recognition.samples import BoxedSamples
 
@@ -120,7 +121,7 @@ def _chart(proofs: Sequence[Proof]) -> np.ndarray:
     """A panel a judge: the object's area left against the change outside of it."""
     figure = figures.blank(PANEL[0] * len(proofs), PANEL[1])
     panels = figure.subplots(1, len(proofs), squeeze=False)[0]
-    font = {"fontfamily": figures.FONT, "fontsize": 8, "color": figures.INK}
+    font = {**charts.TEXT, "color": figures.INK}
     for axes, proof in zip(panels, proofs, strict=True):
         colours = (figures.ORANGE, figures.BLUE)
         for colour, curve in zip(colours, (proof.random_curve, proof.curve), strict=True):
@@ -153,8 +154,7 @@ def _chart(proofs: Sequence[Proof]) -> np.ndarray:
         axes.set_ylabel("area of the object left", **font)
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, prop={"family": figures.FONT, "size": 8})
+        charts.style(axes)
+        charts.legend(axes)
     figure.tight_layout()
     return figures.rendered(figure)
