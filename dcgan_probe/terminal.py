@@ -89,9 +89,10 @@ def answer(values: dict[str, Any], text: str) -> None:
         click.echo(json.dumps(values, allow_nan=False), file=stdout)
 
 
-def warn(text: str) -> None:
+def note(text: str) -> None:
     """Say on stderr, in one line, what was left out or taken in a way that somebody must know."""
-    click.echo(f"warning: {printable(' '.join(text.split()))}", err=True)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun, once and not once a process
+        click.echo(printable(" ".join(text.split())), err=True)
 
 
 def log(text: str, error: BaseException | None = None) -> None:

@@ -471,7 +471,7 @@ def test_labels_that_look_alike_are_told_with_counts(tmp_path, capsys, twin):
     boxes = Boxes.read(path)
     assert boxes.labels == tuple(sorted({"window", twin}))  # still two: nobody is overruled
     said = capsys.readouterr().err
-    assert said.startswith(f"warning: {path}: labels ")
+    assert said.startswith(f"{path}: labels ")
     assert '"window" (1 boxes)' in said
     assert "count as different objects" in said
     assert len(boxes.notices) == 1

@@ -152,7 +152,7 @@ class Boxes:
             image_size = Value(image_size, "image_size").size()
         boxes = _read(Path(path), image_size)
         for notice in boxes.notices:
-            terminal.warn(f"{path}: {notice}")
+            terminal.note(f"{path}: {notice}")
         return boxes if label is None else boxes.only(label)
 
     def write(self, path: str | os.PathLike[str]) -> None:

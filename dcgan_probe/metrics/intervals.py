@@ -51,11 +51,6 @@ class Proportion:
         return self.count / self.total
 
     @property
-    def of(self) -> int:
-        """The old name of `total`, for callers of `Share`."""
-        return self.total
-
-    @property
     def interval(self) -> tuple[float, float]:
         """Both ends, in [0, 1]."""
         wilson = stats.binomtest(self.count, self.total).proportion_ci(method="wilson")
@@ -120,6 +115,3 @@ def percentile_interval(statistics: np.ndarray) -> tuple[Any, Any]:
     """
     low, high = np.nanquantile(statistics[1:], ENDS, axis=0)
     return low, high
-
-
-Share = Proportion  # the old name
