@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
+import numpy as np
 
 from dcgan_probe.boxes.boxes import Box
 from dcgan_probe.figures.panels import tile
@@ -17,9 +18,6 @@ from dcgan_probe.label.server import Answer
 from dcgan_probe.label.work import BoxWork
 from dcgan_probe.session import Session
 from dcgan_probe.storage.json_values import Value
-
-if TYPE_CHECKING:
-    import numpy as np
 
 COLUMNS = 16  # of samples on the one picture that holds them all
 

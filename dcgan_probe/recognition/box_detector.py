@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,9 +15,6 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import features
 from dcgan_probe.recognition.regression import fit
 from dcgan_probe.session import BATCH
-
-if TYPE_CHECKING:
-    import numpy as np
 
 PLACES = 10_000  # at most so many are learnt from
 TINTED = 3  # copies of every image, beside the image itself
