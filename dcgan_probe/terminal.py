@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, TextIO
 
 import click
 
+from dcgan_probe.errors import printable
+
 ARGUMENTS = f"{__name__}.arguments"  # as typed, in the meta of click's context
 _TERMINAL = f"{__name__}.terminal"
 # Where a result goes and what is said about it are no part of how it was made.
@@ -80,11 +82,17 @@ def answer(values: dict[str, Any], text: str) -> None:
     """
     stdout = current().json
     if stdout is None:
-        click.echo(text)
+        click.echo("\n".join(map(printable, text.split("\n"))))
     else:
         import json
 
         click.echo(json.dumps(values, allow_nan=False), file=stdout)
+
+
+def note(text: str) -> None:
+    """Say on stderr, in one line, what was left out or taken in a way that somebody must know."""
+    if os.environ.get("RANK", "0") == "0":  # under torchrun, once and not once a process
+        click.echo(printable(" ".join(text.split())), err=True)
 
 
 def log(text: str, error: BaseException | None = None) -> None:

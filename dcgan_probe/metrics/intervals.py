@@ -106,14 +106,12 @@ def divide(numerator: Any, denominator: Any) -> np.ndarray:
 def percentile_interval(statistics: np.ndarray) -> tuple[Any, Any]:
     """The 2.5th and 97.5th percentile over resamples.
 
-        >>> percentile_interval(np.arange(101.0))
-        (3.475, 97.525)
+        >>> low, high = percentile_interval(np.arange(102.0))
+        >>> float(low), float(high)
+        (3.5, 98.5)
 
     statistics: (1 + resamples) x ..., of the rows of `bootstrap_weights`. The first, of all
     samples, does not count, nor does a NaN. Returns two arrays of the shape after the first axis.
     """
     low, high = np.nanquantile(statistics[1:], ENDS, axis=0)
     return low, high
-
-
-Share = Proportion

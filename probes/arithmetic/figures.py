@@ -8,10 +8,10 @@ import numpy as np
 
 from dcgan_probe.figures import charts
 from dcgan_probe.figures.canvas import BLUE, ORANGE, blank, rendered
-from dcgan_probe.metrics.intervals import Share
+from dcgan_probe.metrics.intervals import Proportion
 
 
-def chart_methods(methods: Mapping[str, tuple[Share, float | None]]) -> np.ndarray:
+def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> np.ndarray:
     """Of each method the share that has what was asked, and the mean share that kept the rest.
 
     Returns H x W x 3 uint8; a mean that is None is not drawn.

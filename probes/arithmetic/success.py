@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe.figures.panels import Block, draw
-from dcgan_probe.metrics.intervals import Share
+from dcgan_probe.metrics.intervals import Proportion
 from dcgan_probe.probes.arithmetic.figures import chart_methods
 
 
@@ -22,8 +22,8 @@ class Method:
     first draws, N x H x W x 3 uint8.
     """
 
-    has: Share
-    kept: dict[str, Share]
+    has: Proportion
+    kept: dict[str, Proportion]
     drift: float
     pixels: np.ndarray
 
@@ -105,6 +105,6 @@ class Success:
         return "\n".join(lines)
 
 
-def _values(share: Share) -> dict[str, Any]:
+def _values(share: Proportion) -> dict[str, Any]:
     low, high = share.interval
     return {"share": share.value, "low": low, "high": high, "of": share.total}

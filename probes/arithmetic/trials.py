@@ -12,7 +12,7 @@ from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.latents.expressions import combine
 from dcgan_probe.metrics.distances import sliced_wasserstein
-from dcgan_probe.metrics.intervals import Share
+from dcgan_probe.metrics.intervals import Proportion
 from dcgan_probe.probes.arithmetic.question import Question
 from dcgan_probe.probes.arithmetic.success import Method, Success
 from dcgan_probe.recognition.classifiers import Classifier, agreement, classify
@@ -37,7 +37,7 @@ def measure(
 
         >>> faces = classifiers.find("faces", session)
         >>> factors = expressions.parse("smiling - neutral + glasses")
-        >>> measure(session, factors, concepts, faces).methods["mean of 3"].has.of
+        >>> measure(session, factors, concepts, faces).methods["mean of 3"].has.total
         100
 
     Every concept must say what it `shows`. Its exemplars are drawn, without replacement, from those
@@ -78,8 +78,8 @@ def measure(
         asked = agreement(probabilities, question.columns(question.asked)) > 0.5
         same = (probabilities > 0.5) == base
         return Method(
-            has=Share(int(asked.sum()), draws),
-            kept={question.labels[i]: Share(int(same[:, i].sum()), draws) for i in others},
+            has=Proportion(int(asked.sum()), draws),
+            kept={question.labels[i]: Proportion(int(same[:, i].sum()), draws) for i in others},
             drift=_drift(made, samples),
             pixels=pixels(made[:shown]),
         )

@@ -63,7 +63,12 @@ def shares(
     ]
     signed = weights.reshape(len(weights), -1, locations).sum(2)
     top = [
-        TopFilter(*owner[i], float(by_filter[i]), classes[int(signed[:, i].argmax())])
+        TopFilter(
+            layer=owner[i][0],
+            filter=owner[i][1],
+            share=float(by_filter[i]),
+            speaks_for=classes[int(signed[:, i].argmax())],
+        )
         for i in np.argsort(-by_filter, kind="stable")[:TOP]
     ]
     return by_layer, top

@@ -67,8 +67,12 @@ def evaluate(
     change, *random = (Change(*means) for means in changes)
     proofs = tuple(prove(session, rivals, judges, z)) if judges else ()
     other = session.generate(session.latents(n, start=start + n)) if real is None else real
-    distances = (_distance(images, other, session.seed) for images in (as_is, edited, at_random))
-    drift = Drift(*distances, "other samples" if real is None else "the real images")
+    drift = Drift(
+        before=_distance(as_is, other, session.seed),
+        after=_distance(edited, other, session.seed),
+        random=_distance(at_random, other, session.seed),
+        reference="other samples" if real is None else "the real images",
+    )
     fresh = (as_is, edited, at_random)
     return Evaluation(change, tuple(random), (before, after), proofs, drift, fresh)
 

@@ -124,7 +124,7 @@ def _descend(
     what: str,
 ) -> tuple[Tensor, Tensor]:
     """Move latents towards a target: the best that each came by, and its m x (steps + 1) losses."""
-    z = first.to(session.device).requires_grad_()
+    z = first.to(session.device, copy=True).requires_grad_()
     least = torch.full((len(z),), math.inf, device=session.device)
     best = z.detach().clone()
     rate = RATE * _deviation(session.config)

@@ -33,6 +33,17 @@ def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Char
         yield Chart(title, "step of the walk", "distance", tuple(marks), tuple(legend))
 
 
+def _mean_of_spherical_alone(values: dict[str, Any]) -> Any:
+    """The mean step of the spherical way, where no linear way was walked beside it."""
+    return None if at(values, "ways.linear") else at(values, "ways.spherical.mean")
+
+
+def _largest_of_first(values: dict[str, Any]) -> Any:
+    """The largest step of the first way that was walked."""
+    ways = values.get("ways")
+    return at(next(iter(ways.values())), "largest") if isinstance(ways, dict) and ways else None
+
+
 READING = Reading(
     "Between two samples the images should change a little at every step. Distances are of "
     "the discriminator's features (of pixels where there is none), beside that of unrelated "
@@ -43,7 +54,8 @@ READING = Reading(
     "very generator.",
     {
         "mean step, linear": "ways.linear.mean",
-        "largest": "ways.linear.largest",
+        "mean step, spherical": _mean_of_spherical_alone,
+        "largest": _largest_of_first,
         "unrelated samples": "distance_of_unrelated_samples",
     },
     {"walk": "Images along the walk, from point to point"},

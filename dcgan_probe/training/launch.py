@@ -1,4 +1,4 @@
-"""What ``dcgan-probe train`` does: read the images, train, say how it went."""
+"""Train on a set of images as ``dcgan-probe train`` does: from its path to files in a folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,38 @@ from dcgan_probe import distributed, terminal
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.networks.config import PRESETS
-from dcgan_probe.training import cpu, reading
-from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, train
+from dcgan_probe.training import cpu, dataset
+from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, Outcome, train
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 
 
-def run(
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What `launch` returns. first: whether this is the process of several that wrote the files."""
+
+    folder: Path
+    outcome: Outcome
+    first: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        outcome = self.outcome
+        file = str(self.folder / CHECKPOINT)
+        return {"file": file, "sha256": outcome.sha256, "stopped": outcome.stopped}
+
+    def __str__(self) -> str:
+        outcome = self.outcome
+        lines = [f"{self.folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps"]
+        if outcome.best is not None:
+            step, distance = outcome.best
+            measured = f"step {step}, sliced Wasserstein distance {distance:.2f}"
+            lines.append(f"{self.folder / BEST}: {measured}")
+        if outcome.stopped:
+            lines.append(f"stopped by {outcome.stopped}: run the same line to go on")
+        return "\n".join(lines)
+
+
+def launch(
     folder: Path,
     seed: int,
     device: str,
@@ -37,10 +62,12 @@ def run(
     save_every: int,
     compiled: bool,
     tensorboard: bool,
-) -> str | None:
-    """Train on a set of images, or go on from the state that `folder` holds.
+) -> Trained:
+    """Train on a set of images, or resume from the state that `folder` holds.
 
-    Returns the name of the signal that ended it early, if one did.
+    network: members of the preset's `Config` to replace, where they are not None. recipe: those of
+    the `Recipe`. Raises InputError as `train` does, for images that cannot be read, and for a
+    folder that holds something else.
     """
     if (steps is None) == (epochs is None):
         raise InputError("train: found both or none of --steps and --epochs, expected one")
@@ -54,7 +81,7 @@ def run(
             precision = "bfloat16" if own.device.type == "cuda" else "float32"
         full = Recipe(precision=precision, seed=seed, **recipe)
         source = ImageSource(data, config.size, config.channels)
-        images = reading.read(source, cache_folder, max_bad, keep, own.first)
+        images = dataset.read(source, cache_folder, max_bad, keep, own.first)
         # Mapped again by torch, which has no read-only tensors: privately, so the file stays.
         file = str(images.pixels.filename)
         flat = torch.from_file(file, False, images.pixels.size, dtype=torch.uint8)
@@ -88,11 +115,4 @@ def run(
                 trainer, folder, steps, save_every, about, tensorboard, progress, bar.write
             )
             bar.update(outcome.steps * full.batch - bar.n)
-        if own.first:
-            print(f"{folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps")
-            if outcome.best is not None:
-                step, distance = outcome.best
-                print(f"{folder / BEST}: step {step}, sliced Wasserstein distance {distance:.2f}")
-            if outcome.stopped:
-                print(f"stopped by {outcome.stopped}: run the same line to go on")
-        return outcome.stopped
+        return Trained(folder, outcome, own.first)

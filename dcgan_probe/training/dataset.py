@@ -1,4 +1,4 @@
-"""The images of a data set for the commands, with a bar and with what was skipped."""
+"""Read the images of a data set, with a progress bar and a line on those that were skipped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read(
             bar.desc, bar.total, bar.n = what, total, done
             bar.update(0)
 
-        names = None if keep is None else kept(keep)
+        names = None if keep is None else read_names(keep)
         found = cache.cached(source, folder=folder, keep=names, max_bad=max_bad, progress=progress)
     if found.skipped and show:
         name, reason = found.skipped[0]
@@ -46,7 +46,7 @@ def read(
     return found
 
 
-def kept(path: Path) -> list[str]:
+def read_names(path: Path) -> list[str]:
     """The names in a list of images to keep, one a line, as ``dcgan-probe dedup`` writes it."""
     try:
         names = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line]

@@ -1,4 +1,4 @@
-"""What ``dcgan-probe dedup`` does: find near-duplicates, write what to keep, show the groups."""
+"""Near-duplicates of a set of images: find them, write which images to keep, draw the groups."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from dcgan_probe.images import cache
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.session import choose_device
 from dcgan_probe.storage import files
-from dcgan_probe.training import reading
+from dcgan_probe.training import dataset
 
 FORMAT = "dcgan-probe/dedup/1"
-WRITTEN = ("dedup.json", "duplicates.png")
+FILE, PICTURE = WRITTEN = ("dedup.json", "duplicates.png")
 ROWS = 8  # of the picture, for the largest groups and for the least alike; twice as many at random
 COLUMNS = 8
 
@@ -75,10 +75,10 @@ def find(
     """
     model = autoencoder.fit(pixels, settings, device, _progress("training"))
     codes = autoencoder.codes(model, pixels, _progress("coding"))
-    return judged(pixels, codes, settings.seed, within)
+    return group_codes(pixels, codes, settings.seed, within)
 
 
-def judged(pixels: np.ndarray, codes: np.ndarray, seed: int, within: int = 0) -> Duplicates:
+def group_codes(pixels: np.ndarray, codes: np.ndarray, seed: int, within: int = 0) -> Duplicates:
     """Group codes, and look at the pixels for whether to believe the groups."""
     groups, used = hashing.groups(codes, within), hashing.usage(codes)
     alike, chance = autoencoder.likeness(pixels, groups), autoencoder.chance_likeness(pixels, seed)
@@ -96,7 +96,7 @@ def run(
     within: int = 0,
     cache_folder: Path | None = None,
     max_bad: float = 0.01,
-) -> None:
+) -> Duplicates:
     """Write the names of the images to keep into `to`, what was found into `folder`.
 
     Raises InputError for outputs that are there already, without `force`; for data that cannot be
@@ -107,7 +107,7 @@ def run(
         raise InputError(f"{to}: already exists, expected a new file (or --force)")
     chosen = choose_device(device)
     try:
-        images = reading.read(ImageSource(data, autoencoder.SIZE, 3), cache_folder, max_bad)
+        images = dataset.read(ImageSource(data, autoencoder.SIZE, 3), cache_folder, max_bad)
         _check_names(images.names, data)
         if len(images.names) < 2:
             raise InputError(f"{data}: found one image, expected at least two to compare")
@@ -118,15 +118,14 @@ def run(
             "autoencoder starts anew"
         ) from None
     with files.new_folder(folder, force, WRITTEN) as work:
-        files.write_json(work / WRITTEN[0], _values(found, images, data, settings, within, chosen))
+        files.write_json(work / FILE, _values(found, images, data, settings, within, chosen))
         if found.groups:
             line = f"{data.name} ({images.key[:8]}), seed {settings.seed}"
-            draw(work / WRITTEN[1], found, images.pixels, line, settings.seed)
+            draw(work / PICTURE, found, images.pixels, line, settings.seed)
     dropped = set(found.dropped.tolist())
     kept = (name for i, name in enumerate(images.names) if i not in dropped)
     files.write_text(to, "".join(f"{name}\n" for name in kept))
-    print(found)
-    print(f"wrote {to} and {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+    return found
 
 
 def draw(path: Path, found: Duplicates, pixels: np.ndarray, source: str, seed: int) -> None:
