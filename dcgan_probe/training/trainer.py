@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe import checkpoints, latents
-from dcgan_probe.config import Config
+from dcgan_probe.config import SINCE, Config
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks import Discriminator, Generator, estimate_statistics, initialise
 from dcgan_probe.training import cpu
@@ -211,7 +211,8 @@ class Trainer:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            saved = {"network.d_depth": 1, **state["settings"]}  # which older states do not hold
+            older = {f"network.{name}": usual for name, usual in SINCE.items()}
+            saved = {**older, **state["settings"]}
         except Exception as error:
             raise InputError(
                 f"{path}: found no training state that can be read: {error}"
