@@ -1,5 +1,15 @@
+from . import donors as donors
+from . import edit as edit
+from . import filling as filling
 from . import filters as filters
+from . import places as places
+from . import regression as regression
 from . import tails as tails
+from .donors import Donors as Donors
+from .edit import Edit as Edit
+from .edit import read as read
 from .filters import Selection as Selection
 from .filters import cells as cells
+from .places import PlaceEdit as PlaceEdit
+from .regression import PlaceRegression as PlaceRegression
 from .tails import Tail as Tail
