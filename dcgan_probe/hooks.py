@@ -94,7 +94,9 @@ def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
     return collect(module, (name,), inputs)[name]
 
 
-def collect(module: nn.Module, names: Sequence[str], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+def collect(
+    module: nn.Module, names: Sequence[str], *args: Any, **kwargs: Any
+) -> dict[str, Tensor]:
     """What several layers put out for inputs; what comes after the last of them is not computed.
 
         >>> collect(generator, ("8x8", "16x16"), z)["16x16"].shape

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dcgan_probe import checkpoints, hooks, latents, terminal
+from dcgan_probe import checkpoints, latents, terminal
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.checkpoints import fixtures, modules
 from dcgan_probe.checkpoints.checkpoint import Checkpoint

@@ -32,7 +32,7 @@ def fill(
         True
 
     maps, donor: N x filters x h x w, of any float dtype; donor None only for "smooth". logit: N x
-    h x w, of the object being there. nonnegative: the layer's maps are never below 0, so what is
+    h x w, of the object being there; where it is -inf the maps come back as they were, bit for bit. nonnegative: the layer's maps are never below 0, so what is
     cloned is kept from going there. Differentiable. Returns the dtype of maps.
     Raises InputError for an unknown fill. Source: Perez et al. (2003), equation 3.
     """
@@ -44,7 +44,8 @@ def fill(
         raise unknown("fill", how, FILLS)
     trust = torch.exp(-logit.clamp(-LIMIT, LIMIT))
     filled = solve(maps, trust, STIFFNESS, donor if how == "clone" else None)
-    return filled.clamp_min(0) if nonnegative else filled
+    filled = filled.clamp_min(0) if nonnegative else filled
+    return torch.where(torch.isneginf(logit)[:, None], maps, filled)
 
 
 def solve(maps: Tensor, trust: Tensor, stiffness: float, like: Tensor | None = None) -> Tensor:

@@ -12,6 +12,7 @@ that has the object, it is put there (a transplant).
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe import hooks
-from dcgan_probe.edits.donors import Donors, Part, Pool, match
+from dcgan_probe.edits.donors import Donors, Match, Part, Pool, match
 from dcgan_probe.edits.filling import FILLS, LIMIT, fill
 from dcgan_probe.edits.filters import cells, region_edges, region_of
 from dcgan_probe.edits.regression import PlaceRegression
@@ -36,6 +37,8 @@ from dcgan_probe.storage.json_values import Value
 FORMAT = "dcgan-probe/place-edit/1"
 # Where a donor is cloned, half of its squared difference in level is forgiven when it is matched.
 LEVEL = {"clone": 0.5}
+# p from which on a location is a sign of the object, and not a false alarm.
+SIGN = 0.1
 
 
 @dataclass(frozen=True)
@@ -222,36 +225,23 @@ class Planner:
 
     def __call__(self, maps: Mapping[str, Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
         logits = self.logits(maps)
-        first, *later = self.edit.layers
-        donor = None if self.pool is None else self.match(maps, logits).maps
-        edited = fill(maps[first], logits[first], donor, self.edit.fill, self.edit.nonnegative)
-        functions: dict[str, Callable[[Tensor], Tensor]] = {first: lambda _h: edited}
-        for name in later:
-            functions[name] = _mixer(maps[name], logits[name])
-        return functions
+        donor = None if self.pool is None else find_donors(self.edit, self.pool, maps, logits).maps
+        return replacing(self.edit, maps, logits, donor)
 
     def logits(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """N x h x w, of being replaced, at every layer of the edit; in [-12, 12]."""
+        """N x h x w, of being replaced, at every layer; in [-12, 12], or -inf: not at all."""
         edit = self.edit
         if edit.regression is None:
             n = len(maps[edit.layers[0]])
             full = {name: torch.full((n, *self.grids[name]), LIMIT) for name in edit.layers}
             logits = {name: each.to(maps[name].device) for name, each in full.items()}
         else:
-            found = edit.regression.logits(maps)
+            found = edit.regression.logits(maps, edit.layers)
             logits = {name: reach(found[name], edit.widen) for name in edit.layers}
         for name, mask in self.masks.items():
             if mask is not None:
-                logits[name] = torch.where(mask, logits[name], -LIMIT)
+                logits[name] = torch.where(mask, logits[name], -torch.inf)
         return logits
-
-    def match(self, maps: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> Any:
-        """The donor of every sample: a `donors.Match`."""
-        assert self.pool is not None
-        names = self.edit.layers
-        p = {name: torch.sigmoid(logits[name]) for name in names}
-        level = LEVEL.get(self.edit.fill, 0.0)
-        return match(self.pool, {name: maps[name] for name in names}, p, level)
 
     def _mask(self, name: str, maps: Tensor) -> Tensor | None:
         if self.edit.where is None:
@@ -266,9 +256,11 @@ class Planner:
         def draw(part: slice) -> Part:
             maps = _draw(generator, edit.seen, z[part], self.device)
             n = len(z[part])
-            p = {name: torch.zeros(n, *self.grids[name], device=self.device) for name in edit.layers}
+            p = {
+                name: torch.zeros(n, *self.grids[name], device=self.device) for name in edit.layers
+            }
             if edit.regression is not None:
-                found = edit.regression.logits(maps)
+                found = edit.regression.logits(maps, edit.layers)
                 p = {name: torch.sigmoid(found[name]) for name in edit.layers}
             return Part({name: self._moved(name, maps[name]) for name in edit.layers}, p)
 
@@ -292,12 +284,54 @@ class Planner:
 
 
 def reach(logit: Tensor, widen: float) -> Tensor:
-    """Logits moved by log-odds `widen`, in [-12, 12]: what is less sure is replaced too."""
-    return (logit + widen).clamp(-LIMIT, LIMIT)
+    """Where an edit acts: logits moved by log-odds `widen`, N x h x w, in [-12, 12].
+
+    Locations that are not connected to one that shows the object with p of `SIGN` or more, by
+    others of which that holds once they are widened, are left exactly as they are: in a sample
+    without the object nothing changes.
+    """
+    wide = (logit + widen).clamp(-LIMIT, LIMIT)
+    sign = math.log(SIGN / (1 - SIGN))
+    candidate = (wide > sign).float()[:, None]
+    reached = (logit > sign).float()[:, None] * candidate
+    for _ in range(logit.shape[1] + logit.shape[2]):
+        grown = F.max_pool2d(reached, 3, 1, 1) * candidate
+        if torch.equal(grown, reached):
+            break
+        reached = grown
+    return torch.where(reached[:, 0] > 0, wide, -torch.inf)
+
+
+def find_donors(
+    edit: PlaceEdit, pool: Pool, maps: Mapping[str, Tensor], logits: Mapping[str, Tensor]
+) -> Match:
+    """The donor of every sample, by the rims at all layers of the edit."""
+    p = {name: torch.sigmoid(logits[name]) for name in edit.layers}
+    level = LEVEL.get(edit.fill, 0.0)
+    return match(pool, {name: maps[name] for name in edit.layers}, p, level)
+
+
+def replacing(
+    edit: PlaceEdit,
+    maps: Mapping[str, Tensor],
+    logits: Mapping[str, Tensor],
+    donor: Tensor | None,
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Functions of maps, by layer: the first is filled, and what that becomes is mixed in later.
+
+    maps: unedited, N x filters x h x w by layer. logits: N x h x w, of being replaced. donor: its
+    maps of the first layer, None for "smooth".
+    """
+    first, *later = edit.layers
+    edited = fill(maps[first], logits[first], donor, edit.fill, edit.nonnegative)
+    functions: dict[str, Callable[[Tensor], Tensor]] = {first: lambda _maps: edited}
+    for name in later:
+        functions[name] = _mixer(maps[name], logits[name])
+    return functions
 
 
 def _mixer(before: Tensor, logit: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda maps: fill(before, logit, maps, "mix")
+    return lambda became: fill(before, logit, became, "mix")
 
 
 def _check_order(edit: PlaceEdit, config: AnyConfig) -> None:

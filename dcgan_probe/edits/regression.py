@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,12 @@ class PlaceRegression:
                 f"{len(self.joint)} regressions, expected one of each for every layer"
             )
 
-    def logits(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """N x h x w float32 for every layer, in [-12, 12].
+    def logits(
+        self, maps: Mapping[str, Tensor], names: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """N x h x w float32 for every layer, or those of `names`, in [-12, 12].
 
-        maps: by layer, of any float dtype. Differentiable. Raises InputError for NaN, for maps of
+        maps: by layer, of any float dtype, always of all layers. Differentiable. Raises InputError for NaN, for maps of
         another number of filters, and for a layer without places.
         """
         own = {}
@@ -77,6 +79,7 @@ class PlaceRegression:
                 -LIMIT, LIMIT
             )
             for name, linear in zip(self.layers, self.joint, strict=True)
+            if names is None or name in names
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ same images, without the savings.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -96,17 +96,20 @@ class Tail:
         """`hooks.edit` of a layer after the cut."""
         return hooks.edit(self._generator, name, function)
 
-    def start(self, z: Tensor, maps: Tensor | None = None) -> Base:
+    def start(
+        self, z: Tensor, maps: Tensor | None = None, seen: Mapping[str, Tensor] | None = None
+    ) -> Base:
         """Take latents whose maps are to be edited.
 
         maps: samples x filters x height x width, to edit in place of what the layer puts out.
+        seen: what later layers put out for them, if it is known, for `Base.planned`.
         Gradients do not flow back into them. Memory is that of one forward of the tail. On a CPU
         8 to 32 samples at once are fastest: what passes between two layers stays in the cache.
         """
         if maps is None:
             with torch.no_grad():
                 maps = hooks.activations(self._generator, self.layer, z)
-        return Base(self, z, maps)
+        return Base(self, z, maps, seen or {})
 
 
 class Base:
@@ -117,13 +120,13 @@ class Base:
     use. Raises InputError for a filter that the layer does not have, or that is given twice.
     """
 
-    def __init__(self, tail: Tail, z: Tensor, maps: Tensor):
+    def __init__(self, tail: Tail, z: Tensor, maps: Tensor, seen: Mapping[str, Tensor]):
         # oneDNN convolves few maps, or into few, up to twice as fast with the channels last.
         last = maps.dim() == 4 and maps.device.type == "cpu"
         self.order = torch.channels_last if last else torch.contiguous_format
         self.maps = maps.detach().contiguous(memory_format=self.order)
         self.outputs: dict[object, Tensor] = {}  # of linear functions of these maps
-        self.seen: dict[str, Tensor] = {}  # what later layers put out for these maps
+        self.seen = dict(seen)  # what later layers put out for these maps
         self._tail = tail
         self._z = z
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -45,7 +46,9 @@ def auc_by_image(
     edges = ranked[np.linspace(0, len(ranked) - 1, BINS + 1).astype(int)[1:-1]]
     bins = np.searchsorted(edges, scores.double().flatten(1).numpy())
     has, has_not = (
-        np.stack([np.bincount(row[keep], minlength=BINS) for row, keep in zip(bins, kind, strict=True)])
+        np.stack(
+            [np.bincount(row[keep], minlength=BINS) for row, keep in zip(bins, kind, strict=True)]
+        )
         for kind in ((inside & clear).flatten(1).numpy(), (~inside & clear).flatten(1).numpy())
     )
     below = has_not.cumsum(1) - has_not / 2  # of one bin half are taken to be below

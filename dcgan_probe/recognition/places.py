@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from dcgan_probe.edits.regression import Linear, PlaceRegression, evidence
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.ranking import Estimate, auc_by_image
-from dcgan_probe.recognition.logistic import CrossFit, Problem, cross_fit
+from dcgan_probe.recognition.logistic import Problem, cross_fit
 
-FOLDS = 5
+FOLDS = 3
 ROWS = 5000  # locations that a layer's own regression learns from, half of them outside
 JOINT_ROWS = 10_000
 RIDGES = (3.0, 30.0)
@@ -26,13 +26,14 @@ JOINT_RIDGES = (1.0, 10.0, 100.0)
 class FittedPlaces:
     """A regression of where an object is, and what it says of images that it has not seen.
 
-    regression: fitted on all images. held_out: N x h x w logits by layer, each image's by
-    regressions that have not seen it; empty where there are too few images to hold any out. auc:
-    of those at the finest layer, inside boxes against outside, chance 0.5; None likewise.
+    regression: fitted on all images. parts: for every fold of images, one that has not seen it;
+    none where a single image has boxes. fold_of: N int64. auc: of held-out images at the finest
+    layer, locations inside of boxes against those outside, chance 0.5; None where none is held out.
     """
 
     regression: PlaceRegression
-    held_out: dict[str, Tensor]
+    parts: tuple[PlaceRegression, ...]
+    fold_of: Tensor
     auc: Estimate | None
 
     @property
@@ -65,22 +66,27 @@ def fit_places(
             raise InputError(f"layer {name!r}: found NaN or infinity, expected finite maps")
     inside = {name: _share(pixels, (h.shape[2], h.shape[3])) for name, h in maps.items()}
     fold_of = _folds(pixels.flatten(1).any(1))
+    finest = list(maps)[-1]
     own, logits = {}, {}
     for name, each in maps.items():
         own[name], logits[name] = _stage(each, inside[name], fold_of, ROWS, RIDGES, seed)
     joint, held_out = {}, {}
     for name, each in inside.items():
         values = evidence(logits, (each.shape[1], each.shape[2]))
-        joint[name], held_out[name] = _stage(
-            values, each, fold_of, JOINT_ROWS, JOINT_RIDGES, seed
+        joint[name], held_out[name] = _stage(values, each, fold_of, JOINT_ROWS, JOINT_RIDGES, seed)
+    whole, *parts = (
+        PlaceRegression(
+            tuple(maps),
+            tuple(own[name][i] for name in maps),
+            tuple(joint[name][i] for name in maps),
         )
-    regression = PlaceRegression(tuple(maps), tuple(own.values()), tuple(joint.values()))
-    if int(fold_of.max()) == 0:
-        return FittedPlaces(regression, {}, None)
-    finest = list(maps)[-1]
+        for i in range(len(own[finest]))
+    )
+    if not parts:
+        return FittedPlaces(whole, (), fold_of, None)
     share = inside[finest]
     auc = auc_by_image(held_out[finest], share > 0.5, (share == 0) | (share > 0.5), seed)
-    return FittedPlaces(regression, held_out, auc)
+    return FittedPlaces(whole, tuple(parts), fold_of, auc)
 
 
 def _share(pixels: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -105,8 +111,8 @@ def _stage(
     rows: int,
     ridges: tuple[float, ...],
     seed: int,
-) -> tuple[Linear, Tensor]:
-    """A regression of `inside` on values, and its held-out logits N x h x w."""
+) -> tuple[list[Linear], Tensor]:
+    """A regression of `inside` on values and those of the folds; held-out logits N x h x w."""
     n, count, height, width = values.shape
     y = inside.double().flatten()
     group = torch.arange(n).repeat_interleave(height * width)
@@ -114,21 +120,16 @@ def _stage(
     x = values.permute(0, 2, 3, 1).reshape(-1, count)[picked]
     mean, deviation = x.mean(0), x.std(0, correction=0) + 1e-4
     x = (x - mean) / deviation
-    problem = Problem(x, y[picked], weight / weight.mean(), group[picked], torch.zeros(len(x)))
+    offset = torch.zeros(len(x), dtype=torch.float64)
+    problem = Problem(x, y[picked], weight / weight.mean(), group[picked], offset)
     fitted = cross_fit(problem, fold_of, ridges)
-    whole = _in_units(fitted.whole, mean, deviation)
-    return whole, _held_out(values, fitted, fold_of, mean, deviation)
-
-
-def _held_out(
-    values: Tensor, fitted: CrossFit, fold_of: Tensor, mean: Tensor, deviation: Tensor
-) -> Tensor:
-    if not len(fitted.parts):
-        return _in_units(fitted.whole, mean, deviation)(values)
-    logits = torch.empty(len(values), *values.shape[2:])
-    for i, part in enumerate(fitted.parts):
-        logits[fold_of == i] = _in_units(part, mean, deviation)(values[fold_of == i])
-    return logits
+    whole, *parts = (_in_units(w, mean, deviation) for w in (fitted.whole, *fitted.parts))
+    if not parts:
+        return [whole], whole(values)
+    logits = torch.empty(n, height, width)
+    for i, part in enumerate(parts):
+        logits[fold_of == i] = part(values[fold_of == i])
+    return [whole, *parts], logits
 
 
 def _thinned(y: Tensor, rows: int, seed: int) -> tuple[Tensor, Tensor]:
