@@ -263,7 +263,7 @@ def ablate(
     gain: float | Sequence[float] | Tensor = 0.0,
     value: float | Sequence[float] | Tensor = 0.0,
     where: Tensor | None = None,
-) -> _Ablation:
+) -> Ablation:
     """Replace feature maps of a layer by gain * map + (1 - gain) * value inside the ``with``.
 
         >>> with ablate(generator, "8x8", filters=[3, 17]):                     # dropped
@@ -281,7 +281,7 @@ def ablate(
     a filter at once, and in the forward for a filter or a shape that the layer does not have.
     Source: section 6.3.1.
     """
-    return _Ablation(module, name, filters, gain, value, where)
+    return Ablation(module, name, filters, gain, value, where)
 
 
 def check_filters(name: str, filters: Sequence[int], count: int | None = None) -> None:
@@ -297,7 +297,7 @@ def check_filters(name: str, filters: Sequence[int], count: int | None = None) -
         raise InputError(f"layer {name!r}: found filter {wrong[0]}, expected 0 to {count - 1}")
 
 
-class _Ablation:
+class Ablation:
     """A hook that is on the module from entering to leaving; can be entered again after."""
 
     def __init__(

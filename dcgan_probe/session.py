@@ -269,11 +269,11 @@ class Session:
         >>> Session.open("rooms", seed=3).made_with(n=4)["options"]
         {'n': 4}
 
-        On a command line also what was typed and the hashes of the files it names: see
-        `terminal.asked`. No time and no place, so that the same line writes the same bytes.
+        On a command line also what was typed and the hashes of the files it names, see
+        `terminal.describe_command`. No time and no place: the same line writes the same bytes.
         """
         return {
-            **terminal.asked(),
+            **terminal.describe_command(),
             "dcgan_probe": metadata.version("dcgan-probe"),
             "torch": torch.__version__,
             "numpy": metadata.version("numpy"),
@@ -292,7 +292,7 @@ class Session:
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
         """Show progress over items on stderr, if that is a terminal and nobody asked for quiet."""
-        silent = terminal.here().quiet or None
+        silent = terminal.current().quiet or None
         return tqdm(items, desc=what, total=total, leave=False, disable=silent)
 
     def start(self, command: str) -> None:

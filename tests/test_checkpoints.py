@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dcgan_probe import checkpoints, networks
-from dcgan_probe.checkpoints import foreign
+from dcgan_probe.checkpoints import authors
 from dcgan_probe.checkpoints.native import FORMAT, Checkpoint
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import Config
@@ -429,7 +429,7 @@ def test_convert_refuses_what_needs_no_converting(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(foreign, "BATCHES", 1)
+    monkeypatch.setattr(authors, "BATCHES", 1)
     shapes = [(5, 96), (96,), (96,), (6, 3, 5, 5), (3,), (3,), (3, 1, 5, 5)]
     for number, shape in enumerate(shapes, start=1):
         np.save(tmp_path / f"7_gen_params.jl_{number:02d}.npy", np.ones(shape, np.float32))

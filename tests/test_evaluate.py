@@ -16,8 +16,9 @@ import dcgan_probe as dp
 from dcgan_probe import metrics
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import to_range
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import evaluate
+from dcgan_probe.probes.evaluate import sets
 from dcgan_probe.storage import files
 
 
@@ -37,7 +38,7 @@ def save(network: nn.Module, path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_pairs(monkeypatch) -> None:
-    monkeypatch.setattr(evaluate, "PAIRS", 20)
+    monkeypatch.setattr(sets, "PAIRS", 20)
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def test_text_that_the_terminal_cannot_show_is_no_error(invoke, tmp_path):
 
 
 def test_a_script_has_no_line(session):
-    assert terminal.asked() == {"command": None, "line": None, "inputs": []}
+    assert terminal.describe_command() == {"command": None, "line": None, "inputs": []}
     assert session.made_with()["line"] is None
 
 

@@ -1,9 +1,10 @@
-from . import foreign as foreign
+from . import authors as authors
 from . import huggingface as huggingface
 from . import model_card as model_card
 from . import modules as modules
 from . import native as native
 from . import pickles as pickles
+from . import pytorch_example as pytorch_example
 from . import weights as weights
 from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import digest as digest

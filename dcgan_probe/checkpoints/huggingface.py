@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dcgan_probe import terminal
-from dcgan_probe.checkpoints import model_card, native
+from dcgan_probe.checkpoints import model_card, native, weights
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.errors import InputError, brief
 from dcgan_probe.networks.config import Config
@@ -83,7 +83,7 @@ def save(
 
 
 def _model(path: Path, name: str) -> Checkpoint:
-    if not native.is_own(path):
+    if not native.is_own(weights.look_at(path)):
         raise InputError(
             f"{path}: found weights of another library, expected a file of dcgan-probe"
         )
@@ -186,7 +186,7 @@ def _fetch(name: str, wanted: Address) -> Path:
             f"{name}: found no package huggingface_hub, expected it, to fetch this with: "
             "pip install 'dcgan-probe[hub]'"
         ) from error
-    if terminal.here().quiet:
+    if terminal.current().quiet:
         disable_progress_bars()
     offline = constants.HF_HUB_OFFLINE
     with _told(name, wanted):
@@ -208,7 +208,7 @@ def _fetch(name: str, wanted: Address) -> Path:
                 f"{name}: found no {CONFIG} and {MODEL} in the cache, expected them there or a hub "
                 f"that answers ({why})"
             ) from error
-    if silence and not terminal.here().quiet:
+    if silence and not terminal.current().quiet:
         print(f"{name}: taken from the cache, the hub does not answer: {silence}", file=sys.stderr)
     return folder
 

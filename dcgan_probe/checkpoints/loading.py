@@ -6,8 +6,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dcgan_probe.checkpoints import fixtures, foreign, huggingface, modules, native
+from dcgan_probe.checkpoints import (
+    authors,
+    fixtures,
+    huggingface,
+    modules,
+    native,
+    pytorch_example,
+)
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
+from dcgan_probe.checkpoints.weights import WeightFile, look_at
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.images.sources import Images
 
@@ -49,16 +57,17 @@ def load(name_or_path: str | os.PathLike[str]) -> Checkpoint:
         )
     if huggingface.is_layout(path):
         return huggingface.read(path)
-    if native.is_own(path):
-        return native.read_own(path, path.stem)
-    return convert([path])
+    if path.is_dir():
+        return authors.read_authors(path)
+    file = look_at(path)
+    return native.read_own(path, path.stem) if native.is_own(file) else _read([file])
 
 
 def convert(
     paths: Sequence[str | os.PathLike[str]],
     images: str | os.PathLike[str] | Images | None = None,
 ) -> Checkpoint:
-    """Read other people's checkpoints, the ones that `dcgan_probe.checkpoints.foreign` knows.
+    """Read other people's checkpoints, the ones that `pytorch_example` and `authors` know.
 
         >>> checkpoint = convert(["netG_epoch_24.pth", "netD_epoch_24.pth"])
         >>> sha = save(checkpoint, "mine.safetensors")
@@ -71,11 +80,16 @@ def convert(
     Raises InputError as `load` does.
     """
     given = [Path(path) for path in paths]
-    for path in given:
-        if native.is_own(path):
-            raise InputError(f"{path}: found a checkpoint of dcgan-probe, expected another's")
     if len(given) == 1 and given[0].is_dir():
-        return foreign.read_authors(given[0], images)
+        return authors.read_authors(given[0], images)
+    files = [look_at(path) for path in given]
+    for file in files:
+        if native.is_own(file):
+            raise InputError(f"{file.path}: found a checkpoint of dcgan-probe, expected another's")
     if images is not None:
         raise InputError(f"{given[0]}: found images given, expected none: its statistics are known")
-    return foreign.read_pytorch_example(given)
+    return _read(files)
+
+
+def _read(files: Sequence[WeightFile]) -> Checkpoint:
+    return pytorch_example.read_files(files)

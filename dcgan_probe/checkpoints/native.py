@@ -17,6 +17,7 @@ import safetensors.torch
 
 from dcgan_probe.checkpoints import weights
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
+from dcgan_probe.checkpoints.weights import WeightFile
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import NETWORKS, empty
@@ -57,12 +58,12 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
     return files.sha256(path)
 
 
-def is_own(path: Path) -> bool:
-    """Whether a path is a file of our own format."""
-    if path.is_dir() or weights.content(path) != "safetensors":
+def is_own(file: WeightFile) -> bool:
+    """Whether a file that was looked at is a checkpoint in the native format."""
+    if file.kind != "safetensors":
         return False
-    with weights.opened(path) as file:
-        return "dcgan_probe" in (file.metadata() or {})
+    with weights.opened(file.path) as opened:
+        return "dcgan_probe" in (opened.metadata() or {})
 
 
 def read_own(path: Path, name: str) -> Checkpoint:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from dcgan_probe.checkpoints.weights import content, damaged
+from dcgan_probe.checkpoints.weights import WeightFile, damaged
 from dcgan_probe.errors import InputError
 
 _STORAGES = {
@@ -45,18 +45,18 @@ _NAMES = {
 }
 
 
-def read(path: Path) -> Any:
+def read(file: WeightFile) -> Any:
     """What ``torch.save`` put in a file, on the CPU.
 
         >>> torch.save({"weight": torch.zeros(3)}, "example.pth")
-        >>> read(Path("example.pth"))
+        >>> read(weights.look_at(Path("example.pth")))
         {'weight': tensor([0., 0., 0.])}
 
     Nothing in the file is executed, and no more memory is taken than the file is long. Raises
     InputError, one line, for a file that holds anything but tensors in dicts and lists, that is
     damaged, or that claims more than it holds.
     """
-    kind = content(path)
+    path, kind = file
     checks = {"zip": _check_zip, "torch": _check_legacy, "pickle": _check_bare}
     if kind not in checks:
         raise InputError(f"{path}: found {kind}, expected a file of torch.save")

@@ -24,6 +24,22 @@ _KINDS = {
 }
 
 
+class WeightFile(NamedTuple):
+    """A file that was looked at, and what it holds; see `content`."""
+
+    path: Path
+    kind: str
+
+
+def look_at(path: Path) -> WeightFile:
+    """Find out what a file holds; raises as `content` does.
+
+    >>> look_at(Path("netG.pth")).kind
+    'zip'
+    """
+    return WeightFile(path, content(path))
+
+
 def content(path: Path) -> str:
     """What a file holds, by its first bytes: "safetensors", "zip", "torch", "npy" or "pickle".
 

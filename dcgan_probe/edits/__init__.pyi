@@ -1,8 +1,11 @@
+from . import comparison as comparison
 from . import donors as donors
 from . import edit as edit
 from . import filling as filling
 from . import filters as filters
+from . import levels as levels
 from . import places as places
+from . import ranking as ranking
 from . import regression as regression
 from . import tails as tails
 from .donors import Donors as Donors

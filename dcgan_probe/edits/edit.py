@@ -21,7 +21,8 @@ class Edit(Protocol):
     """An edit of a generator: a `Selection` of filters, or a `PlaceEdit`.
 
     checkpoint: SHA-256 of the one that it edits; source: the file that it was read from, or "".
-    layers: that it edits. changes: what of them, for messages. Its text says in a few words what it does, as captions have it.
+    layers: that it edits; changes: what of them, for messages. Its text says in a few words what it
+    does, as captions have it.
     """
 
     @property

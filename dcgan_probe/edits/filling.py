@@ -32,8 +32,9 @@ def fill(
         True
 
     maps, donor: N x filters x h x w, of any float dtype; donor None only for "smooth". logit: N x
-    h x w, of the object being there; where it is -inf the maps come back as they were, bit for bit. nonnegative: the layer's maps are never below 0, so what is
-    cloned is kept from going there. Differentiable. Returns the dtype of maps.
+    h x w, of the object being there; where it is -inf the maps come back as they were, bit for bit.
+    nonnegative: the layer's maps are never below 0, so what is cloned is kept from going there.
+    Differentiable. Returns the dtype of maps.
     Raises InputError for an unknown fill. Source: Perez et al. (2003), equation 3.
     """
     if how == "mix":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dcgan_probe import hooks, latents
 from dcgan_probe.boxes.boxes import Box, Boxes
+from dcgan_probe.edits.tails import Base
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.storage import files, json_values
@@ -107,24 +107,63 @@ class Selection:
         """The layer, as the layers of other edits are named."""
         return (self.layer,)
 
-    def on(self, generator: nn.Module, config: AnyConfig) -> AbstractContextManager[Any]:
-        """A ``with`` inside of which a generator is edited.
+    def on(self, generator: nn.Module, config: AnyConfig) -> hooks.Ablation:
+        """Make the edit inside the ``with``, where it is to be made.
 
-            >>> with Selection("8x8", (1, 5), sha).on(generator, config):
+            >>> with Selection("8x8", (1, 5), sha, where=(10, 8, 30, 25)).on(generator, config):
             ...     images = generator(z)
 
-        Raises InputError for a layer, a filter or a region that it does not have, at once.
+        Raises InputError for a layer, a filter or a region that the generator does not have, at
+        once.
         """
+        # One forward of one latent, so that a filter out of range is refused here and now.
         z = latents.sample(config, 1, seed=0).to(next(generator.parameters()).device)
         maps = hooks.activations(generator, self.layer, z)
         hooks.check_filters(self.layer, self.filters, maps.shape[1])
-        mask = None
+        region = self.region(config)
+        if region is None:
+            return self.hook(generator)
+        inside = cells(region, self.layer, tuple(maps.shape), config)[0]
+        return self.hook(generator, torch.from_numpy(inside))
+
+    def region(self, config: AnyConfig) -> Boxes | None:
+        """`where` as a box on one image of a network; InputError if it is not inside the image."""
+        return None if self.where is None else region_of(self.where, config, self.source)
+
+    def hook(self, generator: nn.Module, where: Tensor | None = None) -> hooks.Ablation:
+        """Make the edit inside the ``with``, in every forward of a generator.
+
+            >>> with Selection("8x8", (1, 5), sha).hook(session.generator):
+            ...     without = session.sample(8)
+
+        where: locations of the layer to change, as `hooks.ablate` takes them; None is all of them.
+        `on` finds those of `self.where`. Raises InputError as `hooks.ablate` does.
+        """
+        gain, value = self.gains or 0.0, self.values or 0.0
+        return hooks.ablate(generator, self.layer, self.filters, gain, value, where)
+
+    def apply(self, base: Base) -> Tensor:
+        """The images of a base's maps, which are those of the layer, with the edit everywhere.
+
+            >>> base = Tail(session.generator, "8x8").start(z)
+            >>> Selection("8x8", (1, 5), sha).apply(base).shape
+            torch.Size([32, 3, 64, 64])
+
+        Raises InputError for an edit of a region, which only `on` places on the layer.
+        """
         if self.where is not None:
-            region = region_of(self.where, config, self.source)
-            inside = cells(region, self.layer, tuple(maps.shape), config)[0]
-            mask = torch.from_numpy(inside)
-        gains, values = self.gains or 0.0, self.values or 0.0
-        return hooks.ablate(generator, self.layer, self.filters, gains, values, mask)
+            place = f"{self.source}: region" if self.source else "region"
+            raise InputError(
+                f"{place} {_listed(self.where)}: found a region, expected an edit everywhere"
+            )
+        filters = list(self.filters)
+        if not self.gains and not self.values:
+            return base.without(filters)
+        gain, value = (
+            torch.tensor(numbers or [0.0] * len(filters)).to(base.maps).view(1, -1, 1, 1)
+            for numbers in (self.gains, self.values)
+        )
+        return base.replaced(filters, gain * base.maps[:, filters] + (1 - gain) * value)
 
     def __str__(self) -> str:
         """In a few words, as captions have it.
@@ -185,6 +224,26 @@ def region_of(where: tuple[float, float, float, float], config: AnyConfig, sourc
                 "image"
             )
     return Boxes((Box(0, "region", *where),), (0,), (side, side), seed=0, source=place)
+
+
+def cells_in_and_out(
+    boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig
+) -> np.ndarray:
+    """The same as `cells`, and raises InputError too for boxes that leave no cell outside."""
+    mask = cells(boxes, layer, shape, config)
+    if mask.all():
+        grids = config.hidden("generator")
+        resolving = [name for name, grid in grids.items() if not boxes.mask(grid).all()]
+        expected = (
+            f"layer {resolving[0]}, the coarsest that has one"
+            if resolving
+            else "boxes that leave something out"
+        )
+        raise InputError(
+            f"{boxes.source or 'boxes'}: found no cell of layer {layer!r} outside of the boxes, "
+            f"expected {expected}"
+        )
+    return mask
 
 
 def region_edges(where: Value) -> tuple[float, float, float, float]:

@@ -176,7 +176,7 @@ class PlaceEdit:
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """The layers whose maps it needs to know before it edits: `hooks.lookahead` records them."""
+        """The layers whose unedited maps it needs, which `hooks.lookahead` records."""
         more = self.regression.layers if self.regression is not None else ()
         return tuple(dict.fromkeys((*more, *self.layers)))
 
@@ -192,7 +192,7 @@ class PlaceEdit:
         return hooks.lookahead(generator, self.seen, self.planner(generator, config))
 
     def planner(self, generator: nn.Module, config: AnyConfig) -> hooks.Plan:
-        """What takes maps of the layers `seen` and returns functions of maps; see `hooks.lookahead`.
+        """What takes maps of the layers `seen` and returns functions of maps, for a lookahead.
 
         Raises InputError as `on` does.
         """

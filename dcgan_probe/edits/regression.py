@@ -64,8 +64,8 @@ class PlaceRegression:
     ) -> dict[str, Tensor]:
         """N x h x w float32 for every layer, or those of `names`, in [-12, 12].
 
-        maps: by layer, of any float dtype, always of all layers. Differentiable. Raises InputError for NaN, for maps of
-        another number of filters, and for a layer without places.
+        maps: by layer, of any float dtype, always of all layers. Differentiable. Raises InputError
+        for NaN, for maps of another number of filters, and for a layer without locations.
         """
         own = {}
         for name, linear in zip(self.layers, self.own, strict=True):

@@ -14,7 +14,7 @@ import click
 
 from dcgan_probe import terminal
 from dcgan_probe.errors import InputError
-from dcgan_probe.plugins.entry_points import session_of
+from dcgan_probe.plugins.contract import session_of
 
 if TYPE_CHECKING:
     from dcgan_probe.label.picks import ConceptWork

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-RESAMPLES = 1000
+from dcgan_probe.metrics.intervals import (
+    RESAMPLES,
+    Interval,
+    bootstrap_weights,
+    divide,
+    percentile_interval,
+)
+
 BINS = 1024
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95% interval, from images drawn again with replacement."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-    def values(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"value": self.value, "interval": [self.low, self.high]}
+UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
 def auc_by_image(
     scores: Tensor, inside: Tensor, clear: Tensor, seed: int = 0, resamples: int = RESAMPLES
-) -> Estimate:
+) -> Interval:
     """Area under the ROC curve over the places of all images together.
 
         >>> auc_by_image(scores, inside, torch.ones_like(inside)).value
@@ -66,7 +57,7 @@ def matched_auc(
     fold_of: Tensor,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> Estimate:
+) -> Interval:
     """AUC of pairs of two images at the same place, of which one shows the object there.
 
         >>> matched_auc(torch.zeros(8, 4, 4), inside, clear, torch.zeros(8, dtype=int)).value
@@ -92,14 +83,10 @@ def matched_auc(
 
 def resampled(
     won: np.ndarray, pairs: np.ndarray, seed: int, resamples: int = RESAMPLES
-) -> Estimate:
+) -> Interval:
     """The share of pairs that were won, from N x N counts by image, and its interval."""
-    n = len(won)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    counts = drawn.astype(float)
-    total = ((counts @ pairs) * counts).sum(1)
-    part = ((counts @ won) * counts).sum(1)[total > 0] / total[total > 0]
-    if not pairs.sum() or not len(part):
-        return Estimate(float("nan"), float("nan"), float("nan"))
-    low, high = np.quantile(part, (0.025, 0.975))
-    return Estimate(float(won.sum() / pairs.sum()), float(low), float(high))
+    if not pairs.sum():
+        return UNKNOWN
+    weights = bootstrap_weights(len(won), np.random.default_rng(seed), resamples)
+    shares = divide(((weights @ won) * weights).sum(1), ((weights @ pairs) * weights).sum(1))
+    return Interval(float(shares[0]), *map(float, percentile_interval(shares)))

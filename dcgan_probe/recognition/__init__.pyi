@@ -3,3 +3,5 @@ from . import classifiers as classifiers
 from . import detectors as detectors
 from . import exported as exported
 from . import regression as regression
+from . import rule as rule
+from . import samples as samples

@@ -20,10 +20,11 @@ from dcgan_probe.edits.places import PlaceEdit, find_donors, reach, replacing
 from dcgan_probe.edits.regression import PlaceRegression
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.metrics.ranking import Estimate
+from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.recognition.logistic import Problem, cross_fit
 from dcgan_probe.recognition.places import FittedPlaces, fit_places
 from dcgan_probe.recognition.retrained import beyond_position, see
+from dcgan_probe.recognition.samples import latents_of
 from dcgan_probe.session import BATCH, Session
 
 RESOLVED = 2.0  # locations that the shorter side of the median box has, at the least
@@ -56,13 +57,13 @@ class Tried:
     widen: float
     left: float
     outside: float
-    beyond: Estimate
+    beyond: Interval
     samples: int
     unfit: int
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
-        return {**vars(self), "layers": list(self.layers), "beyond": self.beyond.values()}
+        return {**vars(self), "layers": list(self.layers), "beyond": vars(self.beyond)}
 
     def __str__(self) -> str:
         return (
@@ -117,7 +118,7 @@ def choose_erasing(
     if fill is not None and fill not in FILLS:
         raise unknown("fill", fill, FILLS)
     source = boxes.source or "boxes"
-    z = _latents(session, boxes)
+    z = latents_of(session, boxes)
     maps = collect_maps(session, z, names)
     side = session.config.size
     mask = boxes.mask((side, side))
@@ -152,7 +153,7 @@ def choose_erasing(
 
 
 def best(tried: Sequence[Tried], left: float) -> Tried:
-    """The one to take; see `choose_erasing`. Of none that erases enough, the one that leaves least."""
+    """The one to take (see `choose_erasing`); where none erases enough, what leaves least."""
     most = max(each.samples for each in tried)
     final = [each for each in tried if each.samples == most]
     enough = [each for each in final if each.left <= left]
@@ -233,11 +234,6 @@ def _chains(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [*((name,) for name in names), *zip(names, names[1:], strict=False)]
 
 
-def _latents(session: Session, boxes: Boxes) -> Tensor:
-    assert boxes.seed is not None
-    return session.latents(boxes.n, boxes.seed)[list(boxes.images)]
-
-
 def _doubts(places: FittedPlaces, mask: np.ndarray) -> tuple[str, ...]:
     doubts = []
     if places.parts and not places.better_than_chance:
@@ -255,7 +251,7 @@ def _doubts(places: FittedPlaces, mask: np.ndarray) -> tuple[str, ...]:
 
 
 def _about(session: Session, boxes: Boxes, chosen: Tried, places: FittedPlaces) -> dict[str, Any]:
-    auc = None if places.auc is None else places.auc.values()
+    auc = None if places.auc is None else vars(places.auc)
     return {
         "boxes": {"seed": boxes.seed, "n": len(boxes.boxes), "images": len(boxes.images)},
         "seed": session.seed,

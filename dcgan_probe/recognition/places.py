@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from dcgan_probe.edits.regression import Linear, PlaceRegression, evidence
 from dcgan_probe.errors import InputError
-from dcgan_probe.metrics.ranking import Estimate, auc_by_image
+from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.metrics.ranking import auc_by_image
 from dcgan_probe.recognition.logistic import Problem, cross_fit
 
 FOLDS = 3
@@ -34,7 +35,7 @@ class FittedPlaces:
     regression: PlaceRegression
     parts: tuple[PlaceRegression, ...]
     fold_of: Tensor
-    auc: Estimate | None
+    auc: Interval | None
 
     @property
     def better_than_chance(self) -> bool:

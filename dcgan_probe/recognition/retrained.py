@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from dcgan_probe import hooks
 from dcgan_probe.metrics import features
-from dcgan_probe.metrics.ranking import Estimate, auc_by_image, matched_auc
+from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
+from dcgan_probe.metrics.ranking import UNKNOWN, auc_by_image, matched_auc
 from dcgan_probe.recognition.logistic import Problem, minimise
 
 GRID = 32  # the finest grid of places, a side
@@ -37,10 +38,10 @@ class Retrained:
     position alone; alone: that loss. images: with the object, that it learns from and is tested on.
     """
 
-    auc: Estimate
-    position: Estimate
-    beyond: Estimate
-    bits: Estimate
+    auc: Interval
+    position: Interval
+    beyond: Interval
+    bits: Interval
     alone: float
     images: int
 
@@ -53,7 +54,7 @@ class Retrained:
         """As JSON values."""
         named = {name: getattr(self, name) for name in ("auc", "position", "beyond", "bits")}
         rest = {"bits_of_position_alone": self.alone, "images": self.images}
-        return {name: each.values() for name, each in named.items()} | rest
+        return {name: vars(each) for name, each in named.items()} | rest
 
     def __str__(self) -> str:
         return (
@@ -111,10 +112,9 @@ def retrain(
     the images that each fold learns from. NaN for fewer than 2 images a fold.
     """
     n = len(seen)
-    missing = Estimate(float("nan"), float("nan"), float("nan"))
     found = _held_out(seen, before, seed, places)
     if found is None:
-        return Retrained(missing, missing, missing, missing, float("nan"), n)
+        return Retrained(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, float("nan"), n)
     loss = [
         ((F.softplus(z) - found.inside * z) * found.clear).flatten(1).sum(1).numpy() / np.log(2)
         for z in (found.alone, found.scores)
@@ -132,11 +132,11 @@ def retrain(
 
 def beyond_position(
     seen: Tensor, before: Tensor, seed: int = 0, places: int = PLACES, resamples: int = 1000
-) -> Estimate:
+) -> Interval:
     """`retrain(...).beyond` alone, which is quicker."""
     found = _held_out(seen, before, seed, places)
     if found is None:
-        return Estimate(float("nan"), float("nan"), float("nan"))
+        return UNKNOWN
     return found.beyond(seed, resamples)
 
 
@@ -153,7 +153,7 @@ class _HeldOut:
     clear: Tensor
     fold_of: Tensor
 
-    def beyond(self, seed: int, resamples: int) -> Estimate:
+    def beyond(self, seed: int, resamples: int) -> Interval:
         return matched_auc(self.scores, self.inside, self.clear, self.fold_of, seed, resamples)
 
 
@@ -244,11 +244,10 @@ def _position(inside: Tensor) -> Tensor:
     return torch.log(share / (1 - share)).clamp(-12, 12)
 
 
-def _mean(parts: np.ndarray, counts: np.ndarray, seed: int, resamples: int) -> Estimate:
-    n = len(parts)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    low, high = np.quantile((drawn @ parts) / (drawn @ counts), (0.025, 0.975))
-    return Estimate(float(parts.sum() / counts.sum()), float(low), float(high))
+def _mean(parts: np.ndarray, counts: np.ndarray, seed: int, resamples: int) -> Interval:
+    weights = bootstrap_weights(len(parts), np.random.default_rng(seed), resamples)
+    means = (weights @ parts) / (weights @ counts)
+    return Interval(float(means[0]), *map(float, percentile_interval(means)))
 
 
 def inpaint(images: Tensor, mask: Tensor, grow: int = 1, radius: float = 3.0) -> Tensor:

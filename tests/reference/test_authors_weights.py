@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from dcgan_probe import checkpoints, latents
-from dcgan_probe.checkpoints import foreign
+from dcgan_probe.checkpoints import authors
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "svhn_dcgan"
 ARRAYS = pytest.mark.skipif(not FOLDER.is_dir(), reason="the authors' arrays are not here")
@@ -114,7 +114,7 @@ def write_arrays(folder, size=16, width=3, z_size=6, channels=3):
 
 @pytest.mark.parametrize(("size", "channels"), [(16, 1), (32, 3)])
 def test_folders_of_other_sizes_are_read_the_same_way(tmp_path, monkeypatch, size, channels):
-    monkeypatch.setattr(foreign, "BATCHES", 2)
+    monkeypatch.setattr(authors, "BATCHES", 2)
     write_arrays(tmp_path, size=size, channels=channels)
     checkpoint = checkpoints.load(tmp_path)
     assert (checkpoint.config.size, checkpoint.config.channels) == (size, channels)
@@ -123,7 +123,7 @@ def test_folders_of_other_sizes_are_read_the_same_way(tmp_path, monkeypatch, siz
 
 
 def test_a_generator_alone_and_a_discriminator_with_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(foreign, "BATCHES", 2)
+    monkeypatch.setattr(authors, "BATCHES", 2)
     write_arrays(tmp_path)
     images = torch.rand(256, 3, 16, 16) * 2 - 1
 
@@ -134,11 +134,11 @@ def test_a_generator_alone_and_a_discriminator_with_images(tmp_path, monkeypatch
         def read(self, indices):
             return images[list(indices)]
 
-    both = foreign.read_authors(tmp_path, Given())
+    both = authors.read_authors(tmp_path, Given())
     assert both.info["statistics"].endswith("2 batches of 128 real images")
     for path in tmp_path.glob("*_gen_*"):
         path.unlink()
-    alone = foreign.read_authors(tmp_path, Given())
+    alone = authors.read_authors(tmp_path, Given())
     assert alone.generator is None
     for name, value in alone.discriminator.state_dict().items():
         assert torch.equal(value, both.discriminator.state_dict()[name])
