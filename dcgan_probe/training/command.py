@@ -89,7 +89,10 @@ def run(
             )
             bar.update(outcome.steps * full.batch - bar.n)
         if own.first:
-            print(f"{folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps")
+            print(
+                f"{folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps on "
+                f"{about['data']}"
+            )
             if outcome.best is not None:
                 step, distance = outcome.best
                 print(f"{folder / BEST}: step {step}, sliced Wasserstein distance {distance:.2f}")
