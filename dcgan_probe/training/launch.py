@@ -21,7 +21,10 @@ from dcgan_probe.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What `launch` returns. data: the images in words. first: whether this is the process of several that wrote the files."""
+    """What `launch` returns.
+
+    data: the images in words. first: whether this process, of several, wrote the files.
+    """
 
     folder: Path
     outcome: Outcome
