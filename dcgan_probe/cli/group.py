@@ -212,13 +212,13 @@ def main(
 
     def open_session() -> Session:
         from dcgan_probe import checkpoints
-        from dcgan_probe.edits.filters import Selection
+        from dcgan_probe.edits import edit
         from dcgan_probe.session import Session
 
         session = Session(checkpoints.load(model), seed, device, out, force)
         terminal.log(f"opened {session.caption()}, on {session.device}")
         for path in edits:
-            session.edit(Selection.read(path))
+            session.edit(edit.read(path))
         return session
 
     terminal.begin(context, as_json, quiet, verbose, no_plugins)
