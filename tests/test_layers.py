@@ -167,7 +167,7 @@ def test_all_modules_and_their_imports_are_read():
     source = Source.read()
     assert len(source.modules) > 100
     assert f"{CORE}.storage.files" in source.imports(f"{CORE}.checkpoints.native")
-    assert f"{CORE}.edits.filters" in source.imports(f"{CORE}.session")
+    assert f"{CORE}.boxes.boxes" in source.imports(f"{CORE}.session")
     assert {floor(module) for module in source.modules} >= set(FLOORS)
 
 

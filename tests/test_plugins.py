@@ -408,7 +408,7 @@ class Silent:
 def test_mypy_holds_our_probes_to_the_contract(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     names = {
-        point.module.rpartition(".")[2]
+        point.module.split(".")[2]
         for (point,) in plugins.find(only_ours=True).values()
         if point.module.startswith("dcgan_probe.probes.")
     }

@@ -21,7 +21,11 @@ SUM = "smiling_long - neutral_long + neutral_short"
 # IMAGES stand for files that the test makes; of two runs of a probe the last is read.
 LINES: dict[str, list[tuple[list[str], set[str]]]] = {
     "ablate": [
-        (["--layer", "8x8", "--filters", "1-3", "--gain", "2", "--where", "8,8,20,20"], {"lifted"}),
+        (["--layer", "8x8", "--filters", "1-3", "--gain", "2"], {"inside", "outside", "lifted"}),
+        (
+            ["--layer", "8x8", "--filters", "1-3", "--where", "8,8,20,20"],
+            {"mean change", "lifted"},
+        ),
         (
             ["--layer", "8x8", "--filters", "1", "ablate", "--undo"],
             {"mean change", "inside", "outside"},

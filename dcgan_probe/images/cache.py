@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from dcgan_probe.errors import InputError
 from dcgan_probe.images import decoding
 from dcgan_probe.images.containers import Unreadable, shown
-from dcgan_probe.images.decoding import Picture
+from dcgan_probe.images.decoding import DecodedImage
 from dcgan_probe.storage import files
 from dcgan_probe.storage.fingerprints import Fingerprint, digest, read_json
 
@@ -156,7 +156,9 @@ class _Build:
         except OSError as error:
             raise InputError(f"{self.home}: cannot be written: {error.strerror}") from error
 
-    def _add(self, state: dict[str, Any], found: Picture | Unreadable, file: IO[bytes]) -> None:
+    def _add(
+        self, state: dict[str, Any], found: DecodedImage | Unreadable, file: IO[bytes]
+    ) -> None:
         name = self.source.names[self.chosen[state["seen"]]]
         state["seen"] += 1
         if isinstance(found, Unreadable):
@@ -247,10 +249,10 @@ def _alone(home: Path, progress: Progress) -> Iterator[None]:
 
 def _decoded(
     source: ImageSource, indices: Sequence[int]
-) -> Generator[Picture | Unreadable, None, None]:
+) -> Generator[DecodedImage | Unreadable, None, None]:
     """Images in order, decoded by one thread a core; at most two tasks a thread wait."""
     threads = os.cpu_count() or 1
-    waiting: deque[Future[list[Picture | Unreadable]]] = deque()
+    waiting: deque[Future[list[DecodedImage | Unreadable]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for task in _tasks(source.container.entries(indices)):
             waiting.append(pool.submit(_decode, task, source.size, source.channels))
@@ -278,8 +280,8 @@ def _tasks(
 
 def _decode(
     task: list[bytes | np.ndarray | Unreadable], size: int, channels: int
-) -> list[Picture | Unreadable]:
-    done: list[Picture | Unreadable] = []
+) -> list[DecodedImage | Unreadable]:
+    done: list[DecodedImage | Unreadable] = []
     for entry in task:
         try:
             if isinstance(entry, Unreadable):

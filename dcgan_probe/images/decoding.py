@@ -30,7 +30,7 @@ class _Decoded(NamedTuple):
     key: int | None = None
 
 
-class Picture(NamedTuple):
+class DecodedImage(NamedTuple):
     """pixels: channels x size x size uint8. transparent: whether there was nothing else to see."""
 
     pixels: np.ndarray
@@ -54,7 +54,7 @@ def pixels(image: bytes | np.ndarray, size: int, channels: int) -> np.ndarray:
     return decode(image, size, channels).pixels
 
 
-def decode(image: bytes | np.ndarray, size: int, channels: int) -> Picture:
+def decode(image: bytes | np.ndarray, size: int, channels: int) -> DecodedImage:
     """The same as `pixels`, and whether the image was wholly transparent: it became white."""
     found = _decoded(image, channels) if isinstance(image, bytes) else _Decoded(image)
     turned = _turned(found.image, found.orientation)
@@ -73,7 +73,7 @@ def decode(image: bytes | np.ndarray, size: int, channels: int) -> Picture:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     elif image.shape[2] < channels:
         image = image.repeat(channels, axis=2)
-    return Picture(np.ascontiguousarray(image.transpose(2, 0, 1)), transparent)
+    return DecodedImage(np.ascontiguousarray(image.transpose(2, 0, 1)), transparent)
 
 
 def _decoded(data: bytes, channels: int) -> _Decoded:

@@ -40,7 +40,7 @@ def chunks(x: Tensor, device: torch.device, dtype: torch.dtype) -> Iterator[tupl
         yield at, x[at].to(device, dtype)
 
 
-class Point(NamedTuple):
+class Iterate(NamedTuple):
     """What one pass says of some weights: M x (F + 1), intercepts last, M machines.
 
     scores, active: M x N. active: the rows that lie in the margin or beyond it.
@@ -80,7 +80,7 @@ class Problem:
             product[:, -1] += factors.sum(1)
         return scores, product
 
-    def at(self, weights: Tensor) -> Point:
+    def at(self, weights: Tensor) -> Iterate:
         """Objective and gradient."""
 
         def loss(at: slice, scores: Tensor) -> Tensor:
@@ -90,9 +90,9 @@ class Problem:
         scores, product = self.swept(weights, loss)
         missing = (1 - self.signs * scores).clamp(min=0)
         objective = weights.square().sum(1) / 2 + self.c * missing.square().sum(1)
-        return Point(weights, scores, missing > 0, objective, weights - 2 * self.c * product)
+        return Iterate(weights, scores, missing > 0, objective, weights - 2 * self.c * product)
 
-    def rounded(self, weights: Tensor, bound: Tensor, tolerance: float) -> tuple[Point, Tensor]:
+    def rounded(self, weights: Tensor, bound: Tensor, tolerance: float) -> tuple[Iterate, Tensor]:
         """Weights in single precision, and the gap of each, worked out in doubles.
 
         bound: below the least objective. Rounding moves the gradient of a large C by much and the
@@ -214,7 +214,7 @@ class _Rows:
             self.factor = self._factored(torch.arange(rows, device=problem.device), problem.c)
             self.tired.clear()
 
-    def solve(self, at: Point, c: float, tolerance: float) -> tuple[Tensor, Tensor]:
+    def solve(self, at: Iterate, c: float, tolerance: float) -> tuple[Tensor, Tensor]:
         """Weights, from a point on that was found for a C, and a bound below each objective."""
         signs = self.problem.signs
         sums = 2 * c * signs * (1 - signs * at.scores).clamp(min=0)
@@ -306,7 +306,7 @@ class _Rows:
 
 
 def solve(
-    problem: Problem, at: Point, tolerance: float, begun: float | None = None
+    problem: Problem, at: Iterate, tolerance: float, begun: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """Weights, until each machine's gap is at most `tolerance` of its objective, and bounds.
 
@@ -342,7 +342,9 @@ def _mean_square(problem: Problem) -> float:
     return 1 + total / len(problem.x)
 
 
-def _passes(problem: Problem, at: Point, tolerance: float, curvature: _Columns | _Sample) -> Tensor:
+def _passes(
+    problem: Problem, at: Iterate, tolerance: float, curvature: _Columns | _Sample
+) -> Tensor:
     """All machines in the same passes, each with its own rows in the margin."""
     begun = at.gradient.norm(dim=1)
     for _ in range(STEPS):
@@ -369,7 +371,7 @@ def _passes(problem: Problem, at: Point, tolerance: float, curvature: _Columns |
 
 
 def _direction(
-    problem: Problem, at: Point, enough: Tensor, unsettled: Tensor, curvature: _Columns | _Sample
+    problem: Problem, at: Iterate, enough: Tensor, unsettled: Tensor, curvature: _Columns | _Sample
 ) -> tuple[Tensor, Tensor]:
     """Newton's step M x (F + 1) and what it adds to the scores M x N; 0 of settled machines.
 

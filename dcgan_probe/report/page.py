@@ -19,7 +19,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.report import contents, media, plots
 from dcgan_probe.report.charts import Chart
 from dcgan_probe.report.contents import Found
-from dcgan_probe.report.media import Pair, Picture
+from dcgan_probe.report.media import EmbeddedPicture, Pair
 from dcgan_probe.report.reading import Reading, interpret
 from dcgan_probe.report.tables import Group, Listing, cut, group
 from dcgan_probe.storage import files, json_values
@@ -50,8 +50,8 @@ class Section:
     key: Sequence[tuple[str, str]]
     doubts: list[str]
     pairs: tuple[Pair, ...]
-    pictures: list[tuple[Picture, str]]
-    films: list[Picture]
+    pictures: list[tuple[EmbeddedPicture, str]]
+    films: list[EmbeddedPicture]
     charts: Sequence[Chart]
     values: Group
     options: Group
