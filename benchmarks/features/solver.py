@@ -148,12 +148,9 @@ def measured(cache: Path, run: dict[str, Any]) -> dict[str, Any]:
             ours = svm.fit(values, labels, run["c"], solver=run["solver"])
             weights, intercepts, used = ours.weights, ours.intercepts, ours.solver
         cpu = time.process_time() - cpu
-    total = float("nan") if run.get("mapped") else objective(
-        weights, intercepts, values, labels, run["c"]
-    )  # fmt: skip
     return {
         "cpu": cpu,
-        "objective": total,
+        "objective": objective(weights, intercepts, values, labels, run["c"]),
         "used": used,
         "warnings": [str(warning.message).split(",")[0] for warning in caught],
         "gap": None if run["solver"] == "LinearSVC" else float((ours.gap / ours.objective).max()),
@@ -260,8 +257,8 @@ def page(words: str, cells: list[dict[str, Any]], mapped: dict[str, Any]) -> str
 Made by `python benchmarks/features/solver.py` on {time.strftime("%Y-%m-%d")}: {model},
 {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, \
 scikit-learn {sklearn.__version__}, scipy {scipy.__version__}; no GPU.
-Dense: {words}, 10 classes; 256 columns are drawn from all. Sparse: the same, with
-nineteen of twenty numbers at 0. CPU seconds of one thread, on a machine that was busy with other
+Dense: {words}, 10 classes;
+256 columns are drawn from all. Sparse: the same, with nineteen of twenty numbers at 0. CPU seconds of one thread, on a machine that was busy with other
 work (load {min(loads):.1f} to {max(loads):.1f}); the two of a line ran one after the other.
 
 Ours is `svm.fit` as it chooses by itself, with its gap of {GAP:g} of the objective. LinearSVC is
