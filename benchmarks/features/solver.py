@@ -258,8 +258,9 @@ Made by `python benchmarks/features/solver.py` on {time.strftime("%Y-%m-%d")}: {
 {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, \
 scikit-learn {sklearn.__version__}, scipy {scipy.__version__}; no GPU.
 Dense: {words}, 10 classes;
-256 columns are drawn from all. Sparse: the same, with nineteen of twenty numbers at 0. CPU seconds of one thread, on a machine that was busy with other
-work (load {min(loads):.1f} to {max(loads):.1f}); the two of a line ran one after the other.
+256 columns are drawn from all. Sparse: the same, with nineteen of twenty numbers at 0.
+CPU seconds of one thread, on a machine that was busy with other work (load {min(loads):.1f} to
+{max(loads):.1f}); the two of a line ran one after the other.
 
 Ours is `svm.fit` as it chooses by itself, with its gap of {GAP:g} of the objective. LinearSVC is
 as it comes: a tolerance of 1e-4 of its own measure, 1000 iterations; \\* where these ran out, so
