@@ -208,12 +208,12 @@ def _library(x: Tensor, owner: np.ndarray, c: float, density: float) -> Tensor:
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
     from sklearn.svm import LinearSVC
 
-    values = x.cpu().numpy()
-    if density < SPARSE:
-        values = csr_matrix(values, dtype=np.float64)
     # Coordinate descent in the dual suits many columns; few are faster by the primal, whose
     # tolerance means more.
     dual = x.shape[1] >= min(len(x), newton.WIDE)
+    values = x.cpu().numpy()
+    if dual and density < SPARSE:
+        values = csr_matrix(values, dtype=np.float64)
     tolerance = 1e-6 if dual else 1e-4
     machine = LinearSVC(C=c, tol=tolerance, max_iter=100_000, dual=dual, random_state=0)
     machine.fit(values, owner)

@@ -118,17 +118,28 @@ class Classifier:
         ]
         one = self.rows(drawn[0]) if draws == 1 else None
 
+        # Each C begins where the one before it, which is next to it, ended.
+        machines: list[Svm | None] = [None] * draws
+
         def accuracy(c: float) -> float:
-            machines = (self.fit(rows, c, one) for rows in drawn)
-            right = [np.asarray(machine.predict(held_out)) == truth for machine in machines]
+            right = []
+            for draw, rows in enumerate(drawn):
+                machines[draw] = machine = self.fit(rows, c, one, machines[draw])
+                right.append(np.asarray(machine.predict(held_out)) == truth)
             return float(np.mean(right))
 
         return choose(accuracy, protocol.grid, protocol.extend)
 
-    def fit(self, rows: np.ndarray, c: float, values: np.ndarray | None = None) -> Svm:
-        """A machine on some rows. values: their features, if they were taken already."""
+    def fit(
+        self,
+        rows: np.ndarray,
+        c: float,
+        values: np.ndarray | None = None,
+        start: Svm | None = None,
+    ) -> Svm:
+        """A machine on some rows. values: their features, if taken already; start: of another C."""
         values = self.rows(rows) if values is None else values
-        return svm.fit(values, self.split.labels[rows], c, device=self.device)
+        return svm.fit(values, self.split.labels[rows], c, device=self.device, start=start)
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Features of rows: the map itself where they follow each other, and no copy is needed."""
