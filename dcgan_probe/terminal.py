@@ -87,6 +87,12 @@ def answer(values: dict[str, Any], text: str) -> None:
         click.echo(json.dumps(values, allow_nan=False), file=stdout)
 
 
+def remark(text: str) -> None:
+    """Say on stderr, unless --quiet, what a user should know of an input."""
+    if not here().quiet:
+        print(text, file=sys.stderr)
+
+
 def log(text: str, error: BaseException | None = None) -> None:
     """Under --verbose, say on stderr what is done, and where an error was raised."""
     began = here().began
