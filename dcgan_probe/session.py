@@ -81,16 +81,23 @@ class Session:
 
     @classmethod
     def open(
-        cls, model: str | os.PathLike[str] = "rooms", seed: int = 0, device: str = "auto"
+        cls,
+        model: str | os.PathLike[str] = "rooms",
+        seed: int = 0,
+        device: str = "auto",
+        **facts: Any,
     ) -> Session:
         """A session on a shipped checkpoint, by name, on a file, a folder, one of the hub or code.
+
+        facts: what another library's file does not hold, such as ``z="uniform"``; see
+        `checkpoints.Facts`. What was assumed is said on stderr.
 
         Raises InputError as `checkpoints.load` does, and for a device that is not there.
 
         >>> Session.open("svhn").config.size
         32
         """
-        return cls(checkpoints.load(model), seed, device)
+        return cls(checkpoints.load(model, checkpoints.Facts(**facts)), seed, device)
 
     @classmethod
     def from_modules(

@@ -90,8 +90,8 @@ def answer(values: dict[str, Any], text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Say on stderr, in one line, what was left out or taken in a way that somebody must know."""
-    if os.environ.get("RANK", "0") == "0":  # under torchrun, once and not once a process
+    """Say on stderr, unless --quiet, in one line, what was left out or assumed of an input."""
+    if not current().quiet and os.environ.get("RANK", "0") == "0":  # under torchrun, once
         click.echo(printable(" ".join(text.split())), err=True)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dcgan_probe import checkpoints, networks
-from dcgan_probe.checkpoints import authors
+from dcgan_probe.checkpoints import statistics
 from dcgan_probe.checkpoints.native import FORMAT, Checkpoint
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import Config
@@ -141,7 +141,7 @@ OWN = {
     "nothing": (lambda t: t.clear(), ("found no tensor of a network", "generator.*")),
 }
 ABOUT = {
-    "future": (lambda a: a.update(format="dcgan-probe/checkpoint/2"), ("checkpoint/2", FORMAT)),
+    "future": (lambda a: a.update(format="dcgan-probe/checkpoint/3"), ("checkpoint/3", FORMAT)),
     "no format": (lambda a: a.pop("format"), ("found format None", FORMAT)),
     "unknown field": (lambda a: a["config"].update(depth=3), ("unknown field 'depth'", "size,")),
     "missing field": (lambda a: a["config"].pop("kernel"), ("kernel: found none",)),
@@ -256,16 +256,16 @@ STATES = {
     ),
     "widths": (
         edit("main.3.weight", lambda t: torch.ones(6, 2, 4, 4)),
-        ("main.3.weight", "6x2x4x4", "6x3x4x4", "feature maps halve"),
+        ("main.6.weight", "3x3x4x4 behind 6x2x4x4 of main.3"),
     ),
     "missing": (lambda s: s.pop("main.4.bias"), ("main.4.bias", "found none", "shape 3")),
-    "missing first": (lambda s: s.pop("main.0.weight"), ("main.0.weight", "found none")),
-    "extra": (lambda s: s.update({"main.0.bias": torch.ones(6)}), ("main.0.bias", "no such")),
+    "missing first": (lambda s: s.pop("main.0.weight"), ("main.1", "as wide as a layer before")),
+    "extra": (lambda s: s.update({"main.0.gamma": torch.ones(6)}), ("main.0.gamma", "does not")),
     "integers": (edit("main.3.weight", lambda t: t.long()), ("main.3.weight", "found int64")),
     "nan": (edit("main.3.weight", with_nan), ("main.3.weight", "found NaN or infinity")),
-    "kernel": (edit("main.6.weight", lambda t: t[:, :, :3, :3]), ("kernel: found 3", "4 or 5")),
+    "kernel": (edit("main.6.weight", lambda t: t[:, :, :3]), ("a kernel of 3x4", "a square one")),
     "z": (edit("main.0.weight", lambda t: t[:1].expand(9999, 6, 4, 4)), ("z_size: found 9999",)),
-    "not 4-D": (edit("main.0.weight", lambda t: t.flatten(1)), ("main.0.weight", "4 dimensions")),
+    "not 4-D": (edit("main.0.weight", lambda t: t.flatten(1)), ("6x3x4x4 behind 5x96 of main.0",)),
 }
 
 
@@ -404,14 +404,14 @@ def test_networks_that_do_not_belong_together_are_refused(tmp_path):
     torch.save({"netG": example(), "copy": example()}, tmp_path / "two.pth")
     refusal(tmp_path / "two.pth", "copy: found a second generator", "at most one of each")
     discriminator = {
-        **{"main.0.weight": torch.ones(4, 3, 5, 5), "main.2.weight": torch.ones(8, 4, 5, 5)},
+        **{"main.0.weight": torch.ones(4, 1, 5, 5), "main.2.weight": torch.ones(8, 4, 5, 5)},
         **{f"main.3.{n}": torch.ones(8) for n in ("weight", "bias", "running_mean", "running_var")},
         "main.5.weight": torch.ones(1, 8, 4, 4),
     }
     torch.save(discriminator, tmp_path / "netD.pth")
     paths = [tmp_path / "netG.pth", tmp_path / "netD.pth"]
     for either in (paths, paths[::-1]):
-        with pytest.raises(InputError, match="discriminator: kernel: found 5, expected 4, as in"):
+        with pytest.raises(InputError, match="discriminator: channels: found 1, expected 3, as in"):
             checkpoints.convert(either)
 
 
@@ -429,7 +429,7 @@ def test_convert_refuses_what_needs_no_converting(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(authors, "BATCHES", 1)
+    monkeypatch.setattr(statistics, "BATCHES", 1)
     shapes = [(5, 96), (96,), (96,), (6, 3, 5, 5), (3,), (3,), (3, 1, 5, 5)]
     for number, shape in enumerate(shapes, start=1):
         np.save(tmp_path / f"7_gen_params.jl_{number:02d}.npy", np.ones(shape, np.float32))

@@ -1,75 +1,292 @@
-"""From shapes of tensors to a config and its networks: what the readers of other formats share."""
+"""From chains of layers, and what is said of them, to a config and networks.
+
+The paper's family becomes a `config.Config`, whatever its tensors are called, so that one network
+has one converted file; every other chain becomes a `chain_config.ChainConfig`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dcgan_probe.checkpoints.checkpoint import Checkpoint, digest
-from dcgan_probe.checkpoints.weights import Spec, fill
+from dcgan_probe.checkpoints.facts import Facts
+from dcgan_probe.checkpoints.geometry import Shape, Way, discriminator_ways, generator_ways
+from dcgan_probe.checkpoints.structure import Network
+from dcgan_probe.checkpoints.weights import fill, take
 from dcgan_probe.errors import InputError
+from dcgan_probe.networks.chain_config import Block, ChainConfig
 from dcgan_probe.networks.config import Config
-from dcgan_probe.networks.dcgan import empty
+from dcgan_probe.networks.dcgan import LEAK, empty
 
-# Ends the message where a width is wrong.
-HALVING = " (feature maps halve with every layer of a generator, double in a discriminator)"
-
-Facts = dict[str, dict[str, int]]
+EPS = 1e-5  # torch's
+OTHERS = 8  # ways of strides that are tried beside the most usual
 
 
-def as_checkpoint(
-    config: Config, networks: dict[str, Any], info: dict[str, Any], name: str, files: list[Path]
-) -> Checkpoint:
-    """Networks of files as a checkpoint, whose identity is the digest of the files."""
-    parts = (networks.get("generator"), networks.get("discriminator"))
-    return Checkpoint(config, *parts, info, name, digest(files))
+@dataclass(frozen=True)
+class Guess:
+    """A config, and in words what sets it apart from the most usual one; "" for that one."""
+
+    config: ChainConfig
+    words: str = ""
 
 
-def merge_facts(where: object, facts: Facts, **fixed: Any) -> Config:
-    """The config that the shapes of both networks lead to; they must agree."""
-    merged: dict[str, Any] = {}
-    for part, values in facts.items():
-        for name, value in values.items():
-            if merged.setdefault(name, value) != value:
-                raise InputError(
-                    f"{where}: {part}: {name}: found {value}, expected {merged[name]},"
-                    " as in the generator"
-                )
-    # A network that is not there gets the width of the one that is: a Config has both.
-    merged.setdefault("g_width", merged.get("d_width", 0))
-    merged.setdefault("d_width", merged["g_width"])
+def guesses(networks: Mapping[str, Network], facts: Facts, where: str) -> list[Guess]:
+    """Configs that fit the shapes and what was said, the most usual first.
+
+    They differ in the strides of the generator. Raises InputError where no strides lead to an image
+    of the size, or from it.
+    """
+    g, d = networks.get("generator"), networks.get("discriminator")
+    pairs: list[tuple[float, Way | None, Way | None]] = []
+    if g is not None:
+        ways = generator_ways(_shapes(g), facts.size)
+        if not ways:
+            raise InputError(
+                f"{where}: generator: found kernels of {_kernels(g)}, expected ones "
+                f"that lead to {_pixels(facts.size)}"
+            )
+        for way in ways[: 4 * OTHERS]:
+            seen = discriminator_ways(_shapes(d), way.size)[:1] if d is not None else [None]
+            pairs += [(way.cost + (s.cost if s else 0), way, s) for s in seen]
+        if not pairs:
+            raise InputError(
+                f"{where}: discriminator: found kernels of {_kernels(d)}, expected "
+                f"ones that take images of {ways[0].size}x{ways[0].size}"
+            )
+    elif d is not None:
+        seen = discriminator_ways(_shapes(d), facts.size)
+        if not seen:
+            raise InputError(
+                f"{where}: discriminator: found kernels of {_kernels(d)}, expected "
+                f"ones that take {_pixels(facts.size)}"
+            )
+        pairs = [(seen[0].cost, None, seen[0])]
+    pairs.sort(key=lambda pair: pair[0])
+    found: list[Guess] = []
+    for _, up, down in pairs[: OTHERS + 1]:
+        words = f"strides and paddings {_steps(up)}" if found and up else ""
+        found.append(Guess(describe(g, d, up, down, facts, where), words))
+    return found
+
+
+def describe(
+    g: Network | None,
+    d: Network | None,
+    up: Way | None,
+    down: Way | None,
+    facts: Facts,
+    where: str,
+) -> ChainConfig:
+    """The config of two networks, with these strides and what was said of them."""
+    way = up or down
+    assert way is not None
+    output = facts.output or "tanh"
+    z = g.layers[0].inputs - facts.classes if g else 0
+    if g and z < 1:
+        raise InputError(
+            f"{where}: generator: found {g.layers[0].inputs} inputs, expected more "
+            f"than the {facts.classes} classes: --class K/N"
+        )
+    channels = g.layers[-1].outputs if g else d.layers[0].inputs if d else 0
+    if g and d and d.layers[0].inputs != channels:
+        raise InputError(
+            f"{where}: discriminator: channels: found {d.layers[0].inputs}, expected "
+            f"{channels}, as in the generator"
+        )
+    eps = EPS if facts.eps is None else facts.eps
+    hidden, slope = facts.slope or 0.0, LEAK if facts.d_slope is None else facts.d_slope
     try:
-        return Config(**merged, **fixed)
+        return ChainConfig(
+            size=way.size,
+            channels=channels,
+            z_size=z,
+            z_distribution=facts.z or "normal",
+            classes=facts.classes,
+            label=facts.class_number,
+            images="[0, 1]" if output == "sigmoid" else "[-1, 1]",
+            generator=_blocks(g, up, eps, hidden, "clip" if output == "none" else output),
+            discriminator=_blocks(d, down, eps, slope, "none"),
+        )
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
 
-def read_facts(part: str, layers: int, kernel: tuple[int, ...]) -> dict[str, int]:
-    """What the strided layers, and the shape of the one next to the image, say of a network."""
-    width, channels, size, _ = kernel
-    name = "g_width" if part == "generator" else "d_width"
-    return {"size": 4 * 2**layers, "channels": channels, "kernel": size, name: width}
+def _blocks(
+    network: Network | None, way: Way | None, eps: float, slope: float, last: str
+) -> tuple[Block, ...]:
+    if network is None or way is None:
+        return ()
+    sides = [shape.side for shape in _shapes(network)]
+    blocks = []
+    for i, (layer, step) in enumerate(zip(network.layers, way.steps, strict=True)):
+        end = i == len(network.layers) - 1
+        reshaped = network.part == "generator" and layer.kind == "linear"
+        side = sides[i] if reshaped else 1
+        filters = layer.outputs // side**2
+        norm, affine = "none", True
+        if layer.norm is not None:
+            affine = "weight" in layer.norm.tensors
+            norm = "batch" if "running_mean" in layer.norm.tensors else "instance"
+            if layer.kind == "linear" and norm == "batch" and layer.norm.width != filters:
+                norm = "unit"
+        hidden = ("leaky_relu", slope) if slope else ("relu", 0.0)
+        activation, below = (last, 0.0) if end else hidden
+        blocks.append(
+            Block(
+                kind=layer.kind,
+                filters=filters,
+                kernel=1 if layer.kind == "linear" else int(layer.weight.shape[2]),
+                stride=step.stride,
+                padding=step.padding,
+                output_padding=step.output_padding,
+                side=side,
+                bias=layer.bias is not None,
+                norm=norm,
+                affine=affine,
+                eps=eps,
+                activation=activation,
+                slope=below,
+            )
+        )
+    return tuple(blocks)
 
 
-def kernel_shape(where: object, found: Mapping[str, Spec], name: str) -> tuple[int, ...]:
-    """The shape of a tensor that must be a kernel."""
-    spec = found.get(name)
-    if spec is None or len(spec.shape) != 4:
-        raise InputError(f"{where}: tensor {name}: found {spec or 'none'}, expected 4 dimensions")
-    return spec.shape
+def _shapes(network: Network) -> list[Shape]:
+    """Kinds and kernels; for a linear layer the side of the maps beside it."""
+    shapes = []
+    layers = network.layers
+    for i, layer in enumerate(layers):
+        if layer.kind != "linear":
+            shapes.append(Shape(layer.kind, int(layer.weight.shape[2])))
+        elif network.part == "generator":
+            after = layers[i + 1] if i + 1 < len(layers) else layer
+            flat = after.kind == "linear"
+            shapes.append(Shape("linear", side=1 if flat else _root(layer.outputs, after.inputs)))
+        else:
+            before = layers[i - 1]
+            flat = before.kind == "linear"
+            shapes.append(Shape("linear", side=1 if flat else _root(layer.inputs, before.outputs)))
+    return shapes
 
 
-def fill_empty(config: Config, part: str, tensors: dict[str, Tensor]) -> Any:
-    """A network of tensors under our names; what is not there is as in a new batch norm."""
-    network = empty(config, part)
-    for name in network.state_dict():
-        if name.endswith("num_batches_tracked"):
-            tensors[name] = torch.tensor(0)
-        elif name.endswith(("running_mean", "running_var")) and name not in tensors:
-            like = tensors[f"{name.rsplit('.', 1)[0]}.weight"]
-            tensors[name] = like.new_full(like.shape, float(name.endswith("var")))
-    return fill(network, tensors)
+def _root(units: int, maps: int) -> int:
+    return round((units // maps) ** 0.5)
+
+
+def _kernels(network: Network | None) -> str:
+    return ", ".join(str(shape.kernel) for shape in _shapes(network)) if network else ""
+
+
+def _pixels(size: int | None) -> str:
+    return f"images of {size}x{size} (--size)" if size else "square images"
+
+
+def _steps(way: Way) -> str:
+    return " ".join(f"{step.stride}/{step.padding}" for step in way.steps)
+
+
+# Tensors
+
+
+def chain_tensors(config: ChainConfig, network: Network) -> dict[str, Tensor]:
+    """The tensors of a network under the names that its config gives them, checked by `take`."""
+    tensors: dict[str, Tensor] = {}
+    for name, layer in zip(config.layers(network.part), network.layers, strict=True):
+        module = "linear" if layer.kind == "linear" else "conv"
+
+        def put(leaf: str, source: str, tensor: Tensor, name: str = name) -> None:
+            if not tensor.is_floating_point():
+                kind = str(tensor.dtype).removeprefix("torch.")
+                raise InputError(
+                    f"{network.place}: tensor {source}: found {kind}, expected float32"
+                )
+            tensors[f"{name}.{leaf}"] = take(network.place, source, tensor)
+
+        put(f"{module}.weight", f"{layer.path}.weight", layer.weight)
+        if layer.bias is not None:
+            put(f"{module}.bias", f"{layer.path}.bias", layer.bias)
+        if layer.norm is not None:
+            for leaf, tensor in layer.norm.tensors.items():
+                put(f"norm.{leaf}", f"{layer.norm.path}.{leaf}", tensor)
+            if "running_mean" in layer.norm.tensors:
+                tensors[f"{name}.norm.num_batches_tracked"] = torch.tensor(0)
+    return tensors
+
+
+def build(config: Config | ChainConfig, part: str, tensors: Mapping[str, Tensor]) -> Any:
+    """The network of a config, filled with tensors under the names of a `ChainConfig`."""
+    if isinstance(config, Config):
+        tensors = _family_tensors(part, tensors)
+    return fill(empty(config, part), tensors)
+
+
+def _family_tensors(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On 1x1 maps a convolution is a linear layer, which is how `dcgan` has the first and last."""
+    result = dict(tensors)
+    if part == "generator":
+        result["4x4.linear.weight"] = result.pop("4x4.conv.weight").flatten(1).T.contiguous()
+    else:
+        result["score.linear.weight"] = result.pop("score.conv.weight").flatten(1)
+    return result
+
+
+def family(config: ChainConfig) -> Config | None:
+    """The `Config` of the same networks, if they are of the paper's family as torch has it."""
+    networks = {"generator": config.generator, "discriminator": config.discriminator}
+    blocks = [block for part in networks.values() for block in part]
+    kernels = {b.kernel for b in (*config.generator[1:], *config.discriminator[:-1])}
+    eps = {block.eps for block in blocks if block.norm != "none"}
+    if len(kernels) != 1 or len(eps) != 1:
+        return None
+    widths = [
+        part[i].filters for part, i in ((config.generator, -2), (config.discriminator, 0)) if part
+    ]
+    kernel = kernels.pop()
+    try:
+        known = Config(
+            size=config.size,
+            channels=config.channels,
+            g_width=widths[0],
+            d_width=widths[-1],
+            kernel=kernel,
+            z_size=config.z_size or Config.z_size,
+            z_distribution=config.z_distribution,
+            norm_per_unit=False,
+            norm_eps=eps.pop(),
+        )
+    except InputError:
+        return None
+    return known if _as_chain(known, config) == config else None
+
+
+def _as_chain(known: Config, like: ChainConfig) -> ChainConfig:
+    """A `Config` block by block, for the networks that another config has."""
+    eps, k = known.norm_eps, known.kernel
+    maps = [known.g_width * known.size // 2 // r for r in known.resolutions[:-1]]
+    up: dict[str, Any] = {"kind": "deconv", "norm": "batch", "eps": eps, "activation": "relu"}
+    halving: dict[str, Any] = {"kernel": k, "stride": 2, "padding": (k - 1) // 2}
+    generator = [Block(filters=maps[0], kernel=4, **up)]
+    generator += [Block(filters=n, output_padding=k % 2, **halving, **up) for n in maps[1:]]
+    last = {**up, "norm": "none", "activation": "tanh"}
+    generator.append(Block(filters=known.channels, output_padding=k % 2, **halving, **last))
+    widths = [known.d_width * known.size // 2 // r for r in reversed(known.resolutions[:-1])]
+    down: dict[str, Any] = {"kind": "conv", "eps": eps, "activation": "leaky_relu", "slope": LEAK}
+    discriminator = [
+        Block(filters=n, norm="batch" if i else "none", **halving, **down)
+        for i, n in enumerate(widths)
+    ]
+    discriminator.append(Block(kind="conv", filters=1, kernel=4, eps=eps))
+    return replace(
+        like,
+        size=known.size,
+        channels=known.channels,
+        classes=0,
+        label=0,
+        images="[-1, 1]",
+        generator=tuple(generator) if like.generator else (),
+        discriminator=tuple(discriminator) if like.discriminator else (),
+    )

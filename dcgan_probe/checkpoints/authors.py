@@ -6,9 +6,11 @@ number of a block.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_probe import latents
-from dcgan_probe.checkpoints.assembly import (
-    HALVING,
-    as_checkpoint,
-    fill_empty,
-    kernel_shape,
-    merge_facts,
-    read_facts,
-)
+from dcgan_probe.checkpoints import statistics
+from dcgan_probe.checkpoints.assembly import build, chain_tensors, describe
 from dcgan_probe.checkpoints.checkpoint import Checkpoint, digest
-from dcgan_probe.checkpoints.weights import Spec, check_specs, content, damaged, specs, take
+from dcgan_probe.checkpoints.facts import NOTHING, Facts
+from dcgan_probe.checkpoints.geometry import Step, Way
+from dcgan_probe.checkpoints.structure import Layer, Network, Norm, check_chain
+from dcgan_probe.checkpoints.weights import Spec, check_specs, content, damaged, fill, specs, take
 from dcgan_probe.errors import InputError
-from dcgan_probe.images.sources import Images, ImageSource
+from dcgan_probe.images.sources import Images
+from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.networks.config import Config
-from dcgan_probe.networks.dcgan import empty, estimate_statistics
-
-BATCHES = 100
-BATCH = 128  # the authors' batch, whose statistics their networks were trained with
+from dcgan_probe.networks.dcgan import empty
 
 AUTHORS = "https://github.com/Newmu/dcgan_code"
 
@@ -45,8 +41,14 @@ PUBLISHED = {
 }
 
 
+# Ends the message where a width is wrong.
+HALVING = " (feature maps halve with every layer of a generator, double in a discriminator)"
+
+
 def read_authors(
-    folder: str | os.PathLike[str], images: str | os.PathLike[str] | Images | None = None
+    folder: str | os.PathLike[str],
+    images: str | os.PathLike[str] | Images | None = None,
+    facts: Facts = NOTHING,
 ) -> Checkpoint:
     """Read the arrays that the paper's authors published: generator, discriminator or both.
 
@@ -59,12 +61,17 @@ def read_authors(
     statistics; they are estimated here, the generator's over 100 batches of 128 latents of
     seed 0, the discriminator's over the generator's images of these latents, or over up to 100
     batches of 128 of `images`: what `sources.ImageSource` opens, or anything with the methods of
-    `sources.Images`.
+    `sources.Images`. facts: only z is taken, the rest is known.
 
     Raises InputError, one line, for anything else in the folder, and for a discriminator that
     comes without a generator and without images. Source: Newmu/dcgan_code.
     """
     folder = Path(folder)
+    other = facts.said().keys() - {"z"}
+    if other:
+        raise InputError(
+            f"{folder}: found {', '.join(sorted(other))} said of it, expected z at most"
+        )
     paths = _authors_paths(folder)
     if "generator" not in paths and images is None:
         raise InputError(
@@ -72,13 +79,132 @@ def read_authors(
             " batch-norm statistics (--images), or the generator's arrays beside it"
         )
     arrays = {part: {path.name: _array(path) for path in paths[part]} for part in paths}
-    facts = {part: _authors_facts(folder, part, arrays[part]) for part in arrays}
-    config = merge_facts(folder, facts, z_distribution="normal")
-    networks = {part: _authors_network(config, part, folder, arrays[part]) for part in arrays}
     files = [path for part in paths.values() for path in part]
+    z = facts.z or ("uniform" if _kernels(arrays) == {3} else "normal")
+    config: Config | ChainConfig
+    if _kernels(arrays) == {3}:
+        config, networks = _read_three(folder, arrays, z)
+    else:
+        shapes = {part: _authors_facts(folder, part, arrays[part]) for part in arrays}
+        config = _config(folder, shapes, z_distribution=z)
+        networks = {part: _authors_network(config, part, folder, arrays[part]) for part in arrays}
     info = _authors_info(folder, files)
-    info["statistics"] = _estimate(config, networks, images)
-    return as_checkpoint(config, networks, info, folder.resolve().name, files)
+    info["statistics"] = statistics.estimate(config, networks, images)
+    sha = digest(files)
+    if facts.z is not None:
+        sha = hashlib.sha256(f"{sha} z {z}".encode()).hexdigest()
+    remark = f"{folder}: opened as arrays of {AUTHORS}; batch-norm statistics estimated"
+    if facts.z is None and info["source"] not in PUBLISHED.values():
+        remark += f"; assumed: z {z}. Say otherwise with --z"
+    parts = (networks.get("generator"), networks.get("discriminator"))
+    return Checkpoint(config, *parts, info, folder.resolve().name, sha, (remark,))
+
+
+def _kernels(arrays: Mapping[str, Mapping[str, np.ndarray]]) -> set[int]:
+    """Sizes of all kernels."""
+    return {a.shape[-1] for part in arrays.values() for a in part.values() if a.ndim == 4}
+
+
+def _read_three(
+    folder: Path, arrays: Mapping[str, Mapping[str, np.ndarray]], z: str
+) -> tuple[ChainConfig, dict[str, Any]]:
+    """The layout of imagenet_gan_pretrain_128f_relu_lrelu_7l_3x3_256z: two layers a resolution.
+
+    Kernels of 3 and padding 1; of the generator's (transposed) convolutions the first, third, ...
+    have stride 2, of the discriminator's convolutions the second, fourth, ....
+    Source: Newmu/dcgan_code, imagenet/load_pretrained.py.
+    """
+    found = {part: _layers(folder, part, arrays[part]) for part in arrays}
+    ways = {}
+    for part, network in found.items():
+        ups = part == "generator"
+        steps = []
+        for i, layer in enumerate(network.layers):
+            strided = i % 2 == 1
+            more = int(ups and strided)
+            steps.append(Step() if layer.kind == "linear" else Step(1 + strided, 1, more))
+        size = 4 * 2 ** sum(step.stride == 2 for step in steps)
+        ways[part] = Way(tuple(steps), size, 0)
+    g, d = found.get("generator"), found.get("discriminator")
+    up, down = ways.get("generator"), ways.get("discriminator")
+    config = describe(g, d, up, down, Facts(z=z, eps=1e-8), str(folder))
+    tensors = {part: chain_tensors(config, network) for part, network in found.items()}
+    return config, {part: build(config, part, tensors[part]) for part in found}
+
+
+def _layers(folder: Path, part: str, arrays: Mapping[str, np.ndarray]) -> Network:
+    """The arrays as layers: kernels, each with the gain and bias of its norm behind it."""
+    layers: list[Layer] = []
+    norms: list[Tensor] = []
+    for name in sorted(arrays):
+        if arrays[name].dtype.kind != "f":
+            raise InputError(
+                f"{folder}: tensor {name}: found {arrays[name].dtype.name}, expected float32"
+            )
+        tensor = torch.from_numpy(np.array(arrays[name], dtype=np.float32, order="C"))
+        if tensor.dim() == 4:
+            kind = "deconv" if part == "generator" else "conv"
+            layers.append(Layer(name, kind, tensor.flip(2, 3), None))
+        elif tensor.dim() == 2:
+            layers.append(Layer(name, "linear", tensor.T.contiguous(), None))
+        elif tensor.dim() == 1 and layers:
+            norms.append(tensor)
+            if len(norms) == 2:
+                gain, bias = norms
+                new = {"running_mean": torch.zeros_like(gain), "running_var": torch.ones_like(gain)}
+                values = {"weight": gain, "bias": bias, **new}
+                layers[-1] = replace(layers[-1], norm=Norm(name, values, len(gain)))
+                norms = []
+        else:
+            shape = "x".join(map(str, tensor.shape))
+            raise InputError(f"{folder}: tensor {name}: found {shape}, expected a kernel or a norm")
+    return Network(part, str(folder), check_chain(part, layers, str(folder)))
+
+
+def _config(where: object, shapes: Mapping[str, dict[str, int]], **fixed: Any) -> Config:
+    """The config that the shapes of both networks lead to; they must agree."""
+    merged: dict[str, Any] = {}
+    for part, values in shapes.items():
+        for name, value in values.items():
+            if merged.setdefault(name, value) != value:
+                raise InputError(
+                    f"{where}: {part}: {name}: found {value}, expected {merged[name]},"
+                    " as in the generator"
+                )
+    # A network that is not there gets the width of the one that is: a Config has both.
+    merged.setdefault("g_width", merged.get("d_width", 0))
+    merged.setdefault("d_width", merged["g_width"])
+    try:
+        return Config(**merged, **fixed)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _facts(part: str, layers: int, kernel: tuple[int, ...]) -> dict[str, int]:
+    """What the strided layers, and the shape of the one next to the image, say of a network."""
+    width, channels, size, _ = kernel
+    name = "g_width" if part == "generator" else "d_width"
+    return {"size": 4 * 2**layers, "channels": channels, "kernel": size, name: width}
+
+
+def _four(where: object, found: Mapping[str, Spec], name: str) -> tuple[int, ...]:
+    """The shape of a tensor that must be a kernel."""
+    spec = found.get(name)
+    if spec is None or len(spec.shape) != 4:
+        raise InputError(f"{where}: tensor {name}: found {spec or 'none'}, expected 4 dimensions")
+    return spec.shape
+
+
+def _fill(config: Config, part: str, tensors: dict[str, Tensor]) -> Any:
+    """A network of tensors under our names; what is not there is as in a new batch norm."""
+    network = empty(config, part)
+    for name in network.state_dict():
+        if name.endswith("num_batches_tracked"):
+            tensors[name] = torch.tensor(0)
+        elif name.endswith(("running_mean", "running_var")) and name not in tensors:
+            like = tensors[f"{name.rsplit('.', 1)[0]}.weight"]
+            tensors[name] = like.new_full(like.shape, float(name.endswith("var")))
+    return fill(network, tensors)
 
 
 def _authors_paths(folder: Path) -> dict[str, list[Path]]:
@@ -91,7 +217,7 @@ def _authors_paths(folder: Path) -> dict[str, list[Path]]:
     matches = [match for name in names if (match := pattern.fullmatch(name))]
     if not matches:
         raise InputError(
-            f"{folder}: found no *_gen_params.jl_NN.npy and no *_discrim_params.jl_NN.npy,"
+            f"{folder}: found no state dicts (.pth, .bin, ...) and no *_gen_params.jl_NN.npy,"
             f" expected arrays of {AUTHORS}"
         )
     epochs = {match[1] for match in matches}
@@ -133,10 +259,10 @@ def _authors_facts(folder: Path, part: str, arrays: Mapping[str, np.ndarray]) ->
                 f"{folder}: tensor {_numbered(name, 1)}: found {first or 'none'},"
                 " expected 2 dimensions"
             )
-        return read_facts(part, (last - 1) // 3, kernel_shape(folder, found, name)) | {
+        return _facts(part, (last - 1) // 3, _four(folder, found, name)) | {
             "z_size": first.shape[0]
         }
-    return read_facts(part, (last + 1) // 3, kernel_shape(folder, found, _numbered(name, 1)))
+    return _facts(part, (last + 1) // 3, _four(folder, found, _numbered(name, 1)))
 
 
 def _authors_layout(config: Config, part: str, name: str) -> dict[str, tuple[str, Spec]]:
@@ -169,7 +295,7 @@ def _authors_network(
         elif tensor.ndim == 2:
             tensor = tensor.T.contiguous()
         tensors[ours] = tensor
-    return fill_empty(config, part, tensors)
+    return _fill(config, part, tensors)
 
 
 def _authors_info(folder: Path, paths: list[Path]) -> dict[str, Any]:
@@ -184,38 +310,3 @@ def _authors_info(folder: Path, paths: list[Path]) -> dict[str, Any]:
             lines = [line.strip() for line in file.read(1000).splitlines()]
         info["license"] = ", ".join([line for line in lines if line][:2])
     return info
-
-
-def _estimate(
-    config: Config,
-    networks: Mapping[str, Any],
-    images: str | os.PathLike[str] | Images | None,
-) -> str:
-    """Set the batch-norm statistics of both networks, and say in words how."""
-    z = latents.sample(config, BATCHES * BATCH, seed=0).split(BATCH)
-    words = []
-    if "generator" in networks:
-        estimate_statistics(networks["generator"], z)
-        words.append(f"generator: means over {BATCHES} batches of {BATCH} latents of seed 0")
-    if "discriminator" in networks:
-        batches: Iterator[Tensor]
-        if images is None:
-            batches = (networks["generator"](batch) for batch in z)
-            what = f"{BATCHES} batches of {BATCH} images of the generator, of the same latents"
-        else:
-            if isinstance(images, str | os.PathLike):
-                images = ImageSource(images, config.size, config.channels)
-            rows = _drawn(len(images))
-            batches = (images.read(batch) for batch in rows)
-            what = f"{len(rows)} batches of {len(rows[0])} real images"
-        estimate_statistics(networks["discriminator"], batches)
-        words.append(f"discriminator: means over {what}")
-    return "; ".join(words)
-
-
-def _drawn(n: int) -> list[list[int]]:
-    """Up to 100 whole batches of numbers below n, in random order; one smaller batch if need be."""
-    order = np.random.default_rng(0).permutation(n)[: BATCHES * BATCH].tolist()
-    if n < BATCH:
-        return [order]
-    return [order[i : i + BATCH] for i in range(0, len(order) - BATCH + 1, BATCH)]

@@ -23,7 +23,8 @@ class Checkpoint:
         torch.Size([1, 3, 64, 64])
 
     generator, discriminator: in eval mode; None if the file holds none.
-    info: provenance, as JSON values. sha256: of the file, "" if there is no file yet.
+    info: provenance, as JSON values. sha256: of the file, "" if there is no file yet. remarks: one
+    line each on what was assumed, since the file does not hold it.
     """
 
     config: AnyConfig
@@ -32,6 +33,7 @@ class Checkpoint:
     info: dict[str, Any] = field(default_factory=dict)
     name: str = "unsaved"
     sha256: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def digest(paths: Sequence[Path]) -> str:

@@ -23,6 +23,7 @@ from dcgan_probe import terminal
 from dcgan_probe.checkpoints import model_card, native, weights
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.errors import InputError, brief
+from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.networks.config import Config
 from dcgan_probe.storage import files, json_values
 
@@ -34,7 +35,10 @@ WRITTEN = MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 def is_layout(path: Path) -> bool:
     """Whether a path is a folder with a file that the layout has."""
-    return any(os.path.exists(path / name) for name in (MODEL, CONFIG))
+    if os.path.exists(path / MODEL):
+        return True
+    # Beside weights of another kind, config.json is that of another library.
+    return os.path.exists(path / CONFIG) and not os.path.exists(path / "pytorch_model.bin")
 
 
 def read(folder: str | os.PathLike[str], name: str | None = None) -> Checkpoint:
@@ -93,7 +97,7 @@ def _model(path: Path, name: str) -> Checkpoint:
 def _said(checkpoint: Checkpoint, where: Path) -> str:
     """What goes into config.json."""
     config, info = checkpoint.config.to_dict(), checkpoint.info
-    about = {"format": native.FORMAT, "config": config, "info": info}
+    about = {"format": native.format_of(checkpoint.config), "config": config, "info": info}
     try:
         return json.dumps(about, indent=1, allow_nan=False) + "\n"
     except ValueError as error:
@@ -102,7 +106,7 @@ def _said(checkpoint: Checkpoint, where: Path) -> str:
         ) from error
 
 
-def _config(path: Path) -> tuple[Config, dict[str, Any]]:
+def _config(path: Path) -> tuple[Config | ChainConfig, dict[str, Any]]:
     """What config.json says; InputError if it is none of ours."""
     said = json_values.load(path, "a network's config").found
     format = said.get("format") if isinstance(said, dict) else None

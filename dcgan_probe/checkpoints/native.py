@@ -19,11 +19,14 @@ from dcgan_probe.checkpoints import weights
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.checkpoints.weights import WeightFile
 from dcgan_probe.errors import InputError
+from dcgan_probe.networks.chain_config import KIND, ChainConfig
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import NETWORKS, empty
 from dcgan_probe.storage import files
 
 FORMAT = "dcgan-probe/checkpoint/1"
+# A number of its own, so that a version that knows no chains says that the file is newer.
+CHAIN_FORMAT = "dcgan-probe/checkpoint/2"
 
 
 def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = False) -> str:
@@ -35,7 +38,13 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
     norm stays as it is. Same networks, config and info: same bytes. Raises InputError for networks
     of others, see `modules`: a file of ours says how to build them, which is not known.
     """
-    if not isinstance(checkpoint.config, Config):
+    files.write_bytes(path, to_bytes(checkpoint, half))
+    return files.sha256(path)
+
+
+def to_bytes(checkpoint: Checkpoint, half: bool = False) -> bytes:
+    """What `save` writes."""
+    if not isinstance(checkpoint.config, Config | ChainConfig):
         raise InputError(
             f"{checkpoint.name}: found modules of other code, expected a DCGAN of ours"
         )
@@ -48,14 +57,19 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
                     tensor = tensor.half()
                 tensors[f"{part}.{name}"] = tensor.detach().cpu().contiguous()
     about = {
-        "format": FORMAT,
+        "format": format_of(checkpoint.config),
         "config": checkpoint.config.to_dict(),
         "info": checkpoint.info,
     }
     # One metadata key: safetensors does not keep the order of several.
     metadata = {"dcgan_probe": json.dumps(about, sort_keys=True)}
-    files.write_bytes(path, safetensors.torch.save(tensors, metadata))
-    return files.sha256(path)
+    data: bytes = safetensors.torch.save(tensors, metadata)
+    return data
+
+
+def format_of(config: Config | ChainConfig) -> str:
+    """The format of a file with such a config."""
+    return CHAIN_FORMAT if isinstance(config, ChainConfig) else FORMAT
 
 
 def is_own(file: WeightFile) -> bool:
@@ -91,7 +105,7 @@ def read_own(path: Path, name: str) -> Checkpoint:
     return Checkpoint(config, generator, discriminator, info, name, files.sha256(path))
 
 
-def _about(path: Path, text: str) -> tuple[Config, dict[str, Any]]:
+def _about(path: Path, text: str) -> tuple[Config | ChainConfig, dict[str, Any]]:
     try:
         about = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -99,17 +113,22 @@ def _about(path: Path, text: str) -> tuple[Config, dict[str, Any]]:
     return checked(f"{path}: metadata", about)
 
 
-def checked(where: str, about: Any) -> tuple[Config, dict[str, Any]]:
+def checked(where: str, about: Any) -> tuple[Config | ChainConfig, dict[str, Any]]:
     """Config and info of the JSON that a checkpoint has about itself; InputError if it is other."""
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.get("format") not in (FORMAT, CHAIN_FORMAT):
         found = about.get("format") if isinstance(about, dict) else about
         raise InputError(
-            f"{where}: found format {found!r:.80}, expected {FORMAT!r}"
+            f"{where}: found format {found!r:.80}, expected {FORMAT!r} or {CHAIN_FORMAT!r}"
             " (was it written by a newer dcgan-probe?)"
         )
     config, info = about.get("config"), about.get("info")
     if not isinstance(config, dict) or not isinstance(info, dict):
         raise InputError(f"{where}: found no config or no info, expected an object each")
+    if config.get("kind") == KIND:
+        try:
+            return ChainConfig.from_dict(config), info
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
     for known in Config().to_dict():
         if known not in config:
             raise InputError(f"{where}: network config: {known}: found none, expected a value")

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 
 from dcgan_probe.checkpoints.weights import WeightFile, damaged
@@ -43,6 +44,30 @@ _NAMES = {
     "torch._utils._rebuild_parameter",
     *_STORAGES,
 }
+# What numbers and settings beside the weights are pickled as. torch knows how to make numpy's; the
+# others are made into an empty dict, see `_Settings`.
+_NUMPY = {
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "_codecs.encode",
+    *(f"numpy.dtypes.{kind}DType" for kind in ("Float64", "Float32", "Int64", "Int32", "Bool")),
+}
+_SETTINGS = {
+    "argparse.Namespace",
+    "easydict.EasyDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "types.SimpleNamespace",
+}
+
+
+class _Settings(dict):  # type: ignore[type-arg]
+    """What takes the place of settings that were saved beside weights: nothing of them is kept."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
 def read(file: WeightFile) -> Any:
@@ -62,7 +87,13 @@ def read(file: WeightFile) -> Any:
         raise InputError(f"{path}: found {kind}, expected a file of torch.save")
     try:
         checks[kind](path)
-        with warnings.catch_warnings():
+        numpy = [
+            (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")  # type: ignore[attr-defined]
+            for core in ("core", "_core")
+        ]
+        numpy += [np.dtype, *(type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?"))]
+        settings = [(_Settings, name) for name in _SETTINGS]
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*numpy, *settings]):
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
@@ -75,6 +106,11 @@ def _check_zip(path: Path) -> None:
     """Refuse a file of torch.save that asks for more memory than the bytes it holds."""
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
+        if any(name.endswith("/constants.pkl") for name in members):
+            raise InputError(
+                f"{path}: found a TorchScript archive, whose code is not run, expected a file of"
+                " torch.save(state_dict)"
+            )
         for name, member in members.items():
             if member.compress_type != zipfile.ZIP_STORED:
                 raise InputError(
@@ -84,9 +120,10 @@ def _check_zip(path: Path) -> None:
         claimed = sum(member.file_size for member in archive.infolist())
         _check_claim(path, claimed, path.stat().st_size)
         pickles = [name for name in members if name.rpartition("/")[2] == "data.pkl"]
-        if len(pickles) != 1 or any(name.endswith("/constants.pkl") for name in members):
-            kind = "a TorchScript archive" if pickles else "a zip without data.pkl"
-            raise InputError(f"{path}: found {kind}, expected a file of torch.save(state_dict)")
+        if len(pickles) != 1:
+            raise InputError(
+                f"{path}: found a zip without data.pkl, expected a file of torch.save(state_dict)"
+            )
         root = pickles[0].removesuffix("data.pkl")
         for key, claimed in _storages(path, io.BytesIO(archive.read(pickles[0]))):
             held = members.get(f"{root}data/{key}")
@@ -124,7 +161,7 @@ def _storages(path: Path, file: Any) -> Iterator[tuple[str, int]]:
         if op.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
             dotted = str(argument).replace(" ", ".")
             name = f"{recent[-2]}.{recent[-1]}" if op.name == "STACK_GLOBAL" else dotted
-            if name not in _NAMES:
+            if name not in _NAMES | _NUMPY | _SETTINGS:
                 raise InputError(
                     f"{path}: holds a pickled {name:.100}, expected a state dict;"
                     " save model.state_dict()"

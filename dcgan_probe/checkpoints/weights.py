@@ -31,6 +31,18 @@ class WeightFile(NamedTuple):
     kind: str
 
 
+# Formats of other libraries that no first bytes tell.
+_LIBRARIES = {
+    ".onnx": "ONNX",
+    ".pb": "TensorFlow",
+    ".index": "TensorFlow",
+    ".meta": "TensorFlow",
+    ".tflite": "TensorFlow",
+    ".msgpack": "Flax",
+    ".params": "MXNet",
+}
+
+
 def look_at(path: Path) -> WeightFile:
     """Find out what a file holds; raises as `content` does.
 
@@ -60,16 +72,20 @@ def content(path: Path) -> str:
         return "safetensors"
     if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         return "pickle"
-    raise InputError(f"{path}: found {_not_weights(head)}, expected a file of weights")
+    raise InputError(f"{path}: found {_not_weights(path, head)}, expected a file of weights")
 
 
-def _not_weights(head: bytes) -> str:
+def _not_weights(path: Path, head: bytes) -> str:
     if not head:
         return "an empty file"
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not yet replaced by its file (git lfs pull)"
+    if head.startswith(b"\x89HDF"):
+        return "an HDF5 file, as Keras writes"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return "an HTML page, probably a failed download"
+    if path.suffix in _LIBRARIES:
+        return f"a file of {_LIBRARIES[path.suffix]}"
     return f"unknown content that begins with {head[:8]!r}"
 
 

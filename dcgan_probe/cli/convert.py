@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from dcgan_probe.cli.checkpoint_options import checkpoint_options, take_facts
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins.contract import Last
 from dcgan_probe.terminal import answer
@@ -24,18 +26,23 @@ from dcgan_probe.terminal import answer
     type=click.Path(path_type=Path),
     help="Images for the discriminator's batch-norm statistics, where the files hold none.",
 )
+@checkpoint_options
 @click.pass_context
-def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: Path | None) -> None:
+def convert(
+    context: click.Context, paths: tuple[Path, ...], to: Path, images: Path | None, **said: Any
+) -> None:
     """Convert other people's checkpoints to one safetensors file, or to a folder for the hub.
 
-    PATHS are state dicts of pytorch/examples' dcgan (netG_epoch_N.pth, netD_epoch_N.pth, either
-    or both) or a folder of the .npy arrays that the paper's authors published; for a folder also
-    a checkpoint of dcgan-probe, which keeps its SHA-256.
+    PATHS are state dicts of a DCGAN (netG_epoch_N.pth, netD_epoch_N.pth, either or both, or a
+    folder of them) or a folder of the .npy arrays that the paper's authors published; for a folder
+    also a checkpoint of dcgan-probe, which keeps its SHA-256. What a file does not hold is assumed,
+    and said; the options say otherwise, and the converted file keeps it.
     """
     from dcgan_probe import checkpoints
     from dcgan_probe.checkpoints import huggingface, native, weights
     from dcgan_probe.storage import files
 
+    facts = take_facts(said)
     force = context.find_root().params["force"]
     folder = to.suffix != ".safetensors"
     if folder:
@@ -47,7 +54,7 @@ def convert(context: click.Context, paths: tuple[Path, ...], to: Path, images: P
         checkpoint = native.read_own(paths[0], paths[0].stem)
         sha = huggingface.save(paths[0], to, force)
     else:
-        checkpoint = checkpoints.convert(paths, images)
+        checkpoint = checkpoints.convert(paths, images, facts)
         sha = (
             huggingface.save(checkpoint, to, force) if folder else checkpoints.save(checkpoint, to)
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan_probe import plugins, terminal
+from dcgan_probe.cli.checkpoint_options import checkpoint_options, take_facts
 from dcgan_probe.cli.convert import convert
 from dcgan_probe.cli.dedup import dedup
 from dcgan_probe.cli.diff import diff
@@ -167,6 +168,7 @@ def _complete_model(
     help="A checkpoint that ships (rooms, cells, faces, svhn), a path, hub:org/name, or "
     "package.module:factory, which runs your code: it returns modules of any GAN.",
 )
+@checkpoint_options
 @click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all that is drawn.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option(
@@ -202,6 +204,7 @@ def main(
     quiet: bool,
     verbose: bool,
     no_plugins: bool,
+    **said: Any,
 ) -> None:
     """Open a trained DCGAN: see what its filters learned, prove what they cause, edit it.
 
@@ -210,12 +213,14 @@ def main(
         dcgan-probe --model rooms --seed 3 forget --boxes windows.json sample --n 64
     """
 
+    facts = take_facts(said)
+
     def open_session() -> Session:
         from dcgan_probe import checkpoints
         from dcgan_probe.edits import edit
         from dcgan_probe.session import Session
 
-        session = Session(checkpoints.load(model), seed, device, out, force)
+        session = Session(checkpoints.load(model, facts), seed, device, out, force)
         terminal.log(f"opened {session.caption()}, on {session.device}")
         for path in edits:
             session.edit(edit.read(path))

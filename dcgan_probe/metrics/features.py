@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from dcgan_probe import hooks
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.images.sources import Images
+from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import config_of, copied, estimate_statistics
 
@@ -100,7 +101,11 @@ def layers(
             )
         return known
     # All layers of a network that was traced are maps; ours have a score as well.
-    order = tuple(places) if isinstance(config, Config) else config.layers("discriminator")
+    order = (
+        tuple(places)
+        if isinstance(config, Config | ChainConfig)
+        else config.layers("discriminator")
+    )
     for name in only:
         if name not in order:
             raise unknown("layer", name, tuple(places), where="discriminator")

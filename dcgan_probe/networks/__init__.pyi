@@ -1,6 +1,11 @@
+from . import chain as chain
+from . import chain_config as chain_config
 from . import config as config
 from . import dcgan as dcgan
 from . import tracing as tracing
+from .chain import Chain as Chain
+from .chain_config import Block as Block
+from .chain_config import ChainConfig as ChainConfig
 from .config import PRESETS as PRESETS
 from .config import AnyConfig as AnyConfig
 from .config import Config as Config

@@ -18,6 +18,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.networks.chain import Chain
+from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.networks.config import AnyConfig, Config
 
 LEAK = 0.2
@@ -122,9 +124,11 @@ class Discriminator(nn.Sequential):
 NETWORKS = {"generator": Generator, "discriminator": Discriminator}
 
 
-def empty(config: Config, part: str) -> nn.Module:
+def empty(config: Config | ChainConfig, part: str) -> nn.Module:
     """The "generator" or "discriminator" of a config, in eval mode, without memory for weights."""
     with torch.device("meta"):
+        if isinstance(config, ChainConfig):
+            return Chain(config, part).eval()
         return NETWORKS[part](config).eval()
 
 
@@ -180,7 +184,7 @@ def config_of(network: nn.Module) -> AnyConfig:
 
     Raises InputError for one that is neither ours nor of a session.
     """
-    if isinstance(network, Generator | Discriminator):
+    if isinstance(network, Generator | Discriminator | Chain):
         return network.config
     if network not in _CONFIGS:
         raise InputError(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from dcgan_probe import checkpoints, latents
 from dcgan_probe.checkpoints import authors
+from dcgan_probe.checkpoints import statistics as stored
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "svhn_dcgan"
 ARRAYS = pytest.mark.skipif(not FOLDER.is_dir(), reason="the authors' arrays are not here")
@@ -114,7 +115,7 @@ def write_arrays(folder, size=16, width=3, z_size=6, channels=3):
 
 @pytest.mark.parametrize(("size", "channels"), [(16, 1), (32, 3)])
 def test_folders_of_other_sizes_are_read_the_same_way(tmp_path, monkeypatch, size, channels):
-    monkeypatch.setattr(authors, "BATCHES", 2)
+    monkeypatch.setattr(stored, "BATCHES", 2)
     write_arrays(tmp_path, size=size, channels=channels)
     checkpoint = checkpoints.load(tmp_path)
     assert (checkpoint.config.size, checkpoint.config.channels) == (size, channels)
@@ -123,7 +124,7 @@ def test_folders_of_other_sizes_are_read_the_same_way(tmp_path, monkeypatch, siz
 
 
 def test_a_generator_alone_and_a_discriminator_with_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(authors, "BATCHES", 2)
+    monkeypatch.setattr(stored, "BATCHES", 2)
     write_arrays(tmp_path)
     images = torch.rand(256, 3, 16, 16) * 2 - 1
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dcgan_probe import checkpoints
-from dcgan_probe.checkpoints import pytorch_example
+from dcgan_probe.checkpoints import state_dicts
 
 
 class Example(nn.Module):
@@ -136,7 +136,7 @@ def test_state_dicts_are_found_however_they_were_saved(tmp_path, wrap, new):
 
 def test_a_converted_checkpoint_is_the_same_after_saving(tmp_path):
     torch.save(example_discriminator(16, 3, 3, 4).state_dict(), tmp_path / "netD.pth")
-    converted = pytorch_example.read_pytorch_example([tmp_path / "netD.pth"])
+    converted = state_dicts.read_state_dicts([tmp_path / "netD.pth"])
     checkpoints.save(converted, tmp_path / "mine.safetensors")
     loaded = checkpoints.load(tmp_path / "mine.safetensors")
     assert loaded.generator is None

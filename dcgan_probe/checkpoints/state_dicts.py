@@ -1,0 +1,306 @@
+"""Read state dicts of DCGANs, whatever their tensors are called and however deep they lie.
+
+Networks are found by the shapes of their tensors (`structure`), strides by what is customary
+(`geometry`), and the rest by what was said (`facts`), by the batch-norm statistics (`hypotheses`),
+or as in pytorch/examples. What was assumed is a remark of the checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dcgan_probe.checkpoints import hypotheses, pickles, statistics, structure, weights
+from dcgan_probe.checkpoints.assembly import Guess, build, chain_tensors, family, guesses
+from dcgan_probe.checkpoints.checkpoint import Checkpoint, digest
+from dcgan_probe.checkpoints.facts import NOTHING, Facts
+from dcgan_probe.checkpoints.structure import Network
+from dcgan_probe.checkpoints.weights import WeightFile
+from dcgan_probe.errors import InputError
+from dcgan_probe.images.sources import Images
+from dcgan_probe.networks.chain_config import ChainConfig
+from dcgan_probe.networks.config import Config
+from dcgan_probe.networks.dcgan import NETWORKS
+
+EXAMPLE = "state dicts of https://github.com/pytorch/examples, dcgan"
+CHAIN = "state dicts of chains of convolutions"
+STORED = "running statistics of the source"
+AVERAGED = re.compile("ema|avg|average|averaged|running|shadow|polyak|swa|smooth|smoothed")
+
+
+@dataclass(frozen=True)
+class _Assumed:
+    """A config, and in words what was found out and what was assumed for it."""
+
+    config: ChainConfig
+    shown: tuple[str, ...]
+    warning: str
+
+
+def read_state_dicts(
+    paths: Sequence[str | os.PathLike[str]],
+    facts: Facts = NOTHING,
+    images: str | os.PathLike[str] | Images | None = None,
+) -> Checkpoint:
+    """Read the state dicts of a generator, a discriminator, or both.
+
+        >>> checkpoint = read_state_dicts(["netG_epoch_24.pth", "netD_epoch_24.pth"])
+        >>> checkpoint.config.z_distribution
+        'normal'
+
+    paths: files as ``torch.save`` or safetensors wrote them, or a folder of such. Each network is
+    a chain of (transposed) convolutions, linear layers and norms. facts: what the files do not
+    hold. images: real ones, for the discriminator's statistics where these are estimated.
+
+    The checkpoint's remarks say what was assumed. Raises InputError, one line, for all else, and
+    for batch norms whose statistics were never updated, unless ``facts.statistics`` is "estimate".
+    """
+    return read_files([weights.look_at(Path(path)) for path in paths], facts, images)
+
+
+def read_files(
+    files: Sequence[WeightFile],
+    facts: Facts = NOTHING,
+    images: str | os.PathLike[str] | Images | None = None,
+) -> Checkpoint:
+    """`read_state_dicts`, of files that were looked at."""
+    paths = [file.path for file in files]
+    where = " and ".join(map(str, paths))
+    found = [network for file in files for network in _networks(file)]
+    networks, remarks = _one_of_each(found, facts)
+    assumed = _assume(networks, facts, where)
+    tensors = {part: chain_tensors(assumed.config, networks[part]) for part in networks}
+    config: Config | ChainConfig = family(assumed.config) or assumed.config
+    parts = {part: build(config, part, tensors[part]) for part in NETWORKS if part in networks}
+    info = {
+        "source": EXAMPLE if isinstance(config, Config) else CHAIN,
+        "statistics": _statistics(config, parts, facts, images, where),
+    }
+    ignored = [name for network in networks.values() for name in network.ignored]
+    if ignored:
+        remarks.append(f"left out, not part of a layer: {', '.join(dict.fromkeys(ignored)):.100}")
+    remarks.append(_remark(config, assumed, networks, facts))
+    if assumed.warning:
+        remarks.append(assumed.warning)
+    return Checkpoint(
+        config,
+        parts.get("generator"),
+        parts.get("discriminator"),
+        info,
+        paths[0].stem,
+        _identity(paths, config, facts),
+        tuple(f"{where}: {remark}" for remark in remarks),
+    )
+
+
+def _identity(paths: Sequence[Path], config: Config | ChainConfig, facts: Facts) -> str:
+    """The digest of the files; another one where the images are not those of the usual reading."""
+    sha = digest(paths)
+    usual = isinstance(config, Config) and config.z_distribution == "normal"
+    if usual and config.norm_eps == 1e-5 and not (facts.weights or facts.statistics):
+        return sha
+    chosen = {name: facts.said().get(name) for name in ("weights", "statistics")}
+    text = json.dumps([sha, config.to_dict(), chosen], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# Networks
+
+
+def _networks(file: WeightFile) -> list[Network]:
+    """The networks in a file."""
+    path, kind = file
+    if kind == "npy":
+        raise InputError(f"{path}: found one .npy array, expected the folder of all of them")
+    ordered = kind != "safetensors"
+    content: Any
+    if ordered:
+        content = pickles.read(file)
+    else:
+        with weights.opened(path) as opened:
+            names = opened.keys()
+            content = {name: opened.get_tensor(name) for name in names}
+    found: list[Network] = []
+    reasons: list[InputError] = []
+    for place, tensors in structure.states(content, str(path)):
+        try:
+            found += structure.find_networks(tensors, place, ordered)
+        except InputError as error:
+            reasons.append(error)
+    if found:
+        return found
+    if reasons:
+        raise reasons[0]
+    keys = list(content) if isinstance(content, Mapping) else []
+    listed = ", ".join(map(str, keys[:3])) or "none"
+    what = f"keys {listed}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+    raise InputError(
+        f"{path}: found {what:.200}, expected the state dict of a DCGAN (main.0.weight, ...)"
+        " or a checkpoint of dcgan-probe"
+    )
+
+
+def _one_of_each(found: list[Network], facts: Facts) -> tuple[dict[str, Network], list[str]]:
+    """At most one generator and one discriminator, and what is to be said of the choice."""
+    networks: dict[str, Network] = {}
+    remarks = []
+    for part in NETWORKS:
+        those = [network for network in found if network.part == part]
+        if len(those) > 1:
+            those, remark = _choose(part, those, facts)
+            remarks.append(remark)
+        if those:
+            networks[part] = those[0]
+    if facts.weights and not remarks:
+        place = next(iter(networks.values())).place
+        raise InputError(
+            f"{place}: found one network of a kind, expected several: --weights {facts.weights}"
+        )
+    return networks, remarks
+
+
+def _choose(part: str, those: list[Network], facts: Facts) -> tuple[list[Network], str]:
+    names = [_name(network) for network in those]
+    if facts.weights:
+        wanted = [i for i, name in enumerate(names) if facts.weights in re.split(r"[.:\s]+", name)]
+        wanted = wanted or [i for i, name in enumerate(names) if facts.weights in name]
+        if not wanted and part == "discriminator":
+            wanted = [i for i, name in enumerate(names) if not _averaged(name)]
+    else:
+        wanted = [i for i, name in enumerate(names) if not _averaged(name)]
+    listed = ", ".join(names)
+    if len(wanted) != 1:
+        second = those[wanted[1]].place if len(wanted) > 1 else those[1].place
+        raise InputError(
+            f"{second}: found a second {part} ({listed}), expected at most one of "
+            "each: --weights NAME chooses"
+        )
+    taken = names[wanted[0]]
+    others = ", ".join(name for name in names if name != taken)
+    return [those[wanted[0]]], f"{part}: took {taken}, not {others}: --weights NAME chooses"
+
+
+def _name(network: Network) -> str:
+    """The place of a network behind its file, and the prefix that its layers share."""
+    _, _, inside = network.place.partition(": ")
+    shared = os.path.commonprefix([layer.path for layer in network.layers]).rpartition(".")[0]
+    return inside.replace(": ", ".") or shared or Path(network.place).name
+
+
+def _averaged(name: str) -> bool:
+    return any(AVERAGED.fullmatch(word) for word in re.split(r"[^a-z]+", name.lower()))
+
+
+# Facts
+
+
+def _assume(networks: Mapping[str, Network], facts: Facts, where: str) -> _Assumed:
+    """Fill in what the files do not hold."""
+    candidates = guesses(networks, facts, where)
+    generator = networks.get("generator")
+    if (
+        generator is None
+        or facts.statistics == "estimate"
+        or not _trained(candidates[0], generator)
+    ):
+        return _Assumed(candidates[0].config, (), "")
+    choice = hypotheses.choose(candidates, generator, facts)
+    if not choice.fits:
+        return _Assumed(choice.config, ("no batch norm, so nothing to check this by",), "")
+    ratios = [fit.ratio for fit in choice.fits]
+    span = f"{min(ratios):.2f} to {max(ratios):.2f} of the stored"
+    if choice.misfit > statistics.FITS:
+        return _Assumed(
+            choice.config,
+            (),
+            f"WARNING: the batch-norm statistics do not fit: what enters the norms varies by "
+            f"{span}, expected about 1, so the images may be those of another network",
+        )
+    return _Assumed(
+        choice.config, (*choice.shown, f"batch-norm statistics fit: variance {span}"), ""
+    )
+
+
+def _trained(guess: Guess, generator: Network) -> bool:
+    """Whether the generator has statistics that are not those of a new norm."""
+    chain = build(guess.config, "generator", chain_tensors(guess.config, generator))
+    return not statistics.untouched(chain)
+
+
+def _statistics(
+    config: Config | ChainConfig,
+    parts: Mapping[str, Any],
+    facts: Facts,
+    images: str | os.PathLike[str] | Images | None,
+    where: str,
+) -> str:
+    """Where the batch-norm statistics are from, in words; they are estimated if that was asked."""
+    new = {part: statistics.untouched(network) for part, network in parts.items()}
+    if facts.statistics == "estimate":
+        if "generator" not in parts and images is None:
+            raise InputError(
+                f"{where}: found a discriminator without a generator, expected images for its"
+                " batch-norm statistics (--images), or the generator beside it"
+            )
+        return statistics.estimate(config, parts, images)
+    for part, names in new.items():
+        if names:
+            raise InputError(
+                f"{where}: {part}: found {len(names)} batch norms whose statistics were never "
+                f"updated (means 0, variances 1; {names[0]}), expected those of training; "
+                "--statistics estimate measures them"
+            )
+    if images is not None:
+        raise InputError(
+            f"{where}: found images given, expected none: its statistics are known (or "
+            "--statistics estimate)"
+        )
+    return STORED
+
+
+def _remark(
+    config: Config | ChainConfig, assumed: _Assumed, networks: Mapping[str, Network], facts: Facts
+) -> str:
+    """One line on what was opened, what was assumed, and how to say otherwise."""
+    chain, colours = assumed.config, "grey" if config.channels == 1 else "colour"
+    words = " and ".join(networks)
+    line = f"opened as the {words} of {config.size}x{config.size} {colours} images"
+    notes = dict.fromkeys(
+        note for network in networks.values() for layer in network.layers for note in layer.notes
+    )
+    line += "".join(f", {note}" for note in notes)
+    if chain.classes:
+        line += f", class {chain.label} of {chain.classes}"
+    shown = "; ".join(assumed.shown)
+    guessed = _assumptions(chain, facts, shown)
+    line += f"; assumed: {', '.join(guessed)}" if guessed else ""
+    line += f"; {shown}" if shown else ""
+    return f"{line}. Say otherwise with --z, --output, --slope, --size, --eps or --class K/N"
+
+
+def _assumptions(config: ChainConfig, facts: Facts, shown: str) -> list[str]:
+    """What nobody said and nothing showed."""
+    result = []
+    blocks = [*config.generator, *config.discriminator]
+    if config.generator:
+        if facts.z is None and "z uniform" not in shown:
+            result.append(f"z {config.z_distribution} ({config.z_size})")
+        if facts.output is None:
+            result.append(f"output {config.generator[-1].activation}")
+        if facts.slope is None and "slope" not in shown:
+            result.append(f"slope {config.generator[0].slope:g} in the generator")
+    if config.discriminator and facts.d_slope is None:
+        result.append(f"slope {config.discriminator[0].slope:g} in the discriminator")
+    if facts.eps is None and "eps" not in shown and any(b.norm != "none" for b in blocks):
+        result.append(f"eps {blocks[0].eps:g}")
+    if facts.size is None and "strides" not in shown:
+        result.append(f"size {config.size} (customary strides)")
+    if any(block.norm == "instance" for block in blocks):
+        result.append("instance norms, where norms have no statistics")
+    return result

@@ -1,0 +1,148 @@
+"""Batch-norm statistics of networks: estimate them, and see what those that are stored say.
+
+A norm that was trained has seen what enters it: mean and variance of its input must be near those
+that it has stored. Where they are not, something that the file does not hold was assumed wrongly.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from dcgan_probe import latents
+from dcgan_probe.images.sources import Images, ImageSource
+from dcgan_probe.networks.config import AnyConfig
+from dcgan_probe.networks.dcgan import estimate_statistics
+
+BATCHES = 100
+BATCH = 128  # the authors' batch, whose statistics their networks were trained with
+FITS = math.log(1.25)  # see `misfit`; networks in the way they were trained have 0.01 to 0.1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What enters a norm, beside what the norm has stored.
+
+    ratio: the variance over the stored one, the median over feature maps. shift: the difference of
+    the means, in stored standard deviations, the median as well. distance: the median of both
+    together, map by map: |log ratio| + shift.
+    """
+
+    name: str
+    ratio: float
+    shift: float
+    distance: float
+
+
+def compare(network: nn.Module, inputs: Tensor) -> list[Fit]:
+    """What enters each norm of a network in eval mode, in the order of the data.
+
+    >>> compare(session.generator, session.latents(64))[0].ratio  # close to 1
+    """
+    fits: list[Fit] = []
+
+    def look(name: str, norm: Any, given: tuple[Tensor, ...]) -> None:
+        x = given[0].detach().float()
+        axes = [i for i in range(x.dim()) if i != 1]
+        var, mean = torch.var_mean(x, axes)
+        stored = (norm.running_var + norm.eps).clamp_min(1e-12)
+        # With the eps of the norm, so that maps that are always 0 do not count.
+        ratio = ((var + norm.eps) / stored).clamp_min(1e-12)
+        shift = (mean - norm.running_mean).abs() / stored.sqrt()
+        medians = (each.median().item() for each in (ratio, shift, ratio.log().abs() + shift))
+        fits.append(Fit(name, *medians))
+
+    handles = [
+        part.register_forward_pre_hook(
+            lambda _m, given, name=name, part=part: look(name, part, given)
+        )
+        for name, part in network.named_modules()
+        if _stores(part)
+    ]
+    try:
+        with torch.no_grad():
+            network(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return fits
+
+
+def misfit(fits: Sequence[Fit]) -> float:
+    """How far a network is from its statistics: the worst norm's |log ratio|, or shift."""
+    return max((max(abs(math.log(fit.ratio)), fit.shift) for fit in fits), default=0.0)
+
+
+def distance(fits: Sequence[Fit]) -> float:
+    """How far a network is from its statistics, map by map: the mean over its norms."""
+    return sum(fit.distance for fit in fits) / max(len(fits), 1)
+
+
+def untouched(network: nn.Module) -> list[str]:
+    """Names of the norms whose statistics are those of a new norm: means 0, variances 1.
+
+    >>> untouched(nn.Sequential(nn.BatchNorm2d(3)))
+    ['0']
+    """
+    return [
+        name
+        for name, part in network.named_modules()
+        if _stores(part)
+        and not part.running_mean.any()  # type: ignore[union-attr, operator]
+        and bool((part.running_var == 1).all())
+    ]
+
+
+def _stores(part: nn.Module) -> bool:
+    return (
+        isinstance(part, _NormBase)
+        and isinstance(part.running_mean, Tensor)
+        and isinstance(part.running_var, Tensor)
+    )
+
+
+def estimate(
+    config: AnyConfig,
+    networks: Mapping[str, Any],
+    images: str | os.PathLike[str] | Images | None,
+) -> str:
+    """Set the batch-norm statistics of both networks, and say in words how.
+
+    The generator's over latents of seed 0, the discriminator's over the generator's images of
+    these, or over `images`.
+    """
+    z = latents.sample(config, BATCHES * BATCH, seed=0).split(BATCH)
+    words = []
+    if "generator" in networks:
+        estimate_statistics(networks["generator"], z)
+        words.append(f"generator: means over {BATCHES} batches of {BATCH} latents of seed 0")
+    if "discriminator" in networks:
+        batches: Iterator[Tensor]
+        if images is None:
+            batches = (networks["generator"](batch) for batch in z)
+            what = f"{BATCHES} batches of {BATCH} images of the generator, of the same latents"
+        else:
+            if isinstance(images, str | os.PathLike):
+                images = ImageSource(images, config.size, config.channels)
+            rows = _drawn(len(images))
+            batches = (images.read(batch) for batch in rows)
+            what = f"{len(rows)} batches of {len(rows[0])} real images"
+        estimate_statistics(networks["discriminator"], batches)
+        words.append(f"discriminator: means over {what}")
+    return "; ".join(words)
+
+
+def _drawn(n: int) -> list[list[int]]:
+    """Up to 100 whole batches of numbers below n, in random order; one smaller batch if need be."""
+    order = np.random.default_rng(0).permutation(n)[: BATCHES * BATCH].tolist()
+    if n < BATCH:
+        return [order]
+    return [order[i : i + BATCH] for i in range(0, len(order) - BATCH + 1, BATCH)]

@@ -1,0 +1,206 @@
+"""Public layouts of checkpoints: the networks that are opened do what plain modules do."""
+
+from __future__ import annotations
+
+import layouts
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+import dcgan_probe as dp
+from dcgan_probe import checkpoints
+from dcgan_probe.checkpoints.facts import Facts
+from dcgan_probe.errors import InputError
+
+
+def opened(tmp_path, layout, **facts):
+    g, d = layouts.build(layout)
+    torch.save(layout.save(g, d), tmp_path / "c.pth")
+    return g, d, checkpoints.load(tmp_path / "c.pth", Facts(**{**layout.facts, **facts}))
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS, ids=lambda layout: layout.name)
+def test_a_layout_opens_as_its_plain_forward(tmp_path, layout):
+    g, d, found = opened(tmp_path, layout)
+    assert found.config.size == layout.size
+    unit = layout.facts.get("output") == "sigmoid"
+    with torch.no_grad():
+        z = layouts.normal(16)
+        own = (
+            z
+            if not getattr(found.config, "classes", 0)
+            else torch.cat([z, torch.eye(10)[[found.config.label] * 16]], 1)
+        )
+        images = g(layouts.shaped(g, own))
+        expected = 2 * images - 1 if unit else images.clamp(-1, 1)
+        torch.testing.assert_close(found.generator(z), expected, atol=1e-5, rtol=1e-4)
+        # Edits act on the same maps after a file of ours.
+        checkpoints.save(found, tmp_path / "c.safetensors")
+        again = checkpoints.load(tmp_path / "c.safetensors")
+        assert again.config == found.config
+        assert torch.equal(again.generator(z), found.generator(z))
+        if found.discriminator is not None:
+            assert d is not None
+            scores = d(images).flatten(1)
+            torch.testing.assert_close(
+                found.discriminator(expected).view(scores.shape), scores, atol=1e-4, rtol=1e-4
+            )
+    session = dp.Session(found, device="cpu")
+    assert session.sample(2).shape == (2, found.config.channels, layout.size, layout.size)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("z uniform", "z uniform"),
+        ("eps 0.8", "eps 0.8"),
+        ("LeakyReLU in the generator", "slope 0.2 in the generator"),
+        ("one-hot class behind z", "the last 10 of 26 inputs a one-hot class"),
+        ("pytorch/examples", "assumed: z normal (16), output tanh, slope 0 in the generator"),
+    ],
+)
+def test_what_was_assumed_and_what_the_statistics_show_is_said(tmp_path, name, words, capsys):
+    layout = next(each for each in layouts.LAYOUTS if each.name == name)
+    _, _, found = opened(tmp_path, layout)
+    assert words in " ".join(found.remarks)
+    assert words in capsys.readouterr().err
+    assert all("\n" not in remark for remark in found.remarks)
+
+
+def test_statistics_that_do_not_fit_are_a_warning(tmp_path):
+    layout = layouts.LAYOUTS[0]
+    g, d = layouts.build(layout)
+    for part in g:
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_var *= torch.rand_like(part.running_var) * 20
+    torch.save(g.state_dict(), tmp_path / "c.pth")
+    assert "statistics do not fit" in checkpoints.load(tmp_path / "c.pth").remarks[-1]
+
+
+def test_untouched_statistics_are_refused_and_estimated_where_that_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr("dcgan_probe.checkpoints.statistics.BATCHES", 4)
+    g, _ = layouts.build(layouts.LAYOUTS[0])
+    for part in g:
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_running_stats()
+    torch.save(g.state_dict(), tmp_path / "ema.pth")
+    with pytest.raises(InputError, match="never updated .*--statistics estimate measures them"):
+        checkpoints.load(tmp_path / "ema.pth")
+    found = checkpoints.load(tmp_path / "ema.pth", Facts(statistics="estimate"))
+    alive, _ = layouts.build(layouts.LAYOUTS[0])
+    z = layouts.normal(64)
+    with torch.no_grad():
+        images, right = found.generator(z), alive(z[:, :, None, None])
+    assert (images - right).abs().mean() < 0.1 * right.std()
+    assert "means over 4 batches" in found.info["statistics"]
+
+
+def test_of_two_generators_one_is_chosen_or_asked_for(tmp_path):
+    g, _ = layouts.build(layouts.LAYOUTS[0])
+    state = layouts.prefixed("main.", g)
+    torch.save({"g": state, "g_ema": state}, tmp_path / "both.pth")
+    found = checkpoints.load(tmp_path / "both.pth")
+    assert "took g, not g_ema: --weights NAME chooses" in found.remarks[0]
+    torch.save({"one": state, "two": state}, tmp_path / "both.pth")
+    with pytest.raises(InputError, match=r"second generator \(one, two\).* --weights NAME"):
+        checkpoints.load(tmp_path / "both.pth")
+    assert checkpoints.load(tmp_path / "both.pth", Facts(weights="two")).generator is not None
+
+
+def test_safetensors_are_sorted_by_number(tmp_path):
+    g = layouts.up(2, 4, 4, 4, 4)
+    g, d = layouts.build(layouts.Layout("more than ten", lambda: g))
+    tensors = {name: tensor.contiguous() for name, tensor in g.state_dict().items()}
+    safetensors.torch.save_file(tensors, tmp_path / "c.safetensors")
+    z = layouts.normal(4)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            checkpoints.load(tmp_path / "c.safetensors").generator(z), g(z[:, :, None, None])
+        )
+
+
+def test_folders_of_state_dicts(tmp_path):
+    g, d = layouts.build(layouts.LAYOUTS[0])
+    for epoch in (3, 24):
+        torch.save(layouts.prefixed("main.", g), tmp_path / f"netG_epoch_{epoch}.pth")
+        torch.save(layouts.prefixed("main.", d), tmp_path / f"netD_epoch_{epoch}.pth")
+    found = checkpoints.load(tmp_path)
+    assert found.generator is not None
+    assert found.discriminator is not None
+    expected = "took netD_epoch_24.pth, netG_epoch_24.pth, not 2 older files"
+    assert expected in found.remarks[0]
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    torch.save(g.state_dict(), hub / "pytorch_model.bin")
+    (hub / "config.json").write_text('{"architectures": ["DCGAN"]}')
+    assert checkpoints.load(hub).generator is not None
+
+
+def test_the_authors_second_network_has_strides_on_every_other_layer(tmp_path, monkeypatch):
+    """Kernels 3x3, strides on layers 2, 4, 6; a plain forward written out here."""
+    monkeypatch.setattr("dcgan_probe.checkpoints.statistics.BATCHES", 2)
+    rng = np.random.default_rng(0)
+    g = [(8, 128), (8, 8), (8, 6), (6, 6), (6, 4), (4, 4), (4, 3)]
+    d = [(4, 3), (4, 4), (6, 4), (6, 6), (8, 6), (8, 8)]
+    number = 1
+    arrays = {}
+
+    def save(kind, shape):
+        nonlocal number
+        values = rng.normal(0, 0.2, shape).astype(np.float32)
+        np.save(tmp_path / f"30_{kind}_params.jl_{number:02d}.npy", values)
+        arrays[kind, number] = torch.from_numpy(values)
+        number += 1
+
+    for i, (a, b) in enumerate(g):
+        save("gen", (a, b) if i == 0 else (a, b, 3, 3))
+        if i < len(g) - 1:
+            save("gen", (b,)), save("gen", (b,))
+    number = 1
+    for i, (a, b) in enumerate(d):
+        save("discrim", (a, b, 3, 3))
+        if i:
+            save("discrim", (a,)), save("discrim", (a,))
+    save("discrim", (8 * 16, 1))
+    found = checkpoints.load(tmp_path)
+    assert found.config.size == 32
+    assert found.config.z_distribution == "uniform"
+    assert tuple(found.config.hidden("discriminator").values()) == tuple(
+        (s, s) for s in (32, 16, 16, 8, 8, 4)
+    )
+    images = found.generator(torch.rand(4, 8) * 2 - 1).detach()
+    assert images.shape == (4, 3, 32, 32)
+    # The discriminator by plain functions, with the statistics that were estimated.
+    x, at = images, 1
+    stats = dict(found.discriminator.named_buffers())
+    names = found.config.layers("discriminator")
+    for i in range(6):
+        x = nn.functional.conv2d(x, arrays["discrim", at].flip(2, 3), None, 1 + i % 2, 1)
+        at += 1
+        if i:
+            mean, var = (stats[f"{names[i]}.norm.running_{of}"] for of in ("mean", "var"))
+            gain, bias = arrays["discrim", at], arrays["discrim", at + 1]
+            x = nn.functional.batch_norm(x, mean, var, gain, bias, eps=1e-8)
+            at += 2
+        x = nn.functional.leaky_relu(x, 0.2)
+    scores = x.flatten(1) @ arrays["discrim", at]
+    torch.testing.assert_close(found.discriminator(images), scores[:, 0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.onnx", "a.pb"])
+def test_files_of_other_libraries_are_named_and_the_way_out_is_said(tmp_path, name):
+    (tmp_path / name).write_bytes((b"\x89HDF\r\n\x1a\n" if name == "a.h5" else b"\x08\x07") * 20)
+    words = {"a.h5": "an HDF5 file", "a.onnx": "ONNX", "a.pb": "TensorFlow"}[name]
+    with pytest.raises(InputError, match=f"{words}.*--model package.module:factory.*any-gan.md"):
+        checkpoints.load(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_is_named(tmp_path):
+    with torch.no_grad():
+        network = torch.jit.trace(nn.Linear(4, 3), torch.zeros(1, 4))
+    network.save(tmp_path / "c.pt")
+    with pytest.raises(InputError, match="a TorchScript archive.*package.module:factory"):
+        checkpoints.load(tmp_path / "c.pt")
