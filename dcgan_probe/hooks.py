@@ -104,26 +104,24 @@ def collect(
 
     args, kwargs: of the module's forward. Gradients flow. Raises InputError as `activations` does.
     """
-    missing = set(names)
+    wanted = dict.fromkeys(names)
+    seen: dict[str, Tensor] = {}
 
-    def stop_after(name: str) -> None:
-        missing.discard(name)
-        if not missing:
+    def take(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        seen[name] = _tensor(name, output)
+        if len(seen) == len(wanted):
             raise _Stop
 
     with ExitStack() as stack:
-        seen = stack.enter_context(record(module, *names))
-        for name in missing:
-            handle = layer(module, name).register_forward_hook(
-                lambda _m, _i, _o, name=name: stop_after(name)
-            )
+        for name in wanted:
+            handle = layer(module, name).register_forward_hook(partial(take, name))
             stack.callback(handle.remove)
         try:
             module(*args, **kwargs)
         except _Stop:
             return seen
     kind = type(module).__name__
-    raise InputError(f"{kind}: layer {min(missing)!r} is not reached by the forward")
+    raise InputError(f"{kind}: layer {min(wanted.keys() - seen)!r} is not reached by the forward")
 
 
 @contextmanager
@@ -233,8 +231,9 @@ class _Planned:
 
 
 def _version(value: object) -> int:
-    known = isinstance(value, Tensor) and not value.is_inference()
-    return value._version if known else 0
+    if isinstance(value, Tensor) and not value.is_inference():
+        return value._version
+    return 0
 
 
 @contextmanager
