@@ -157,10 +157,10 @@ class Session:
         return torch.cat(parts) if parts else torch.empty(0, channels, size, size)
 
     def images(self, path: str | Path | None, n: int) -> Images:
-        """The images of a folder or other source, at most n; without a path, n samples."""
+        """The images of a folder or other source, at most n, drawn by the seed; or n samples."""
         if path is None:
             return Samples(self.generator, self.latents(n))
-        return ImageSource(path, self.config.size, self.config.channels, limit=n)
+        return ImageSource(path, self.config.size, self.config.channels, n, self.seed)
 
     @property
     def edits(self) -> list[Edit]:

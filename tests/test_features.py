@@ -110,11 +110,18 @@ def test_columns_are_named_for_the_cell_they_come_from(session, data):
         assert number in range(*of.layout(d, names, 2).slices()[layer].indices(len(columns)))
 
 
-def test_the_paper_s_shape_has_28672_features():
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ("cifar10", ("32x32", "16x16a", "16x16", "8x8a", "8x8", "4x4")),
+        ("cifar10-5x5", ("16x16a", "16x16", "8x8a", "8x8", "4x4a", "4x4")),
+    ],
+)
+def test_the_paper_s_shape_has_28672_features(preset, expected):
     with torch.device("meta"):
-        d = dp.Discriminator(PRESETS["cifar10"])
+        d = dp.Discriminator(PRESETS[preset])
     names = of.layers(d)
-    assert names == ("16x16a", "16x16", "8x8a", "8x8", "4x4a", "4x4")
+    assert names == expected
     layout = Layout(names, tuple(d.get_submodule(n).conv.out_channels for n in names), 4)
     assert layout.filters == (128, 128, 256, 256, 512, 512)
     assert len(layout) == 28_672

@@ -15,13 +15,13 @@ import dcgan_probe as dp
 from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.fixtures.cells.propose import overlap
-from dcgan_probe.label.command import forwarding
 from dcgan_probe.label.command import label as label_command
 from dcgan_probe.label.learning import Learner
+from dcgan_probe.label.opening import forwarding
 from dcgan_probe.label.picks import ConceptWork
-from dcgan_probe.label.resuming import NotSaved, alone
 from dcgan_probe.label.server import Server
 from dcgan_probe.label.work import BoxWork
+from dcgan_probe.label.work_file import NotSaved, lock
 from dcgan_probe.latents import concepts
 from dcgan_probe.probes import forget
 from dcgan_probe.storage import files
@@ -172,14 +172,14 @@ def test_only_json_is_written():
 
 
 def test_two_labels_do_not_work_on_one_file(tmp_path):
-    with alone(tmp_path / "a.json") as said:
+    with lock(tmp_path / "a.json") as said:
         assert said == ""
         with (
             pytest.raises(InputError, match="another label at work on it"),
-            alone(tmp_path / "a.json"),
+            lock(tmp_path / "a.json"),
         ):
             pass
-    with alone(tmp_path / "a.json"):
+    with lock(tmp_path / "a.json"):
         pass
 
 

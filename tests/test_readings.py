@@ -39,14 +39,17 @@ LINES: dict[str, list[tuple[list[str], set[str]]]] = {
     "forget": [
         (
             ["--boxes", "BOXES", "--select", "top", "--k", "2", "--replace", "mean"]
-            + ["--layer", "16x16", "--judge", "boxes", "--controls", "2", "--n", "8"],
+            + ["--layer", "16x16", "--judge", "boxes", "--controls", "2", "--n", "16"],
             set(),
         ),
     ],
     "invert": [(["--starts", "2", "--steps", "3", "--name", "mine", "IMAGE"], set())],
     "neighbours": [
-        (["--images", "IMAGES", "--held-out", "OTHERS", "--n", "4"], set()),
-        (["--images", "IMAGES", "--held-out", "OTHERS", "--in", "pixels"], {"in features"}),
+        (["--images", "IMAGES", "--held-out", "OTHERS", "--n", "20"], set()),
+        (
+            ["--images", "IMAGES", "--held-out", "OTHERS", "--n", "20", "--in", "pixels"],
+            {"in features"},
+        ),
     ],
     "sample": [(["--n", "3", "--numbered"], set())],
     "turn": [(["--from", "0:1", "--to", "0:2", "--n", "2", "--steps", "3", "--reach", "2"], set())],
@@ -77,11 +80,11 @@ def test_every_probe_brings_its_reading():
 )
 def test_every_key_number_is_there(run, tmp_path, monkeypatch, probe, line, left_out):
     monkeypatch.setattr("dcgan_probe.probes.arithmetic.trials.POOL", 600)
-    samples = dp.Session.open(tmp_path / "model.safetensors", device="cpu").sample(40)
+    samples = dp.Session.open(tmp_path / "model.safetensors", device="cpu").sample(60)
     pixels = dp.figures.pixels(samples)
-    for name, first in (("images/a", 0), ("images/b", 10), ("others", 20)):
+    for name, first in (("images/a", 0), ("images/b", 20), ("others", 40)):
         (tmp_path / name).mkdir(parents=True)
-        for i, image in enumerate(pixels[first : first + 10]):
+        for i, image in enumerate(pixels[first : first + 20]):
             dp.figures.write_image(tmp_path / name / f"{i}.png", image)
     files = {
         "BOXES": tmp_path / "boxes.json",
@@ -91,7 +94,7 @@ def test_every_key_number_is_there(run, tmp_path, monkeypatch, probe, line, left
     }
     model = ["--model", "faces"] if probe in FACES else []
     run(*model, probe, *(files.get(word, word) for word in line))
-    folder = max((tmp_path / "out").iterdir(), key=lambda folder: len(folder.name))
+    *_, folder = sorted(path.parent for path in (tmp_path / "out").glob("*/result.json"))
     values = json.loads((folder / "result.json").read_text())
     reading = probes()[probe]
     assert reading is not None
@@ -201,5 +204,5 @@ def test_what_goes_wrong_in_a_reading_that_ships_is_raised(monkeypatch):
 
 def test_a_command_that_is_not_installed_has_no_reading():
     assert interpret("gone", {}, []).reading is None
-    with pytest.raises(InputError, match="nowhere_to_be.found: cannot be imported"):
+    with pytest.raises(InputError, match="nowhere_to_be.reading: cannot be imported"):
         discover("nowhere_to_be.found")

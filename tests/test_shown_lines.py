@@ -207,7 +207,7 @@ def nothing_drawn(monkeypatch) -> Iterator[None]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Server, "serve_forever", interrupted)
-    monkeypatch.setattr("dcgan_probe.label.command._has_browser", lambda: False)
+    monkeypatch.setattr("dcgan_probe.label.opening._has_browser", lambda: False)
     yield
 
 

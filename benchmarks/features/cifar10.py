@@ -47,8 +47,8 @@ class Task:
 
 
 def untrained() -> dp.Session:
-    """A discriminator of the paper's shape with random weights."""
-    config = PRESETS["cifar10"]
+    """A discriminator of as many maps as the paper's, with random weights."""
+    config = PRESETS["cifar10-5x5"]
     network = dp.Discriminator(config)
     dp.networks.initialise(network, SEED)
     return dp.Session(dp.Checkpoint(config, None, network.eval(), {}, "random weights"), SEED)

@@ -176,10 +176,15 @@ def objective(
     return float(total)
 
 
+def kept(cache: Path, run: dict[str, Any]) -> Path:
+    """Where the numbers of a run are."""
+    name = "-".join(f"{key}={value}" for key, value in sorted(run.items()) if key != "limit")
+    return cache / f"{name}.json"
+
+
 def result(cache: Path, run: dict[str, Any]) -> dict[str, Any]:
     """What a run came to: read, or measured in a process of its own."""
-    name = "-".join(f"{key}={value}" for key, value in sorted(run.items()) if key != "limit")
-    path = cache / f"{name}.json"
+    path = kept(cache, run)
     if not path.exists():
         limited = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS")}
         command = [sys.executable, __file__, "--cache", str(cache), "--one", json.dumps(run)]
@@ -193,7 +198,7 @@ def result(cache: Path, run: dict[str, Any]) -> dict[str, Any]:
         else:
             raise click.ClickException(done.stderr)
         path.write_text(json.dumps(found))
-        print(name, found, flush=True)
+        print(path.stem, found, flush=True)
     return {**run, **json.loads(path.read_text())}
 
 
@@ -203,6 +208,12 @@ def cell(cache: Path, kind: str, rows: int, columns: int, c: float) -> dict[str,
     ours = result(cache, {**run, "solver": "auto"})
     limit = max(AT_LEAST, PATIENCE * ours["cpu"])
     return {"ours": ours, "library": result(cache, {**run, "solver": "LinearSVC", "limit": limit})}
+
+
+def is_measured(cache: Path, kind: str, rows: int, columns: int, c: float) -> bool:
+    """Whether both solvers have been measured in a place of the grid."""
+    run = {"kind": kind, "rows": rows, "columns": columns, "c": c}
+    return all(kept(cache, {**run, "solver": of}).exists() for of in ("auto", "LinearSVC"))
 
 
 def table(cells: list[dict[str, Any]]) -> str:
@@ -241,6 +252,8 @@ def page(words: str, cells: list[dict[str, Any]], mapped: dict[str, Any]) -> str
     loads = [of[key]["load"] for of in cells for key in of if "load" in of[key]]
     known = [of for of in cells if "over" not in of["library"]]
     ratios = sorted(of["ours"]["cpu"] / of["library"]["cpu"] for of in known)
+    left = len(SHAPES) * len(COSTS) - len(cells)
+    missing = f"{left} cells of the grid have not been measured." if left else ""
     feature_mib = 4 * MAPPED_ROWS * WIDTH / 2**20
     return f"""# The solver of `features` beside LinearSVC
 
@@ -259,7 +272,7 @@ what it returned is not settled. It is stopped after {PATIENCE:g} times our seco
 {table(cells)}
 
 Ours took {ratios[0]:.2f} to {ratios[-1]:.2f} of the time of LinearSVC where that ended, in \
-{len(known)} of {len(cells)} cells; in the others it was stopped.
+{len(known)} of {len(cells)} cells; in the others it was stopped. {missing}
 
 ## Memory
 
@@ -279,8 +292,9 @@ coordinate by coordinate; neither shares a pass between classes or reads chunks 
 @click.command()
 @click.option("--cache", required=True, type=click.Path(path_type=Path), help="For everything.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="cifar10.zip")
+@click.option("--measured", "only", is_flag=True, help="Measure nothing: write what there is.")
 @click.option("--one", hidden=True)
-def main(cache: Path, data: Path | None, one: str | None) -> None:
+def main(cache: Path, data: Path | None, only: bool, one: str | None) -> None:
     """Measure, and write solver.md and solver.json."""
     if one is not None:
         print(json.dumps(measured(cache, json.loads(one))))
@@ -289,7 +303,8 @@ def main(cache: Path, data: Path | None, one: str | None) -> None:
 
     words = prepared(cache, data)
     mapped = result(cache, {"solver": "newton", "c": 1e-5, "mapped": True})
-    cells = [cell(cache, *shape, c) for shape, c in itertools.product(SHAPES, COSTS)]
+    grid = [(*shape, c) for shape, c in itertools.product(SHAPES, COSTS)]
+    cells = [cell(cache, *place) for place in grid if not only or is_measured(cache, *place)]
     text = page(words, cells, mapped)
     print(text)
     files.write_text(HERE / "solver.md", text)

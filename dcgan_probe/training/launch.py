@@ -21,10 +21,14 @@ from dcgan_probe.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What `launch` returns. first: whether this is the process of several that wrote the files."""
+    """What `launch` returns.
+
+    data: the images in words. first: whether this process, of several, wrote the files.
+    """
 
     folder: Path
     outcome: Outcome
+    data: str
     first: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -34,7 +38,10 @@ class Trained:
 
     def __str__(self) -> str:
         outcome = self.outcome
-        lines = [f"{self.folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps"]
+        lines = [
+            f"{self.folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps on "
+            f"{self.data}"
+        ]
         if outcome.best is not None:
             step, distance = outcome.best
             measured = f"step {step}, sliced Wasserstein distance {distance:.2f}"
@@ -115,4 +122,4 @@ def launch(
                 trainer, folder, steps, save_every, about, tensorboard, progress, bar.write
             )
             bar.update(outcome.steps * full.batch - bar.n)
-        return Trained(folder, outcome, own.first)
+        return Trained(folder, outcome, str(about["data"]), own.first)

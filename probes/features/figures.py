@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe import figures
+from dcgan_probe.figures import charts
 
 from .accuracy import Row
 from .contributions import Contribution
@@ -17,8 +18,6 @@ from .protocols import Published
 COLOURS = (figures.BLUE, figures.INK, figures.ORANGE, figures.GREEN)
 WIDTH, HEIGHT = 640, 400
 LINE = 16  # of text, pixels
-TEXT = {"fontfamily": figures.FONT, "fontsize": 8}
-KEY = {"family": figures.FONT, "size": 8}
 MOST_NUMBERS = 20  # classes; with more the numbers would not be legible in their squares
 
 
@@ -45,14 +44,13 @@ def draw_accuracy(
             axes.axhline(value, color=figures.PALE, linestyle=style, linewidth=0.7)
             above = max(value + 0.4, above + 100 * LINE / height)  # no label on another
             ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            axes.text(counts[0], above, words, va="bottom", bbox=ground, **TEXT)
+            axes.text(counts[0], above, words, va="bottom", bbox=ground, **charts.TEXT)
         axes.set_ylim(0, 100)
         axes.set_xscale("log")
         axes.minorticks_off()
-        axes.set_xticks(counts, [str(count) for count in counts], **TEXT)
-        axes.set_xlabel("labels", **TEXT)
-        axes.set_ylabel("test accuracy, %", **TEXT)
-        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, prop=KEY)
+        axes.set_xticks(counts, [str(count) for count in counts], **charts.TEXT)
+        charts.style(axes, x="labels", y="test accuracy, %", labels=8)
+        charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
     _draw(path, "How much a linear machine reads in the features", plot, caption, height)
 
@@ -65,17 +63,17 @@ def draw_confusion(path: Path, confusion: np.ndarray, classes: Sequence[str], ca
     def plot(axes: Any) -> None:
         axes.imshow(share, cmap="viridis", vmin=0, vmax=100)
         ticks = range(len(share))
-        axes.set_xticks(ticks, list(classes), rotation=90, **TEXT)
-        axes.set_yticks(ticks, list(classes), **TEXT)
-        axes.set_xlabel("predicted", **TEXT)
-        axes.set_ylabel("true", **TEXT)
-        axes.spines[:].set_visible(False)
+        axes.set_xticks(ticks, list(classes), rotation=90, **charts.TEXT)
+        axes.set_yticks(ticks, list(classes), **charts.TEXT)
+        charts.style(axes, x="predicted", y="true", labels=8, hidden=list(axes.spines))
         if len(share) > MOST_NUMBERS:
             return
         for i, row in enumerate(share):
             for j, value in enumerate(row):
                 colour = figures.INK if value > 60 else "white"
-                axes.text(j, i, f"{value:.0f}", ha="center", va="center", color=colour, **TEXT)
+                axes.text(
+                    j, i, f"{value:.0f}", ha="center", va="center", color=colour, **charts.TEXT
+                )
 
     _draw(path, "Which class is taken for which", plot, caption, side, side + 100)
 
@@ -101,18 +99,18 @@ def draw_layers(
             for place, value in zip(places + shift, values, strict=True):
                 end = (value, place)
                 axes.annotate(
-                    f"{value:.1f}", end, (4, 0), "data", "offset points", va="center", **TEXT
+                    f"{value:.1f}", end, (4, 0), "data", "offset points", va="center", **charts.TEXT
                 )
         whole = 100 * all_layers
         axes.axvline(whole, color=figures.INK, linestyle="--", linewidth=0.8)
         axes.annotate(
-            f"all layers {whole:.1f}", (whole, -0.6), (4, 0), "data", "offset points", **TEXT
+            f"all layers {whole:.1f}", (whole, -0.6), (4, 0), "data", "offset points", **charts.TEXT
         )
         axes.set_ylim(len(names) - 0.4, -0.8)
-        axes.set_yticks(places, names, **TEXT)
-        axes.set_xlabel("%", **TEXT)
+        axes.set_yticks(places, names, **charts.TEXT)
+        charts.style(axes, x="%", labels=8)
         axes.set_xlim(0, 100)
-        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, prop=KEY)
+        charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
     _draw(path, "Which layers carry the answer", plot, caption, 120 + 70 * len(names))
 
@@ -140,8 +138,6 @@ def _draw(
 ) -> None:
     figure = figures.blank(width, height)
     axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
     plot(axes)
     figure.tight_layout()
     chart = figures.rendered(figure)

@@ -224,7 +224,7 @@ def _proof(
         outcome(sums[1:2], numbers[1]),
         tuple(point(i) for i in range(sets.start, sets.stop)),
         (*curve, (numbers[0], *point(0))),
-        tuple(at_random),  # type: ignore[arg-type]
+        tuple(at_random),
     )
 
 

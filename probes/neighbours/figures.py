@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe import figures
+from dcgan_probe.figures import charts
 
 from .comparison import Comparison, Examples, SampleSet
 
@@ -91,12 +92,8 @@ def _chart(comparison: Comparison, before: Comparison | None) -> np.ndarray:
         lines.append(("held-out images", comparison.held_out, figures.ORANGE, "-"))
     for label, values, colour, style in lines:
         axes.ecdf(values, color=colour, linestyle=style, label=label)
-    text: dict[str, Any] = {"fontfamily": figures.FONT, "fontsize": 8}
-    axes.set_xlabel("distance to the nearest training image", **text)
-    axes.set_ylabel("share", **text)
     axes.set_xlim(left=0)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, prop={"family": figures.FONT, "size": 8}, loc="upper left")
+    charts.style(axes, x="distance to the nearest training image", y="share", labels=8)
+    charts.legend(axes, loc="upper left")
     figure.tight_layout()
     return figures.rendered(figure)

@@ -1,4 +1,4 @@
-"""A file that is gone on with: read again, kept aside if it is damaged, one writer at a time."""
+"""Resume a work file: reload it, set a damaged one aside, allow a single writer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class NotSaved(InputError):
     """A change that could not be written: it is not part of the work, and may be sent again."""
 
 
-def resumed(path: Path, form: str, read: Callable[[Path], T]) -> tuple[T | None, str]:
-    """What a file holds, or None where there is none yet; and what there is to say about it.
+def resume(path: Path, form: str, read: Callable[[Path], T]) -> tuple[T | None, str]:
+    """Read what a file holds, None where there is none yet, and a notice for the user, or "".
 
-        >>> resumed(Path("windows.json"), OWN_FORMAT, Boxes.read)
+        >>> resume(Path("windows.json"), OWN_FORMAT, Boxes.read)
         (None, '')
 
-    form: its "format". A file that is no JSON, or that is of this format and cannot be read, is
-    renamed, and what is said names it. Raises InputError for other JSON: it stays as it is.
+    form: its "format". A file that holds no JSON, or that is of this format and cannot be read, is
+    renamed, and the notice names it. Raises InputError for other JSON: it stays as it is.
     """
     if path.suffix != ".json":
         raise InputError(f"{path}: found a name that ends in {path.suffix!r}, expected .json")
@@ -61,15 +61,15 @@ def _put_aside(path: Path) -> Path:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[str]:
-    """Inside the ``with`` nobody else labels into a file; InputError if somebody does.
+def lock(path: Path) -> Iterator[str]:
+    """Be the only one to label into a file inside the ``with``; InputError if somebody else does.
 
-    Gives what there is to say: where the folder cannot be written to, there is no lock either.
+    Gives a notice for the user, or "": where the folder cannot be written to, nothing is locked.
     """
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    file = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        file.acquire(timeout=0)
     except Timeout as error:
         raise InputError(
             f"{path}: found another label at work on it, expected a file of its own"
@@ -80,4 +80,4 @@ def alone(path: Path) -> Iterator[str]:
     try:
         yield ""
     finally:
-        lock.release()
+        file.release()
