@@ -389,10 +389,7 @@ def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
 
     part = layer(module, name)
     with ExitStack() as stack:
-        # At the end too: a `lookahead` runs the module once more, before a forward begins.
         stack.callback(module.register_forward_pre_hook(begin).remove)
-        end = module.register_forward_hook(lambda *_: begin(module, ()), always_call=True)
-        stack.callback(end.remove)
         stack.callback(part.register_forward_hook(put).remove)
         yield
 

@@ -23,7 +23,7 @@ from dcgan_probe.label.server import Server
 from dcgan_probe.label.work import BoxWork
 from dcgan_probe.label.work_file import NotSaved, lock
 from dcgan_probe.latents import concepts
-from dcgan_probe.probes import forget
+from dcgan_probe.recognition import erasing
 from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value
 
@@ -233,16 +233,16 @@ def test_too_few_boxes_propose_nothing(session):
             Learner(session, 4).propose(given, "window")
 
 
-def test_the_preview_drops_the_filters_that_forget_drops():
+def test_the_preview_erases_by_place():
     session = dp.Session.open("rooms")
     boxes = dp.Boxes.read(dp.checkpoints.shipped_boxes("rooms"))
     found = Learner(session, 150).preview(boxes, "window")
-    expected = forget.run(session, boxes, "window", controls=1, judges=[], n=12)
-    assert found.selection.filters == expected.selections[0].filters
+    expected = erasing.erase_unjudged(session, boxes, "window")
+    assert found.edit == expected
     assert session.edits == []
     z = session.latents(150)[list(found.samples)]
     np.testing.assert_array_equal(found.before, dp.figures.pixels(session.generate(z)))
-    with session.editing(*expected.selections):
+    with session.editing(expected):
         np.testing.assert_array_equal(found.after, dp.figures.pixels(session.generate(z)))
 
 

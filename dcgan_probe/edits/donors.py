@@ -65,7 +65,10 @@ class Donors:
         """The donors of `change`; InputError for anything else."""
         seed = value["seed"].whole(0, sampling.MAX_SEED)
         if "indices" in value:
-            return cls(seed, tuple(each.whole(0, MAX_INDEX) for each in value["indices"].items()))
+            indices = tuple(each.whole(0, MAX_INDEX) for each in value["indices"].items())
+            if not indices or len(set(indices)) < len(indices):
+                raise value["indices"].error("one index or more, each once")
+            return cls(seed, indices)
         start, n = value["start"].whole(0, MAX_INDEX), value["n"].whole(1, 1_000_000)
         return cls(seed, tuple(range(start, start + n)))
 

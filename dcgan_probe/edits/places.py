@@ -145,7 +145,9 @@ class PlaceEdit:
             "nonnegative": self.nonnegative,
         }
         if self.regression is not None:
-            value |= {"regression": self.regression.sha256, "widen": self.widen}
+            value["regression"] = self.regression.sha256
+        if self.widen:
+            value["widen"] = self.widen
         if self.where is not None:
             value["where"] = list(self.where)
         if self.donors is not None:
@@ -191,7 +193,7 @@ class PlaceEdit:
         """
         return hooks.lookahead(generator, self.seen, self.planner(generator, config))
 
-    def planner(self, generator: nn.Module, config: AnyConfig) -> hooks.Plan:
+    def planner(self, generator: nn.Module, config: AnyConfig) -> Planner:
         """What takes maps of the layers `seen` and returns functions of maps, for a lookahead.
 
         Raises InputError as `on` does.

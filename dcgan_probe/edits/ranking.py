@@ -15,11 +15,13 @@ from dcgan_probe.errors import InputError
 class Ranking:
     """The filters of a layer that a rule chose, and all others.
 
-    chosen: those that matter most first. rest: the others, the least fit to be chosen first.
+    chosen: those that matter most first. rest: the others, the least fit to be chosen first. note:
+    what to know of the choice, or "".
     """
 
     chosen: Selection
     rest: tuple[int, ...]
+    note: str = ""
 
     @classmethod
     def drop(

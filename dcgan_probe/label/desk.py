@@ -112,7 +112,7 @@ class Desk:
         pictures = {
             name: base64.b64encode(_png(row, len(row))).decode() for name, row in rows.items()
         }
-        about = {"filters": str(found.selection), "seconds": round(found.seconds, 2)}
+        about = {"edit": str(found.edit), "seconds": round(found.seconds, 2)}
         return {"samples": found.samples, **pictures, **about}
 
     def _is_writer(self, tab: str) -> bool:

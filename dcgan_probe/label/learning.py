@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcgan_probe.boxes.boxes import Boxes
-from dcgan_probe.edits.filters import Selection
+from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError
 from dcgan_probe.figures.rasters import pixels
+from dcgan_probe.recognition.erasing import erase_unjudged
 from dcgan_probe.recognition.regression import fit
-from dcgan_probe.recognition.rule import choose
 from dcgan_probe.recognition.samples import maps_of
 from dcgan_probe.session import Session
 
@@ -35,7 +35,7 @@ class Preview:
     samples: tuple[int, ...]
     before: np.ndarray
     after: np.ndarray
-    selection: Selection
+    edit: PlaceEdit
     seconds: float
 
 
@@ -89,7 +89,7 @@ class Learner:
         return {image: edges for image, edges in extents.items() if edges}
 
     def preview(self, boxes: Boxes | None, label: str) -> Preview:
-        """`forget` by the paper's rule, drawn on samples with boxes and not judged.
+        """The object erased by place, on samples with boxes; the edit is not judged.
 
         Raises InputError where there is no box of the label, or as `forget` does.
         """
@@ -98,17 +98,16 @@ class Learner:
             raise InputError(f"found no boxes of {label!r}, expected one or more")
         boxes = boxes.only(label)
         boxed = sorted({box.image for box in boxes.boxes})
-        boxes = boxes.only_images(boxed)
         session = self.session
         with self._lock:
             z = session.latents(self.n)
-            selection = choose(session, boxes, label)
+            edit = erase_unjudged(session, boxes, label)
             count = min(SHOWN, len(boxed))
             shown = [boxed[i * len(boxed) // count] for i in range(count)]
             before = pixels(session.generate(z[shown]))
-            with session.editing(selection):
+            with session.editing(edit):
                 after = pixels(session.generate(z[shown]))
-        return Preview(tuple(shown), before, after, selection, time.perf_counter() - began)
+        return Preview(tuple(shown), before, after, edit, time.perf_counter() - began)
 
 
 def _extents(marked: np.ndarray, least_area: float) -> list[tuple[int, int, int, int]]:

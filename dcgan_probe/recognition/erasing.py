@@ -134,7 +134,7 @@ def choose_erasing(
         places.regression,
         fill="mix",
         donors=donors,
-        nonnegative=all(each.min() >= 0 for each in maps.values()),
+        nonnegative=all(bool(each.min() >= 0) for each in maps.values()),
     )
     samples = _samples(session, places, z, maps, mask)
     chains = [tuple(layers)] if layers is not None else _chains(names)
@@ -150,6 +150,31 @@ def choose_erasing(
     fields = _fields(chosen.layers, chosen.fill, chosen.widen, donors)
     edit = replace(begin, **fields, about=_about(session, boxes, chosen, places))
     return Erasing(edit, chosen, tuple(tried), places, doubts)
+
+
+def erase_unjudged(session: Session, boxes: Boxes, label: str) -> PlaceEdit:
+    """The edit that `choose_erasing` begins with: nothing is tried, and it takes a second or two.
+
+        >>> with session.editing(erase_unjudged(session, boxes.only("window"), "window")):
+        ...     session.sample(16)
+
+    The two coarsest layers that resolve the boxes, donors mixed in, widened by 2. Raises InputError
+    as `choose_erasing` does.
+    """
+    names = resolving(session, boxes)
+    maps = collect_maps(session, latents_of(session, boxes), names)
+    side = session.config.size
+    places = fit_places(maps, boxes.mask((side, side)), session.seed, boxes.source or "boxes")
+    donors = Donors(session.seed, tuple(range(FIRST_DONOR, FIRST_DONOR + DONORS)))
+    return PlaceEdit(
+        names[:2],
+        session.checkpoint.sha256,
+        label,
+        places.regression,
+        MIDDLE,
+        donors=donors,
+        nonnegative=all(bool(each.min() >= 0) for each in maps.values()),
+    )
 
 
 def best(tried: Sequence[Tried], left: float) -> Tried:

@@ -1,4 +1,5 @@
 from .command import forget as forget
+from .erased import Erased as Erased
 from .probe import choose as choose
 from .probe import default_layer as default_layer
 from .probe import run as run

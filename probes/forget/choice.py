@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -49,7 +51,13 @@ def l1(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
 def causal(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
     """Drop filters by the measured effect of dropping them."""
     values = replacements(settings.replace, samples)
-    return [rank_by_effect(_guidance(samples), values, settings.left)]
+    guidance = _guidance(samples)
+    filters = [f for f, weight in enumerate(samples.regression.weights) if weight > 0]
+    count = guidance.maps.shape[1]
+    paper = math.inf  # where the rule chooses none or all it is no measure
+    if 0 < len(filters) < count:
+        paper = measure_dropped(guidance, [filters], torch.zeros(count), VERIFIED)[0, 1].item()
+    return [rank_by_effect(guidance, values, settings.left, paper)]
 
 
 def gates(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
@@ -83,7 +91,9 @@ def _guidance(samples: BoxedSamples) -> Guidance:
     return Guidance.draw(samples.session, samples.layer, guide, CHOOSING)
 
 
-def rank_by_effect(guidance: Guidance, values: Sequence[float], left: float) -> Ranking:
+def rank_by_effect(
+    guidance: Guidance, values: Sequence[float], left: float, most: float = math.inf
+) -> Ranking:
     """Select filters greedily by measured effect, then restore those that are not needed.
 
     What dropping a filter does depends on what has been dropped: so in each round every other one
@@ -93,11 +103,16 @@ def rank_by_effect(guidance: Guidance, values: Sequence[float], left: float) -> 
     which that stays true are given back, the one first that saves most change; if it never comes to
     that, the set that leaves least is taken. Filters that are not chosen are in the order of what
     dropping each alone does.
+
+    most: change outside that no choice may exceed, such as that by the paper's rule. Where `left`
+    is not reached within it, the set that leaves least within it is taken, and the ranking's note
+    says so.
     """
     count = guidance.maps.shape[1]
     put = torch.tensor(values or [0.0] * count)
     dropped: list[int] = []
     best, least = dropped, 1.0
+    note = ""
     alone: list[int] = []
     while least > left:
         others = [f for f in range(count) if f not in dropped]
@@ -112,14 +127,24 @@ def rank_by_effect(guidance: Guidance, values: Sequence[float], left: float) -> 
         if not more or len(dropped) + len(more) == count:
             break
         dropped = [*dropped, *more]
-        still = measure_dropped(guidance, [dropped], put, VERIFIED)[0, 0].item()
-        if still < least:
+        still, change_outside = measure_dropped(guidance, [dropped], put, VERIFIED)[0].tolist()
+        if still <= left:
+            fewer = _fewer(guidance, dropped, put, left)
+            change_outside = measure_dropped(guidance, [fewer], put, VERIFIED)[0, 1].item()
+            if change_outside <= most or not best:
+                best, least = fewer, still
+        elif still < least and (change_outside <= most or not best):
             best, least = dropped, still
-    if least <= left:
-        best = _fewer(guidance, best, put, left)
+        if change_outside > most:
+            note = (
+                f"STOPPED EARLY: to leave {left:g} of the evidence the rest would change by more "
+                f"than by the paper's rule ({most:.3f}); {least:.2f} is left"
+            )
+            break
     order = [*best, *(f for f in alone if f not in best)]
     sha256 = guidance.session.checkpoint.sha256
-    return Ranking.drop(guidance.layer, sha256, order, len(best), values)
+    ranking = Ranking.drop(guidance.layer, sha256, order, len(best), values)
+    return replace(ranking, note=note)
 
 
 def _fewer(guidance: Guidance, dropped: list[int], put: Tensor, left: float) -> list[int]:

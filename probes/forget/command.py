@@ -10,24 +10,35 @@ import click
 from dcgan_probe.plugins import completion
 from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.plugins.options import boxes_option
-from dcgan_probe.probes.forget.settings import LEFT, REPLACEMENTS, RULE_NAMES
+from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_NAMES, WAYS
 
 
 @click.command()
 @boxes_option
 @click.option("--object", "label", help="Which label; not needed where the boxes have only one.")
 @click.option(
+    "--by",
+    default="filters",
+    type=click.Choice(WAYS),
+    help="Drop filters, as the paper does, or erase the object at its places, which hides it best.",
+)
+@click.option(
     "--layer",
     "layers",
     multiple=True,
-    help="Layer of the generator; its second-highest convolution if not given. With --select "
-    "gates it may be given again.",
+    help="Layer of the generator; its second-highest convolution if not given, or chosen by --by "
+    "places. With --select gates and --by places it may be given again.",
 )
 @click.option(
     "--select",
     default="paper",
     type=click.Choice(RULE_NAMES),
     help="Weights above zero, the --k largest, a sparse regression's, by effect, or learnt gains.",
+)
+@click.option(
+    "--fill",
+    type=click.Choice(FILLS),
+    help="What takes the object's place, for --by places; chosen if not given.",
 )
 @click.option("--k", default=16, type=click.IntRange(1), help="How many, for --select top.")
 @click.option(
@@ -79,6 +90,9 @@ def forget(
     A logistic regression on the layer's activations tells inside from outside the boxes; every
     filter with a weight above zero is dropped (section 6.3.1), in the commands after this too. On
     fresh samples a detector says what is left, beside random filters and those it chooses last.
+
+    With --by places the object is erased where a regression sees it, by what another sample has
+    there or by what is around; layers and fill are chosen on held-out boxed samples.
     """
     from dcgan_probe.probes.forget.probe import read_real, run
 
@@ -87,5 +101,5 @@ def forget(
     layer = layers[0] if len(layers) == 1 else layers or None
     result = run(session, boxes, label, layer, judges=judges or None, real=images, **options)
     session.save(result)
-    for selection in result.selections:
-        session.edit(selection)
+    for edit in result.edits:
+        session.edit(edit)

@@ -15,6 +15,7 @@ from dcgan_probe.probes.forget.choice import RULES
 from dcgan_probe.probes.forget.judgement import BATCH, Change, Drift, Proof, prove
 from dcgan_probe.probes.forget.rivals import Rivals
 from dcgan_probe.probes.forget.settings import Settings
+from dcgan_probe.probes.forget.traces import Traces, trace
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.samples import BoxedSamples
 from dcgan_probe.session import Session
@@ -28,7 +29,8 @@ class Evaluation:
 
     change, random: on the boxed samples, by the choice and by each random set. boxed: those samples
     before and after. proofs: what every judge says of fresh samples. fresh: those samples before,
-    after, and with one random set.
+    after, and with one random set. traces: what probes trained again find on those, for the first
+    judge; none without judges.
     """
 
     change: Change
@@ -37,6 +39,7 @@ class Evaluation:
     proofs: tuple[Proof, ...]
     drift: Drift
     fresh: tuple[Tensor, Tensor, Tensor]
+    traces: tuple[Traces, ...]
 
 
 def evaluate(
@@ -74,7 +77,11 @@ def evaluate(
         reference="other samples" if real is None else "the real images",
     )
     fresh = (as_is, edited, at_random)
-    return Evaluation(change, tuple(random), (before, after), proofs, drift, fresh)
+    traces = tuple(
+        trace(session, judge, as_is, {"chosen": edited, "random": at_random})
+        for judge in judges[:1]
+    )
+    return Evaluation(change, tuple(random), (before, after), proofs, drift, fresh, traces)
 
 
 def measure_stability(

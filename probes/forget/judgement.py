@@ -144,7 +144,7 @@ def prove(session: Session, rivals: Rivals, judges: Sequence[Detector], z: Tenso
         *rivals.parts,
         *rivals.random_parts,
     ]
-    tallies = [_Tally(judge, len(edits)) for judge in judges]
+    tallies = [Tally(judge, len(edits)) for judge in judges]
     tail = Tail(session.generator, rivals.layer)
     for batch in session.progress(z.split(BATCH), "judging fresh samples"):
         base = tail.start(batch.to(session.device))
@@ -159,7 +159,7 @@ def prove(session: Session, rivals: Rivals, judges: Sequence[Detector], z: Tenso
     return [_proof(session.seed, tally, edits, sets, points, len(z)) for tally in tallies]
 
 
-class _Tally:
+class Tally:
     """Sums of every sample for every edit, by one judge; rows of edits, columns of samples."""
 
     def __init__(self, judge: Detector, edits: int):
@@ -179,27 +179,35 @@ class _Tally:
         parts = [marked.double(), change * self.inside, change * self.outside, change]
         self.sums[edit].append(torch.stack([part.sum((1, 2)) for part in parts]).numpy())
 
+    def collect(self, samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sums before, 2 x samples, and after, edits x 4 x samples.
+
+        Raises InputError where the judge finds no object on any sample, or nothing else.
+        """
+        before = np.concatenate(self.before, axis=1)
+        pixels = self.inside[0].numel()
+        if not (before[0] > PRESENT * pixels).any():
+            raise InputError(
+                f"detector {self.judge.name}: found no object on {samples} fresh samples, expected "
+                "some: nothing can be said of what an edit leaves"
+            )
+        if not before[1].any():
+            raise InputError(
+                f"detector {self.judge.name}: found the object all over {samples} fresh samples, "
+                "expected a part of them"
+            )
+        return before, np.stack([np.concatenate(parts, axis=1) for parts in self.sums])
+
 
 def _proof(
-    seed: int, tally: _Tally, edits: Sequence[Edits], sets: slice, points: int, samples: int
+    seed: int, tally: Tally, edits: Sequence[Edits], sets: slice, points: int, samples: int
 ) -> Proof:
-    before = np.concatenate(tally.before, axis=1)
-    sums = np.stack([np.concatenate(parts, axis=1) for parts in tally.sums])  # edits x 4 x samples
+    before, sums = tally.collect(samples)
     pixels = tally.inside[0].numel()
-    if not (before[0] > PRESENT * pixels).any():
-        raise InputError(
-            f"detector {tally.judge.name}: found no object on {samples} fresh samples, expected "
-            "some: nothing can be said of what an edit leaves"
-        )
-    if not before[1].any():
-        raise InputError(
-            f"detector {tally.judge.name}: found the object all over {samples} fresh samples, "
-            "expected a part of them"
-        )
     numbers = [count(edit) for edit in edits]
 
     def outcome(rows: np.ndarray, filters: int) -> Outcome:
-        return _outcome(seed, rows, before, filters, pixels)
+        return measure_outcome(seed, rows, before, filters, pixels)
 
     def point(i: int) -> tuple[float, float]:
         return (
@@ -228,7 +236,9 @@ def _proof(
     )
 
 
-def _outcome(seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixels: int) -> Outcome:
+def measure_outcome(
+    seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixels: int
+) -> Outcome:
     """Means over edits, and intervals over samples and edits, drawn again together."""
     rng = np.random.default_rng([seed, 2])
     edits, _, samples = rows.shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
@@ -15,12 +16,14 @@ from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.errors import at_least, unknown
 from dcgan_probe.images import sources
 from dcgan_probe.probes.forget.choice import CHOOSING, RULES
+from dcgan_probe.probes.forget.erased import Erased
 from dcgan_probe.probes.forget.evaluation import evaluate, measure_stability
 from dcgan_probe.probes.forget.figures import pictures
 from dcgan_probe.probes.forget.judges import split
+from dcgan_probe.probes.forget.places import as_layers, erase
 from dcgan_probe.probes.forget.result import Forgotten
 from dcgan_probe.probes.forget.rivals import Rivals
-from dcgan_probe.probes.forget.settings import LEFT, Settings
+from dcgan_probe.probes.forget.settings import LEFT, WAYS, Settings
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.regression import held_out_accuracy
 from dcgan_probe.recognition.rule import choose as choose
@@ -29,6 +32,41 @@ from dcgan_probe.recognition.samples import default_layer as default_layer
 from dcgan_probe.session import BATCH, Session
 
 SHOWN = 12
+
+
+@overload
+def run(
+    session: Session,
+    boxes: Boxes,
+    label: str | None = ...,
+    layer: str | Sequence[str] | None = ...,
+    *,
+    left: float = ...,
+    judges: Sequence[str | Detector] | None = ...,
+    n: int = ...,
+    by: Literal["places"],
+    fill: str | None = ...,
+) -> Erased: ...
+
+
+@overload
+def run(
+    session: Session,
+    boxes: Boxes,
+    label: str | None = ...,
+    layer: str | Sequence[str] | None = ...,
+    controls: int = ...,
+    select: str = ...,
+    k: int = ...,
+    replace: str | None = ...,
+    left: float = ...,
+    judges: Sequence[str | Detector] | None = ...,
+    n: int = ...,
+    resamples: int = ...,
+    real: Tensor | None = ...,
+    by: Literal["filters"] = ...,
+    fill: None = ...,
+) -> Forgotten: ...
 
 
 def run(
@@ -45,12 +83,14 @@ def run(
     n: int = 160,
     resamples: int = 0,
     real: Tensor | None = None,
-) -> Forgotten:
+    by: str = "filters",
+    fill: str | None = None,
+) -> Forgotten | Erased:
     """Find the filters that draw an object, and what is left of it without them.
 
         >>> session = Session.open("rooms")
         >>> result = run(session, session.read_boxes("windows.json"), label="window")
-        >>> with session.editing(*result.selections):
+        >>> with session.editing(*result.edits):
         ...     without = session.sample(16)
 
     boxes: drawn on samples of this very checkpoint. label: which of their labels; may be left out
@@ -71,12 +111,21 @@ def run(
     resamples: how often to choose again from boxed images drawn with replacement. real: N x C x S x
     S images to measure drift from; other samples if not given.
 
+    by: "filters" is all that is said above, the paper's experiment. "places" erases the object
+    where a regression sees it, all filters of it, and returns an `Erased`; it chooses layers, fill
+    and width itself (see `recognition.erasing.choose_erasing`), and takes label, layer, left,
+    judges and n, and `fill`: "mix", "clone" or "smooth".
+
     The accuracy of the regression is held-out: of 5 folds by image, no image on both sides.
     Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
     places or in which the boxes hold no cell or all cells, a choice of no filter or of all, and
     for a judge that finds no object or puts out what is no mask.
     Source: section 6.3.1, figure 6.
     """
+    if by not in WAYS:
+        raise unknown("way to forget", by, WAYS)
+    if by == "places":
+        return erase(session, boxes, label, as_layers(layer), fill, left, judges, n)
     at_least(1, n=n, controls=controls)
     at_least(0, resamples=resamples)
     replace = replace or ("outside" if select == "causal" else "zero")
@@ -137,6 +186,8 @@ def run(
         drift=outcomes.drift,
         stability=measure_stability(choosing, settings, rivals.chosen, resamples),
         pictures=pictures(samples, choosing.regression, outcomes.boxed, shown, words),
+        traces=outcomes.traces,
+        notes=tuple(ranking.note for ranking in rankings if ranking.note),
     )
 
 

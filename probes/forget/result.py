@@ -11,6 +11,7 @@ import numpy as np
 from dcgan_probe.edits.filters import Selection
 from dcgan_probe.probes.forget.figures import Pictures
 from dcgan_probe.probes.forget.judgement import Change, Drift, Proof
+from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition.regression import MAX_ITERATIONS
 from dcgan_probe.results.result import Result
 
@@ -26,6 +27,8 @@ class Forgotten(Result):
     images have boxes. converged: of the regression. change: on the boxed samples; random: by random
     sets of equal size. proofs: what every judge says of fresh samples. stability: mean overlap
     (Jaccard) of the filters chosen from boxed images that were drawn again, None if not measured.
+    traces: what probes trained again find, for the first judge. notes: what a rule says of its
+    choice, such as that it stopped early.
     """
 
     label: str
@@ -43,6 +46,13 @@ class Forgotten(Result):
     drift: Drift
     stability: float | None
     pictures: Pictures
+    traces: tuple[Traces, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def edits(self) -> tuple[Selection, ...]:
+        """The edit, as `Session.editing` takes it: the same as `selections`."""
+        return self.selections
 
     @property
     def selection(self) -> Selection:
@@ -65,6 +75,7 @@ class Forgotten(Result):
             "fresh_samples": [proof.values() for proof in self.proofs],
             "sliced_wasserstein_x1000": vars(self.drift),
             "overlap_under_resampling": self.stability,
+            "traces": [each.values() for each in self.traces],
             "doubts": self.doubts(),
         }
 
@@ -77,7 +88,11 @@ class Forgotten(Result):
 
     def doubts(self) -> list[str]:
         """Why not to believe the result; empty if nothing is known."""
-        lines = []
+        lines = list(self.notes)
+        for traces, proof in zip(self.traces, self.proofs, strict=False):
+            chosen = proof.chosen
+            left, outside = chosen.area_left.value, chosen.outside.value
+            lines += traces.doubts("chosen", self.label, left, outside)
         if not self.converged:
             lines.append(f"THE REGRESSION DID NOT CONVERGE in {MAX_ITERATIONS} iterations")
         if self.accuracy and min(self.accuracy) <= 0.5:
@@ -137,6 +152,8 @@ class Forgotten(Result):
                 ("chosen last", proof.chosen_last),
             )
             lines += [f"  {name}: {outcome}" for name, outcome in rows]
+        for traces in self.traces:
+            lines += traces.lines()
         drift = self.drift
         lines.append(
             f"sliced Wasserstein distance x 1000 from {drift.reference}: unedited "

@@ -7,6 +7,8 @@ from typing import Any
 
 from dcgan_probe.errors import InputError, at_least, unknown
 
+WAYS = ("filters", "places")
+FILLS = ("mix", "clone", "smooth")
 RULE_NAMES = ("paper", "top", "l1", "causal", "gates")
 REPLACEMENTS = ("zero", "mean", "outside")
 LEFT = 0.1  # share of the evidence for the object that `causal` and `gates` leave
