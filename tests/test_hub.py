@@ -142,8 +142,8 @@ DAMAGED = {
         ("config.json: found the config of another library", '"model_type"', "of dcgan-probe"),
     ),
     "future": (
-        lambda f: said(f, lambda c: c.update(format="dcgan-probe/checkpoint/2")),
-        ("config.json: found format 'dcgan-probe/checkpoint/2'", "newer"),
+        lambda f: said(f, lambda c: c.update(format="dcgan-probe/checkpoint/3")),
+        ("config.json: found format 'dcgan-probe/checkpoint/3'", "newer"),
     ),
     "missing field": (
         lambda f: said(f, lambda c: c["config"].pop("kernel")),

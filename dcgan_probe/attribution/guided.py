@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 
 from dcgan_probe import hooks
 from dcgan_probe.attribution import chain
+from dcgan_probe.attribution.activations import Guiding, check_path
 from dcgan_probe.errors import InputError, unknown
 
 with warnings.catch_warnings():
     # Of tqdm in a notebook without ipywidgets, whose bars are not used here.
     warnings.filterwarnings("ignore", "IProgress not found")
-    from captum.attr._utils.attribution import GradientAttribution
+    from captum._utils.common import _run_forward
+    from captum.attr._utils.attribution import GradientAttribution, NeuronAttribution
+    from captum.log import log_usage
 
 RULES = ("leak", "strict")
 
-_IN_GRAPH = ("ReluBackward", "LeakyReluBackward")
-# Other activations that take the place of a ReLU; the method says nothing about them.
-_OTHERS = (
-    "Celu",
-    "Elu",
-    "Gelu",
-    "Hardswish",
-    "Hardtanh",
-    "Mish",
-    "Prelu",
-    "Rrelu",
-    "Silu",
-    "Softplus",
-)
+Inputs = TypeVar("Inputs", Tensor, tuple[Tensor, ...])
 
 
 class GuidedBackprop(GradientAttribution):
@@ -54,10 +46,12 @@ class GuidedBackprop(GradientAttribution):
     The default is "leak": it differs from the network's gradient only by the clamping that defines
     the method. "strict" explains another network, one with ReLUs, whose filters this one never had.
 
-    Raises InputError for an unknown rule, for a network in training mode (where batch norm would
-    mix the images of a batch), and where it would fall silent: no ReLU or LeakyReLU module is met
-    on the way, one is called as a function, out of reach of hooks, or there is another activation
-    (CELU, ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus).
+    Activations may be modules or functions, and written out, as max(x, 0.2 x); see `activations`.
+
+    Raises InputError for an unknown rule, for batch norm or dropout in training mode, and where it
+    would fall silent: no ReLU or LeakyReLU leads to the output, or another activation does (CELU,
+    ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus, or a function with a backward
+    of its own). What is computed beside the way to the output does not count.
     Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
     """
 
@@ -68,20 +62,34 @@ class GuidedBackprop(GradientAttribution):
         self.model = model
         self.rule = rule
 
-    def attribute(self, inputs: Tensor, target: Any = None) -> Tensor:
+    @log_usage()  # NoiseTunnel and others call what this wraps
+    def attribute(
+        self, inputs: Inputs, target: Any = None, additional_forward_args: Any = None
+    ) -> Inputs:
         """Guided gradient of the output, at `target` as captum counts it, on the inputs.
 
-        inputs: N x C x H x W float32. Returns the same shape and dtype.
+        inputs: N x ... float32, or a tuple of such. target: a class for all or for each; for
+        outputs of more dimensions a tuple, or a list of them; None where there is one output for
+        each input. additional_forward_args: what the forward takes behind the inputs. Returns
+        tensors of the same shapes and dtype. Raises InputError, besides, for an output of which a
+        target must be given and is not.
         """
+        tensors = inputs if isinstance(inputs, tuple) else (inputs,)
 
-        def output(x: Tensor) -> Tensor:
-            y = self.model(x)
-            if target is None:
-                return y
-            index = torch.as_tensor(target, device=y.device).expand(len(y))
-            return y[torch.arange(len(y), device=y.device), index]
+        def output(*xs: Tensor) -> Tensor:
+            y = _run_forward(self.model, xs, target, additional_forward_args)
+            assert isinstance(y, Tensor)
+            if y.dim() and y[0].numel() != 1:
+                shape = " x ".join(map(str, y.shape))
+                raise InputError(
+                    f"{type(self.model).__name__}: found outputs of {shape}, expected a "
+                    "target that leaves one for each input"
+                )
+            return y
 
-        return self._guided(output, inputs)
+        gradients = self._guided(output, tensors)
+        result: Any = gradients if isinstance(inputs, tuple) else gradients[0]
+        return cast(Inputs, result)
 
     def attribute_neurons(
         self,
@@ -127,62 +135,76 @@ class GuidedBackprop(GradientAttribution):
             maps = hooks.activations(self.model, layer, x)
             return maps[torch.arange(len(x), device=x.device), filters, rows, columns]
 
-        return self._guided(output, inputs[which])
+        return self._guided(output, (inputs[which],))[0]
 
     def _check_eval(self) -> None:
-        if self.model.training:
-            raise InputError("guided backpropagation: found training mode, expected eval()")
+        for name, part in self.model.named_modules():
+            if part.training and isinstance(part, _NormBase | _DropoutNd):
+                raise InputError(
+                    f"guided backpropagation: {name}: found training mode, expected eval()"
+                )
 
-    def _guided(self, output: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    def _guided(
+        self, output: Callable[..., Tensor], inputs: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
         self._check_eval()
-        calls = 0
+        leaves = [x.detach().clone().requires_grad_(True) for x in inputs]
+        with torch.enable_grad():
+            # Nodes of their own, so that the way from the inputs can be followed in the graph, and
+            # an activation in place may come first.
+            xs = [x * 1 for x in leaves]
+            starts = [x.grad_fn for x in xs]
+            with Guiding(self.rule == "strict"):
+                y = output(*xs)
+            check_path(y, starts, type(self.model).__name__)
+            return torch.autograd.grad(y.sum(), leaves)
 
-        def clamp(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            nonlocal calls
-            calls += 1
-            # A copy, so that only the gradient through this activation is clamped, not that of a
-            # skip connection from the same tensor, and an in-place activation writes on the copy.
-            x = args[0].clone()
-            on = x.detach() > 0 if self.rule == "strict" else None
-            # The hook sees the gradient behind the activation: its slope is already in it.
-            x.register_hook(lambda g: g.clamp_min(0) if on is None else g.clamp_min(0) * on)
-            return (x, *args[1:])
 
-        x = inputs.detach().clone().requires_grad_(True)
-        handles = [
-            part.register_forward_pre_hook(clamp)
-            for part in self.model.modules()
-            if isinstance(part, chain.ACTIVATIONS)
-        ]
-        try:
-            with torch.enable_grad():
-                y = output(x)
-                names = _operations(y)
-                met = sum(name.startswith(_IN_GRAPH) for name in names)
-                others = {each for each in _OTHERS for name in names if name.startswith(each)}
-                if others:
-                    raise InputError(
-                        f"{type(self.model).__name__}: found {', '.join(sorted(others))}, expected "
-                        "ReLU and LeakyReLU as the only activations: guided backpropagation"
-                    )
-                if calls == 0 or met > calls:
-                    raise InputError(
-                        f"{type(self.model).__name__}: found {calls} ReLU or LeakyReLU modules and "
-                        f"{met} such operations, expected a module for each and at least one"
-                    )
-                return torch.autograd.grad(y.sum(), x)[0]
-        finally:
-            for handle in handles:
+class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):
+    """Guided gradients of one neuron of a layer, as captum's class of this name.
+
+        >>> NeuronGuidedBackprop(discriminator, discriminator.score).attribute(images, 0).shape
+        torch.Size([4, 3, 64, 64])
+
+    layer: a part of the model. rule and what is raised: see `GuidedBackprop`.
+    """
+
+    def __init__(self, model: nn.Module, layer: nn.Module, rule: str = "leak"):
+        NeuronAttribution.__init__(self, model, layer)
+        GradientAttribution.__init__(self, model)
+        self.guided = GuidedBackprop(model, rule)
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Inputs,
+        neuron_selector: Any,
+        additional_forward_args: Any = None,
+        attribute_to_neuron_input: bool = False,
+    ) -> Inputs:
+        """Guided gradient of a neuron on the inputs.
+
+        neuron_selector: an index, a tuple of them into what the layer puts out for one input, or a
+        function of what it puts out. attribute_to_neuron_input: the neuron is what goes in.
+        """
+        tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+        maps: list[Tensor] = []
+
+        def keep(_module: nn.Module, given: tuple[Tensor, ...], put: Tensor) -> None:
+            maps.append(given[0] if attribute_to_neuron_input else put)
+
+        def output(*xs: Tensor) -> Tensor:
+            handle = self.layer.register_forward_hook(keep)
+            try:
+                _run_forward(self.forward_func, xs, None, additional_forward_args)
+            finally:
                 handle.remove()
+            if callable(neuron_selector):
+                return cast(Tensor, neuron_selector(maps[-1]))
+            selector = neuron_selector
+            index = selector if isinstance(selector, tuple) else (selector,)
+            return maps[-1][(slice(None), *index)]
 
-
-def _operations(output: Tensor) -> list[str]:
-    """Autograd's names of the operations that led to a tensor."""
-    seen = set()
-    nodes = [output.grad_fn]
-    while nodes:
-        node = nodes.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            nodes.extend(parent for parent, _ in node.next_functions)
-    return [node.name() for node in seen]
+        gradients = self.guided._guided(output, tensors)
+        result: Any = gradients if isinstance(inputs, tuple) else gradients[0]
+        return cast(Inputs, result)

@@ -217,7 +217,7 @@ def _authors_paths(folder: Path) -> dict[str, list[Path]]:
     matches = [match for name in names if (match := pattern.fullmatch(name))]
     if not matches:
         raise InputError(
-            f"{folder}: found no state dicts (.pth, .bin, ...) and no *_gen_params.jl_NN.npy,"
+            f"{folder}: found no *_gen_params.jl_NN.npy and no state dicts (.pth, ...),"
             f" expected arrays of {AUTHORS}"
         )
     epochs = {match[1] for match in matches}

@@ -1,0 +1,288 @@
+"""Guided backpropagation: on networks that are almost torch's, and as captum's users use it."""
+
+from __future__ import annotations
+
+import types
+import warnings
+from typing import Any
+
+import captum.attr as captum_attr
+import pytest
+import torch
+from captum.attr import NoiseTunnel
+from captum.metrics import infidelity, sensitivity_max
+from captum.testing.helpers.basic_models import (
+    BasicModel_ConvNet,
+    BasicModel_ConvNet_One_Conv,
+    BasicModel_MultiLayer,
+)
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dcgan_probe.attribution import GuidedBackprop, NeuronGuidedBackprop, chain
+from dcgan_probe.errors import InputError
+
+
+class Rule(torch.autograd.Function):
+    """Springenberg et al.: positive gradients alone pass; the slope below zero is kept."""
+
+    @staticmethod
+    def forward(ctx, x, slope):
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return torch.where(x > 0, x, slope * x)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return torch.where(x > 0, 1.0, ctx.slope) * g.clamp_min(0), None
+
+
+def rule(slope):
+    return lambda x: Rule.apply(x, slope)
+
+
+class EqualConv(nn.Conv2d):
+    """Equalized learning rate."""
+
+    def forward(self, x):
+        scale = (2 / self.weight[0].numel()) ** 0.5
+        return F.conv2d(x, self.weight * scale, self.bias, self.stride, self.padding)
+
+
+class SameConv(nn.Conv2d):
+    """TensorFlow's padding."""
+
+    def forward(self, x):
+        return F.conv2d(F.pad(x, [1, 2, 1, 2]), self.weight, self.bias, self.stride)
+
+
+class CenteredNorm(nn.BatchNorm2d):
+    def forward(self, x):
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class Softened(nn.LeakyReLU):
+    """A LeakyReLU by name only."""
+
+    def forward(self, x):
+        return torch.max(x, 0.5 * x)
+
+
+def replaced(*args):
+    module = nn.Conv2d(*args)
+    module.forward = types.MethodType(EqualConv.forward, module)
+    return module
+
+
+def network(conv=nn.Conv2d, norm=nn.BatchNorm2d, act=lambda: nn.LeakyReLU(0.2), size=4):
+    torch.manual_seed(0)
+    shape = (size, 2, 1) if conv is not SameConv else (5, 2)
+    net = nn.Sequential(
+        conv(3, 6, *shape), act(), conv(6, 8, *shape), norm(8), act(), conv(8, 10, *shape)
+    )
+    for part in net:
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_var.uniform_(0.5, 2)
+            nn.init.normal_(part.weight, 0, 1)
+    return net.eval()
+
+
+KINDS: dict[str, Any] = {
+    "plain": {},
+    "equalized": {"conv": EqualConv},
+    "TensorFlow's padding": {"conv": SameConv},
+    "forward replaced": {"conv": replaced},
+    "another norm": {"norm": CenteredNorm},
+    "another activation": {"act": Softened},
+    "negative slope": {"act": lambda: nn.LeakyReLU(-0.3)},
+    "in place": {"act": lambda: nn.LeakyReLU(0.2, True)},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["leak", "strict"])
+def test_neurons_are_those_of_a_network_whose_activations_have_the_rule(kind, how):
+    net, x = network(**KINDS[kind]), torch.randn(3, 3, 32, 32)
+    i, two = torch.arange(3), torch.full((3,), 2)
+    found = GuidedBackprop(net, how).attribute_neurons(x, "5", i, i, two, two)
+    slope = {"another activation": 0.5, "negative slope": -0.3}.get(kind, 0.2)
+    y = x.clone().requires_grad_()
+    maps = y
+    for part in net:
+        if isinstance(part, nn.LeakyReLU):
+            maps = Strict.apply(maps, slope) if how == "strict" else Rule.apply(maps, slope)
+        else:
+            maps = part(maps)
+    (right,) = torch.autograd.grad(maps[i, i, two, two].sum(), y)
+    torch.testing.assert_close(found, right)
+    slow = GuidedBackprop(net, how).attribute_neurons_by_autograd(x, "5", i, i, two, two)
+    torch.testing.assert_close(slow, right)
+
+
+class Strict(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, slope):
+        ctx.save_for_backward(x)
+        return torch.where(x > 0, x, slope * x)
+
+    @staticmethod
+    def backward(ctx, g):
+        return ctx.saved_tensors[0].gt(0) * g.clamp_min(0), None
+
+
+def test_the_fast_path_is_for_the_exact_functions_only():
+    x = torch.randn(2, 3, 32, 32)
+    for kind, options in KINDS.items():
+        fast = chain.follow(network(**options), "5", x) is not None
+        assert fast == (kind in ("plain", "negative slope")), kind
+
+
+FUNCTIONS = {
+    "F.leaky_relu": (lambda x: F.leaky_relu(x, 0.2), 0.2),
+    "max(x, .2 x)": (lambda x: torch.max(x, 0.2 * x), 0.2),
+    "maximum, other order": (lambda x: torch.maximum(0.2 * x, x), 0.2),
+    "where": (lambda x: torch.where(x > 0, x, 0.2 * x), 0.2),
+    "where not": (lambda x: torch.where(x <= 0, 0.2 * x, x), 0.2),
+    "clamp": (lambda x: x.clamp(min=0), 0.0),
+    "clamp_min": (lambda x: torch.clamp_min(x, 0), 0.0),
+    "relu": (lambda x: x.relu(), 0.0),
+    "relu in place": (lambda x: F.relu(x, inplace=True), 0.0),
+    "relu_": (lambda x: torch.relu_(x) * 1, 0.0),
+    "maximum with 0": (lambda x: torch.maximum(x, torch.zeros(())), 0.0),
+    "mask": (lambda x: x * (x > 0), 0.0),
+    "mask of numbers": (lambda x: (x > 0).float() * x, 0.0),
+    "threshold": (lambda x: F.threshold(x, 0, 0), 0.0),
+}
+
+
+class Functional(nn.Module):
+    def __init__(self, act):
+        super().__init__()
+        torch.manual_seed(0)
+        self.c1, self.c2, self.c3 = (nn.Conv2d(a, b, 4, 2, 1) for a, b in ((3, 6), (6, 8), (8, 10)))
+        self.head, self.relu, self.act = nn.Linear(3, 3), nn.ReLU(), act
+
+    def forward(self, x):
+        beside = self.relu(self.head(self.relu(self.head(x.mean((2, 3))))))
+        y = self.c3(self.act(self.c2(self.act(self.c1(x)))))
+        return y + beside.sum() * 0
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_activations_that_are_functions_are_guided(name):
+    act, slope = FUNCTIONS[name]
+    net, x = Functional(act).eval(), torch.randn(3, 3, 32, 32)
+    i, two = torch.arange(3), torch.full((3,), 2)
+    found = GuidedBackprop(net).attribute_neurons(x, "c3", i, i, two, two)
+    y = x.clone().requires_grad_()
+    maps = net.c3(rule(slope)(net.c2(rule(slope)(net.c1(y)))))
+    (right,) = torch.autograd.grad(maps[i, i, two, two].sum(), y)
+    torch.testing.assert_close(found, right)
+
+
+class OwnFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+@pytest.mark.parametrize(
+    ("act", "name"),
+    [
+        (F.silu, "Silu"),
+        (lambda x: 0.6 * x + 0.4 * x.abs(), "Abs"),
+        (lambda x: torch.where(x > 1, x, 0.2 * x), "Where"),
+        (lambda x: x.clamp(-1, 1), "Clamp"),
+        (OwnFunction.apply, "OwnFunction"),
+        (lambda x: torch.max(x, 0.2 * x + 1), "Maximum"),
+        (lambda x: x, "found no ReLU or LeakyReLU on the way"),
+    ],
+)
+def test_what_is_not_known_is_refused_by_name(act, name):
+    one = torch.tensor([0])
+    with pytest.raises(InputError, match=name):
+        GuidedBackprop(Functional(act).eval()).attribute_neurons(
+            torch.randn(1, 3, 32, 32), "c3", one, one, one, one
+        )
+
+
+# As captum's users use it. The expected numbers are those of captum's own class on these models.
+
+
+def same_as_captum(model, inputs, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        right = captum_attr.GuidedBackprop(model).attribute(inputs, **options)
+    found = GuidedBackprop(model).attribute(inputs, **options)
+    assert isinstance(found, tuple) == isinstance(right, tuple)
+    pairs = zip(found, right, strict=True) if isinstance(found, tuple) else [(found, right)]
+    for a, b in pairs:
+        torch.testing.assert_close(a, b)
+
+
+def test_a_convolutional_model_of_captum():
+    x = torch.arange(16.0).view(1, 1, 4, 4)
+    same_as_captum(BasicModel_ConvNet_One_Conv(), x, target=0)
+    x2 = torch.ones(1, 1, 4, 4)
+    same_as_captum(BasicModel_ConvNet_One_Conv(), (x, x2), target=0)
+    same_as_captum(BasicModel_ConvNet_One_Conv(), x, target=1, additional_forward_args=x2)
+    same_as_captum(BasicModel_ConvNet(), 20 * torch.randn(6, 1, 10, 10), target=1)
+
+
+def test_neurons_of_flat_layers_are_those_of_captum():
+    model, x = BasicModel_ConvNet_One_Conv(), 20 * torch.randn(2, 1, 4, 4)
+    for neuron in (0, (1,), lambda maps: maps[:, :2].sum(1)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            right = captum_attr.NeuronGuidedBackprop(model, model.fc1).attribute(x, neuron)
+        found = NeuronGuidedBackprop(model, model.fc1).attribute(x, neuron)
+        torch.testing.assert_close(found, right)
+
+
+class Maps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.relu, self.conv2 = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3)
+
+    def forward(self, x, scale=1.0):
+        return self.conv2(self.relu(self.conv1(x))) * scale
+
+
+def test_targets_are_counted_as_captum_counts_them():
+    model, x = Maps(), torch.randn(3, 3, 8, 8)
+    same_as_captum(model, x, target=(1, 2, 3))
+    same_as_captum(model, x, target=[(0, 1, 2), (1, 2, 3), (4, 0, 0)])
+    same_as_captum(model, x, target=(1, 2, 3), additional_forward_args=2.0)
+    with pytest.raises(InputError, match="found outputs of 3 x 5 x 4 x 4, expected a target"):
+        GuidedBackprop(model).attribute(x)
+    flat = BasicModel_MultiLayer()
+    y = torch.randn(4, 3)
+    for target in (1, torch.tensor([0, 1, 0, 1]), [0, 1, 1, 0]):
+        same_as_captum(flat, y, target=target)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_it_works_inside_of_what_captum_builds_on_attributions():
+    model, x = Maps(), torch.randn(2, 3, 8, 8)
+    guided = GuidedBackprop(model)
+    tunnel = NoiseTunnel(guided).attribute(x, nt_samples=3, stdevs=0.0, target=(1, 2, 3))
+    torch.testing.assert_close(tunnel, guided.attribute(x, target=(1, 2, 3)))
+    torch.manual_seed(0)
+    sensitivity = sensitivity_max(guided.attribute, x, target=(1, 2, 3), perturb_radius=0.02)
+    assert sensitivity.shape == (2,)
+    assert sensitivity.isfinite().all()
+
+    def perturb(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        noise = 0.01 * torch.randn_like(inputs)
+        return noise, inputs - noise
+
+    attributions = guided.attribute(x, target=(1, 2, 3))
+    unfaithful = infidelity(model, perturb, x, attributions, target=(1, 2, 3))
+    assert unfaithful.shape == (2,)
+    assert (unfaithful >= 0).all()
