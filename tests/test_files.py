@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.storage import files
+from dcgan_probe.storage import files, json_values
 
 
 def test_a_folder_takes_its_name_only_when_all_is_written(tmp_path):
@@ -183,3 +186,31 @@ def test_only_regular_files_are_read(tmp_path):
         files.read_bytes(tmp_path / "a", "a file of boxes", 100)
     with pytest.raises(InputError, match="cannot be read: embedded null byte"):
         files.read_bytes("a\0b", "a file of boxes", 100)
+
+
+def test_changes_under_a_lock_are_all_kept(tmp_path):
+    code = (
+        "import json, sys; from pathlib import Path; from dcgan_probe.storage import files\n"
+        "path = Path(sys.argv[1])\n"
+        "for i in range(20):\n"
+        "    with files.locked(path):\n"
+        "        held = json.loads(path.read_text()) if path.exists() else []\n"
+        "        files.write_json(path, [*held, [sys.argv[2], i]])\n"
+    )
+    line = [sys.executable, "-c", code, str(tmp_path / "all.json")]
+    children = [subprocess.Popen([*line, name]) for name in "abc"]
+    assert [child.wait() for child in children] == [0, 0, 0]
+    held = json.loads((tmp_path / "all.json").read_text())
+    assert sorted(held) == [[name, i] for name in "abc" for i in range(20)]
+
+
+def test_only_json_of_the_format_is_written_over(tmp_path):
+    path = files.beside(tmp_path / "windows.npy", ".json")
+    json_values.check_replaceable(path, "dcgan-probe/features/1")
+    files.write_json(path, {"format": "dcgan-probe/features/1"})
+    json_values.check_replaceable(path, "dcgan-probe/features/1")
+    for text in ('{"my": "notes"}', "notes", '{"format": "dcgan-probe/boxes/1"}'):
+        path.write_text(text)
+        with pytest.raises(InputError, match="it stays as it is, expected another name"):
+            json_values.check_replaceable(path, "dcgan-probe/features/1")
+        assert path.read_text() == text

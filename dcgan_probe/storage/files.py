@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock
+
 from dcgan_probe.errors import InputError
 
 # How the name of a file ends that is not whole yet.
@@ -112,6 +114,40 @@ def sweep(folder: Path) -> None:
     """Remove what processes that were killed while they wrote into a folder have left there."""
     for part in folder.glob(f".*{_PART}"):
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let one process at a time read, change and write a file; the others wait.
+
+        >>> with locked("/tmp/concepts.json"):
+        ...     write_text("/tmp/concepts.json", "{}")
+
+    The lock is a file of its own beside it, and the system frees it when its holder dies. Raises
+    InputError where the folder cannot be written to.
+    """
+    path = Path(path)
+    try:
+        final = path.resolve()
+        final.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(final.with_name(f".{final.name}.lock"))
+        lock.acquire()
+    except (OSError, NotImplementedError, RuntimeError) as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def beside(path: str | os.PathLike[str], ending: str) -> Path:
+    """A file that says more about another, under a name that no other file has by chance.
+
+    >>> beside("windows.npy", ".json").name
+    'windows.npy.json'
+    """
+    path = Path(path)
+    return path.with_name(path.name + ending)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
