@@ -182,7 +182,8 @@ def test_an_object_that_fills_the_image_is_said_to(session):
 
 
 def tried(left: float, outside: float, value: float, low: float, samples: int = 40) -> Tried:
-    return Tried(("a",), "mix", 2.0, left, outside, Interval(value, low, value + 0.1), samples, 0)
+    found, usual = Interval(value, low, value + 0.1), Interval(0.4, 0.3, 0.5)
+    return Tried(("a",), "mix", 2.0, left, outside, found, usual, samples, 0)
 
 
 def test_the_best_is_hard_to_find_and_changes_little():
@@ -194,7 +195,10 @@ def test_the_best_is_hard_to_find_and_changes_little():
     assert best([hard, as_hard, easy, leaves, fewer], left=0.05) is as_hard
     assert best([easy, leaves], left=0.05) is easy
     assert best([leaves, tried(0.3, 1, 0.9, 0.8)], left=0.05).left == 0.3
-    unknown = [replace(each, beyond=Interval(*[float("nan")] * 3)) for each in (hard, as_hard)]
+    patched = replace(hard, patch=Interval(0.7, 0.65, 0.75))
+    assert best([patched, as_hard], left=0.05) is as_hard
+    nothing = Interval(*[float("nan")] * 3)
+    unknown = [replace(each, beyond=nothing, patch=nothing) for each in (hard, as_hard)]
     assert best(unknown, left=0.05).outside == 0.01
 
 
