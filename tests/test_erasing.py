@@ -193,6 +193,7 @@ def test_the_best_is_hard_to_find_and_changes_little():
     leaves = tried(0.40, 0.001, 0.50, 0.4)
     fewer = tried(0.0, 0.0, 0.5, 0.4, samples=8)
     assert best([hard, as_hard, easy, leaves, fewer], left=0.05) is as_hard
+    assert best([hard, as_hard], left=0.05, negligible=0.06) is hard
     assert best([easy, leaves], left=0.05) is easy
     assert best([leaves, tried(0.3, 1, 0.9, 0.8)], left=0.05).left == 0.3
     patched = replace(hard, patch=Interval(0.7, 0.65, 0.75))

@@ -39,6 +39,7 @@ SAMPLES, FEWEST, PRELIMINARY = 40, 24, 24
 KEPT = 3  # candidates of the preliminary round that are tried on all samples
 FINEST = 2  # layers of the discriminator that the guide and the probe trained again look at
 GRID, PLACES, RESAMPLES = 16, 1500, 200  # of the probe trained again, for the same reason
+NEGLIGIBLE = 0.03  # of the mean difference between two samples
 SHOWS = 0.1  # of p, mean over a place: a donor with more shows the object there
 GUIDE_FOLDS, GUIDE_ROWS, GUIDE_RIDGES = 3, 4000, (30.0, 300.0)
 FRESH = 200_000  # samples from here on stand in where too few are boxed
@@ -122,7 +123,8 @@ def choose_erasing(
     regression used there has not seen. Of those that leave at most `left` for a guide the one is
     best that is hardest to find again, by a probe that is trained again (beyond position) or by a
     patch of another colour, whichever finds it better; among those whose 95% interval reaches that
-    one's value, the one that changes least outside.
+    one's value, the one that changes least outside. Changes below 3% of the mean difference between
+    two samples count as none.
 
     Where fewer than 24 samples have boxes, fresh samples stand in, with the regression's own marks.
     anyway: erase even if the regression is no better than chance.
@@ -154,8 +156,9 @@ def choose_erasing(
     chains = [tuple(layers)] if layers is not None else _chains(names)
     fills = (fill,) if fill is not None else FILLS
     ways = list(itertools.product(chains, fills))
-    tried = _rounds(Trial(session, samples, begin, donors), ways, left)
-    chosen = best(tried, left)
+    trial = Trial(session, samples, begin, donors)
+    tried = _rounds(trial, ways, left)
+    chosen = best(tried, left, trial.negligible)
     if 2 * chosen.unfit > chosen.samples:
         doubts += (
             f"NO DONOR FITS {chosen.unfit} of {chosen.samples} samples: the best one shows the "
@@ -191,8 +194,11 @@ def erase_unjudged(session: Session, boxes: Boxes, label: str) -> PlaceEdit:
     )
 
 
-def best(tried: Sequence[Tried], left: float) -> Tried:
-    """The one to take (see `choose_erasing`); where none erases enough, what leaves least."""
+def best(tried: Sequence[Tried], left: float, negligible: float = 0.0) -> Tried:
+    """The one to take (see `choose_erasing`); where none erases enough, what leaves least.
+
+    negligible: change outside below which none is better than another.
+    """
     most = max(each.samples for each in tried)
     final = [each for each in tried if each.samples == most]
     enough = [each for each in final if each.left <= left]
@@ -204,7 +210,7 @@ def best(tried: Sequence[Tried], left: float) -> Tried:
     hardest = min(measured, key=lambda each: each.found.value)
     # Those that the measurement cannot tell from it.
     near = [each for each in measured if each.found.low <= hardest.found.value]
-    return min(near, key=lambda each: each.outside)
+    return min(near, key=lambda each: (max(each.outside, negligible), each.found.value))
 
 
 def resolving(session: Session, boxes: Boxes) -> tuple[str, ...]:
@@ -350,6 +356,8 @@ class Trial:
         seen = see(session.checkpoint.discriminator, self.before, GRID, FINEST)
         self.guide = _Guide(seen, samples.mask, session.seed)
         self.outside = ~_grown(samples.mask, 2)
+        apart = (self.before - self.before.roll(1, 0)).abs().mean()
+        self.negligible = NEGLIGIBLE * float(apart)
         self.patches = _Patches(session, samples.mask, begin, z, drawn)
 
     def run(self, layers: tuple[str, ...], fill: str, widen: float, count: int) -> Tried:
@@ -539,7 +547,7 @@ def _rounds(trial: Trial, ways: list[tuple[tuple[str, ...], str]], left: float) 
         ranked = sorted(first, key=lambda each: (each.left > left, each.found.value))
         ways = [(each.layers, each.fill) for each in ranked[:KEPT]]
     middle = [trial.run(*way, MIDDLE, SAMPLES) for way in progress(ways, "the best of them")]
-    kept = best(middle, left)
+    kept = best(middle, left, trial.negligible)
     others = [width for width in WIDTHS if width != MIDDLE]
     wider = [trial.run(kept.layers, kept.fill, width, SAMPLES) for width in others]
     return [*first, *middle, *wider]
