@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from dcgan_probe.dedup import autoencoder, command, hashing
+from dcgan_probe.dedup import autoencoder, duplicates, hashing
 from dcgan_probe.dedup.autoencoder import Settings
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.storage import files
@@ -173,7 +173,7 @@ def grouped(
     counts: dict[str, Any] = {}
     for bits in radii:
         start = time.perf_counter()
-        found = command.judged(pixels, codes, seed=0, within=bits)
+        found = duplicates.group_codes(pixels, codes, seed=0, within=bits)
         counts[f"groups within {bits}"] = {
             "groups": len(found.groups),
             "dropped": len(found.dropped),
@@ -182,7 +182,7 @@ def grouped(
         }
         if found.groups:
             path = SHEETS / f"{sheet.replace(' ', '-')}-within-{bits}.png"
-            command.draw(path, found, pixels, sheet, seed=0)
+            duplicates.draw(path, found, pixels, sheet, seed=0)
     return counts
 
 

@@ -30,6 +30,7 @@ from dcgan_probe.attribution import responses
 from dcgan_probe.images import sources
 from dcgan_probe.probes import forget, visualize_d
 from dcgan_probe.recognition import regression
+from dcgan_probe.recognition.samples import maps_of
 from dcgan_probe.storage import files
 
 HERE = Path(__file__).resolve().parent
@@ -224,16 +225,16 @@ def peak_mib(device: str) -> float:
 def forget_and_its_parts(device: str) -> dict[str, Any]:
     """`forget` on the 150 samples and the boxes that ship with the rooms."""
     session = dp.Session.open("rooms", device=device)
-    boxes = dp.Boxes.read(forget.shipped_boxes(session))
+    boxes = session.read_boxes()
     layer = forget.default_layer(session.config)
     z = session.latents(boxes.n, boxes.seed)
-    maps = regression.maps_of(session, z, layer)
+    maps = maps_of(session, z, layer)
     cells = regression.cells_of(maps.numpy(), boxes.mask((maps.shape[2], maps.shape[3])), seed=0)
     parts = {
         "in all, with 10 random controls": lambda: forget.run(
             session, boxes, controls=10, judges=()
         ),
-        "feature maps of the samples": lambda: regression.maps_of(session, z, layer),
+        "feature maps of the samples": lambda: maps_of(session, z, layer),
         "logistic regression": lambda: regression.fit(cells.activations, cells.inside),
         "held-out accuracy, 5 folds": lambda: regression.held_out_accuracy(cells),
         "the samples once, from z": lambda: session.generate(z),

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+MAX_LINE = 2000  # characters of an error's line
+# Marks that turn the reading direction: with them a name can pretend to be another.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str) -> str:
+    """Escape what would steer a terminal: control characters, lone surrogates, bidi overrides.
+
+    >>> printable("room\x1b[2J.png")
+    'room\\\\x1b[2J.png'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cs") or character in _TURNING
+        else character
+        for character in text
+    )
 
 
 class InputError(ValueError):
@@ -17,7 +38,10 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: object):
-        super().__init__(" ".join(str(message).split()))
+        line = printable(" ".join(str(message).split()))
+        if len(line) > MAX_LINE:
+            line = f"{line[: MAX_LINE // 2]} ... {line[-MAX_LINE // 2 :]}"
+        super().__init__(line)
 
 
 def brief(error: BaseException) -> str:

@@ -6,6 +6,8 @@
         network(x)
     with patch(network, "8x8", maps):              # these maps in place of its own
         network(x)
+    with edit(network, "8x8", torch.relu):         # a function of its maps in their place
+        network(x)
     maps = activations(network, "8x8", x)          # and nothing after 8x8 is computed
     images = tail(network, "8x8")(maps)            # nothing before 8x8 is
 
@@ -16,8 +18,11 @@ by an exception either.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -86,20 +91,168 @@ def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
 
     Raises InputError for an unknown name, and for a layer that the forward never reaches.
     """
-    found: list[Tensor] = []
+    return collect(module, (name,), inputs)[name]
 
-    def stop(_module: nn.Module, _inputs: object, output: object) -> None:
-        found.append(_tensor(name, output))
-        raise _Stop
 
-    handle = layer(module, name).register_forward_hook(stop)
+def collect(
+    module: nn.Module, names: Sequence[str], *args: Any, **kwargs: Any
+) -> dict[str, Tensor]:
+    """What several layers put out for inputs; what comes after the last of them is not computed.
+
+        >>> collect(generator, ("8x8", "16x16"), z)["16x16"].shape
+        torch.Size([1, 256, 16, 16])
+
+    args, kwargs: of the module's forward. Gradients flow. Raises InputError as `activations` does.
+    """
+    wanted = dict.fromkeys(names)
+    seen: dict[str, Tensor] = {}
+
+    def take(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        seen[name] = _tensor(name, output)
+        if len(seen) == len(wanted):
+            raise _Stop
+
+    with ExitStack() as stack:
+        for name in wanted:
+            handle = layer(module, name).register_forward_hook(partial(take, name))
+            stack.callback(handle.remove)
+        try:
+            module(*args, **kwargs)
+        except _Stop:
+            return seen
+    kind = type(module).__name__
+    raise InputError(f"{kind}: layer {min(wanted.keys() - seen)!r} is not reached by the forward")
+
+
+@contextmanager
+def edit(module: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Put a function of what a layer puts out in its place inside the ``with``.
+
+        >>> with edit(generator, "8x8", lambda maps: maps.flip(3)):
+        ...     mirrored = generator(z)
+
+    function: takes the maps and must not write to them; what it returns has their shape and dtype.
+    Gradients flow. Raises InputError for an unknown name and, in the forward, for another shape.
+    """
+
+    def replace(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        maps = _tensor(name, output)
+        edited = function(maps)
+        if edited.shape != maps.shape:
+            found, expected = (" x ".join(map(str, each.shape)) for each in (edited, maps))
+            raise InputError(f"layer {name!r}: found edited maps of {found}, expected {expected}")
+        return edited
+
+    handle = layer(module, name).register_forward_hook(replace)
     try:
-        module(inputs)
-    except _Stop:
-        return found[0]
+        yield
     finally:
         handle.remove()
-    raise InputError(f"{type(module).__name__}: layer {name!r} is not reached by the forward")
+
+
+# Functions of what layers put out, by layer, made of what the layers would put out without them.
+Plan = Callable[[dict[str, Tensor]], dict[str, Callable[[Tensor], Tensor]]]
+
+
+def lookahead(module: nn.Module, names: Sequence[str], plan: Plan) -> _Lookahead:
+    """Edit layers by what they, and layers after them, put out without the edit.
+
+        >>> def mirror(maps):     # at 8x8, where something is bright at 32x32
+        ...     bright = maps["32x32"].amax((1, 2, 3)) > 1
+        ...     return {"8x8": lambda h: torch.where(bright.view(-1, 1, 1, 1), h.flip(3), h)}
+        >>> with lookahead(generator, ("8x8", "32x32"), mirror):
+        ...     images = generator(z)
+
+    At each forward the module first runs as far as the last of `names`, as it was when the
+    ``with`` was entered: hooks that are older act, those that are newer do not. `plan` takes what
+    the layers put out, by name, and returns functions of maps for some of them. With those the
+    forward then runs. Several nest: the inner one sees what the outer one edits. Gradients flow
+    through both runs. Raises InputError for an unknown name, and `Uncut` where a layer is called
+    outside of a forward of the module, as in its `tail`.
+    """
+    return _Lookahead(module, names, plan)
+
+
+class _Lookahead:
+    """Hooks on a module and its layers, from entering to leaving."""
+
+    def __init__(self, module: nn.Module, names: Sequence[str], plan: Plan):
+        self.module, self.plan = module, plan
+        self.parts = {name: layer(module, name) for name in dict.fromkeys(names)}
+        # What is planned for the forwards that are under way, the innermost last.
+        self.plans: list[_Planned] = []
+
+    def __enter__(self) -> None:
+        self.plans = []
+        with ExitStack() as stack:
+            first = self.module.register_forward_pre_hook(self._begin, with_kwargs=True)
+            stack.callback(first.remove)
+            self.number = first.id  # of hooks, which are numbered in the order in which they come
+            for name, part in self.parts.items():
+                hook = part.register_forward_hook(partial(self._act, name))
+                stack.callback(hook.remove)
+            # After an exception too, such as that of `collect` when it has seen enough.
+            end = self.module.register_forward_hook(self._end, always_call=True)
+            stack.callback(end.remove)
+            self.handles = stack.pop_all()
+
+    def __exit__(self, *_: object) -> None:
+        self.handles.close()
+
+    def _begin(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs = tuple((id(each), _version(each)) for each in (*args, *kwargs.values()))
+        known = [planned for planned in self.plans if planned.inputs == inputs]
+        planned = _Planned()
+        self.plans.append(planned)  # at once: `_end` takes one away, after an exception too
+        if known:  # a lookahead inside this one runs the module on the same inputs
+            planned.functions = known[0].functions
+            return
+        with _only_older(self.module, self.number):
+            seen = collect(self.module, tuple(self.parts), *args, **kwargs)
+            planned.functions = self.plan(seen)
+        planned.inputs = inputs
+
+    def _act(self, name: str, _module: nn.Module, _inputs: object, output: object) -> Any:
+        if not self.plans:
+            kind = type(self.module).__name__
+            raise Uncut(f"{kind}: cannot edit layer {name!r} outside of a forward of the whole")
+        function = self.plans[-1].functions.get(name)
+        return None if function is None else function(_tensor(name, output))
+
+    def _end(self, *_: object) -> None:
+        if self.plans:
+            self.plans.pop()
+
+
+@dataclass
+class _Planned:
+    inputs: tuple[Any, ...] | None = None
+    functions: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+
+
+def _version(value: object) -> int:
+    if isinstance(value, Tensor) and not value.is_inference():
+        return value._version
+    return 0
+
+
+@contextmanager
+def _only_older(module: nn.Module, number: int) -> Iterator[None]:
+    """Let only hooks act that were there before the one of a number."""
+    whole = []
+    for part in module.modules():
+        for hooks in (part._forward_pre_hooks, part._forward_hooks):
+            if any(each >= number for each in hooks):
+                whole.append((hooks, list(hooks.items())))
+    try:
+        for hooks, items in whole:
+            hooks.clear()
+            hooks.update((each, hook) for each, hook in items if each < number)
+        yield
+    finally:
+        for hooks, items in whole:
+            hooks.clear()
+            hooks.update(items)
 
 
 def ablate(
@@ -109,7 +262,7 @@ def ablate(
     gain: float | Sequence[float] | Tensor = 0.0,
     value: float | Sequence[float] | Tensor = 0.0,
     where: Tensor | None = None,
-) -> _Ablation:
+) -> Ablation:
     """Replace feature maps of a layer by gain * map + (1 - gain) * value inside the ``with``.
 
         >>> with ablate(generator, "8x8", filters=[3, 17]):                     # dropped
@@ -127,7 +280,7 @@ def ablate(
     a filter at once, and in the forward for a filter or a shape that the layer does not have.
     Source: section 6.3.1.
     """
-    return _Ablation(module, name, filters, gain, value, where)
+    return Ablation(module, name, filters, gain, value, where)
 
 
 def check_filters(name: str, filters: Sequence[int], count: int | None = None) -> None:
@@ -143,7 +296,7 @@ def check_filters(name: str, filters: Sequence[int], count: int | None = None) -
         raise InputError(f"layer {name!r}: found filter {wrong[0]}, expected 0 to {count - 1}")
 
 
-class _Ablation:
+class Ablation:
     """A hook that is on the module from entering to leaving; can be entered again after."""
 
     def __init__(

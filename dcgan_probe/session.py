@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dcgan_probe import checkpoints, hooks, latents, terminal
+from dcgan_probe import checkpoints, latents, terminal
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.checkpoints import fixtures, modules
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.checkpoints.modules import Latent
-from dcgan_probe.edits.filters import Selection, cells
+from dcgan_probe.edits.edit import Edit
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.images.sources import Images, ImageSource, Samples, batches
 from dcgan_probe.latents.concepts import Concepts, find
@@ -67,9 +67,9 @@ class Session:
         self.device = choose_device(device)
         self.out = None if out is None else Path(out)
         self.force = force
-        # By the hook, which is one of a kind: the same selection may be in force twice.
-        self._in_force: dict[object, Selection] = {}
-        self._lasting: list[tuple[Selection, ExitStack]] = []
+        # By the context, of which there is only one: the same edit may be in force twice.
+        self._in_force: dict[object, Edit] = {}
+        self._lasting: list[tuple[Edit, ExitStack]] = []
         self._folders: list[Path] = []
         self.kept: dict[str, Tensor] = {}
         for network in (checkpoint.generator, checkpoint.discriminator):
@@ -178,41 +178,45 @@ class Session:
         return torch.cat(parts) if parts else torch.empty(0, channels, size, size)
 
     def images(self, path: str | Path | None, n: int) -> Images:
-        """The images of a folder or other source, at most n; without a path, n samples."""
+        """The images of a folder or other source, at most n, drawn by the seed; or n samples."""
         if path is None:
             return Samples(self.generator, self.latents(n))
-        return ImageSource(path, self.config.size, self.config.channels, limit=n)
+        return ImageSource(path, self.config.size, self.config.channels, n, self.seed)
 
     @property
-    def edits(self) -> list[Selection]:
-        """The edits in force, in the order in which they act on a layer."""
+    def edits(self) -> list[Edit]:
+        """The edits in force, in the order in which they were made."""
         return list(self._in_force.values())
 
     @contextmanager
-    def editing(self, *selections: Selection) -> Iterator[None]:
+    def editing(self, *edits: Edit) -> Iterator[None]:
         """Edit the generator inside the ``with``, in all that the session draws.
 
-        Edits of one layer act one after the other. Raises InputError for a selection that is of
-        another checkpoint, or names a layer, a filter or a region that the generator does not have.
+            >>> with session.editing(without_windows, stronger):
+            ...     session.sample(8)
+
+        They compose in the order in which they are given: each edits what the ones before left.
+        Raises InputError for an edit of another checkpoint, and for one that names a layer, a
+        filter or a region that the generator does not have.
         """
         with ExitStack() as stack:
-            for selection in selections:
-                stack.enter_context(self._edited(selection))
+            for edit in edits:
+                stack.enter_context(self._edited(edit))
             yield
 
-    def edit(self, selection: Selection) -> None:
+    def edit(self, edit: Edit) -> None:
         """Edit the generator from here on, until `undo` or `close`; raises as `editing` does."""
         with ExitStack() as stack:
-            stack.enter_context(self._edited(selection))
-            self._lasting.append((selection, stack.pop_all()))
+            stack.enter_context(self._edited(edit))
+            self._lasting.append((edit, stack.pop_all()))
 
-    def undo(self) -> Selection:
+    def undo(self) -> Edit:
         """Lift the last edit of `edit` and return it; InputError if there is none."""
         if not self._lasting:
             raise InputError("undo: found no edit in force, expected one")
-        selection, stack = self._lasting.pop()
+        edit, stack = self._lasting.pop()
         stack.close()
-        return selection
+        return edit
 
     def read_boxes(self, path: str | os.PathLike[str] | None = None) -> Boxes:
         """Boxes of a file, or those that ship with the checkpoint, on images of its size.
@@ -264,41 +268,21 @@ class Session:
             self.undo()
 
     @contextmanager
-    def _edited(self, selection: Selection) -> Iterator[None]:
-        own, of = self.checkpoint.sha256, selection.checkpoint
-        if own != of:
+    def _edited(self, edit: Edit) -> Iterator[None]:
+        own = self.checkpoint.sha256
+        if edit.checkpoint != own:
+            where, made = edit.source or "edit", ", ".join(edit.layers)
             raise InputError(
-                f"{selection.source or 'selection'}: layer {selection.layer}: found filters of "
-                f"checkpoint {of[:8]}, expected those of {self.checkpoint.name} ({own[:8]})"
+                f"{where}: layer {made}: found {edit.changes} of checkpoint "
+                f"{edit.checkpoint[:8]}, expected those of {self.checkpoint.name} ({own[:8]})"
             )
-        hook = hooks.ablate(
-            self.generator,
-            selection.layer,
-            selection.filters,
-            selection.gains or 0.0,
-            selection.values or 0.0,
-            self._places(selection),
-        )
-        with hook:
-            # One forward of one latent, so that a filter out of range is refused here and now.
-            self._one(selection.layer)
-            self._in_force[hook] = selection
+        context = edit.on(self.generator, self.config)
+        with context:
+            self._in_force[context] = edit
             try:
                 yield
             finally:
-                del self._in_force[hook]
-
-    def _places(self, selection: Selection) -> Tensor | None:
-        """The cells of its layer that an edit changes, h x w bool; None is all of them."""
-        region = selection.region(self.config)
-        if region is None:
-            return None
-        shape = tuple(self._one(selection.layer).shape)
-        return torch.from_numpy(cells(region, selection.layer, shape, self.config)[0])
-
-    def _one(self, layer: str) -> Tensor:
-        """What a layer puts out for one latent."""
-        return hooks.activations(self.generator, layer, self.latents(1).to(self.device))
+                del self._in_force[context]
 
     def made_with(self, **options: Any) -> dict[str, Any]:
         """What a result must record so that it can be had again; `options` are the probe's own.
@@ -306,11 +290,11 @@ class Session:
         >>> Session.open("rooms", seed=3).made_with(n=4)["options"]
         {'n': 4}
 
-        On a command line also what was typed and the hashes of the files it names: see
-        `terminal.asked`. No time and no place, so that the same line writes the same bytes.
+        On a command line also what was typed and the hashes of the files it names, see
+        `terminal.describe_command`. No time and no place: the same line writes the same bytes.
         """
         return {
-            **terminal.asked(),
+            **terminal.describe_command(),
             "dcgan_probe": metadata.version("dcgan-probe"),
             "torch": torch.__version__,
             "numpy": metadata.version("numpy"),
@@ -329,7 +313,7 @@ class Session:
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
         """Show progress over items on stderr, if that is a terminal and nobody asked for quiet."""
-        silent = terminal.here().quiet or None
+        silent = terminal.current().quiet or None
         return tqdm(items, desc=what, total=total, leave=False, disable=silent)
 
     def start(self, command: str) -> None:

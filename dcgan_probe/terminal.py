@@ -1,7 +1,7 @@
 """How a command line is answered: results on stdout, all that is said about them on stderr.
 
 A command gives its result to `answer`, which knows whether a person reads it or, under
-``--json``, a program. In a script there is no command line, and `here` says so.
+``--json``, a program. In a script there is no command line, and `current` says so.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import click
+
+from dcgan_probe.errors import printable
 
 ARGUMENTS = f"{__name__}.arguments"  # as typed, in the meta of click's context
 _TERMINAL = f"{__name__}.terminal"
@@ -38,10 +40,10 @@ class Terminal(NamedTuple):
     began: float | None = None
 
 
-def here() -> Terminal:
+def current() -> Terminal:
     """The terminal of the command line that runs now.
 
-    >>> here().line is None  # in a script
+    >>> current().line is None  # in a script
     True
     """
     context = click.get_current_context(silent=True)
@@ -78,24 +80,24 @@ def answer(values: dict[str, Any], text: str) -> None:
     >>> answer({"brightness": 0.5}, "brightness: 0.5")
     brightness: 0.5
     """
-    stdout = here().json
+    stdout = current().json
     if stdout is None:
-        click.echo(text)
+        click.echo("\n".join(map(printable, text.split("\n"))))
     else:
         import json
 
         click.echo(json.dumps(values, allow_nan=False), file=stdout)
 
 
-def remark(text: str) -> None:
-    """Say on stderr, unless --quiet, what a user should know of an input."""
-    if not here().quiet:
-        print(text, file=sys.stderr)
+def note(text: str) -> None:
+    """Say on stderr, unless --quiet, in one line, what was left out or assumed of an input."""
+    if not current().quiet and os.environ.get("RANK", "0") == "0":  # under torchrun, once
+        click.echo(printable(" ".join(text.split())), err=True)
 
 
 def log(text: str, error: BaseException | None = None) -> None:
     """Under --verbose, say on stderr what is done, and where an error was raised."""
-    began = here().began
+    began = current().began
     if began is not None:
         click.echo(f"{time.perf_counter() - began:7.2f} s  {text}", err=True)
         if error is not None:
@@ -104,15 +106,15 @@ def log(text: str, error: BaseException | None = None) -> None:
             traceback.print_exception(error)
 
 
-def asked() -> dict[str, Any]:
+def describe_command() -> dict[str, Any]:
     """What was typed: the command, the line, and the files that it was given with their SHA-256.
 
-    >>> asked()  # in a script
+    >>> describe_command()  # in a script
     {'command': None, 'line': None, 'inputs': []}
 
     A file of more than 1 GiB is named without its hash. What ``--to`` names is written, not read.
     """
-    context, line = click.get_current_context(silent=True), here().line
+    context, line = click.get_current_context(silent=True), current().line
     if context is None or line is None:
         return {"command": None, "line": None, "inputs": []}
     root = context.find_root()

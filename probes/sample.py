@@ -8,20 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import dcgan_probe as dp
+from dcgan_probe import boxes, figures
 from dcgan_probe.errors import at_least
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
+from dcgan_probe.report.reading import Reading
 from dcgan_probe.results.result import Result
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a command imports neither until it runs
     import numpy as np
+
+    from dcgan_probe.session import Session
 
 COLUMNS = 16
 # Of a contact sheet.
 ACROSS, ON_A_SHEET = 10, 80
 
+READING = Reading(
+    "Samples in the order of their index, with the edits in force.",
+    "A sheet shows what is common; rare failures, and whether samples copy images of the "
+    "training, need evaluate and neighbours.",
+    {},
+    {"sheet": "Samples in the order of their index"},
+)
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Samples(Result):
     """What `run` returns. pixels: n x H x W x 3 uint8; names: a file name for each.
 
@@ -37,32 +48,27 @@ class Samples(Result):
         return {"images": [] if self.numbered else list(self.names)}
 
     def draw(self, folder: Path) -> None:
-        import numpy as np
-
         if self.numbered:
-            self._contact_sheets(folder)
+            self._draw_contact_sheets(folder)
             return
-        columns = min(COLUMNS, len(self.pixels))
-        rows = -(-len(self.pixels) // columns)
-        sheet = np.full((rows * columns, *self.pixels.shape[1:]), 255, np.uint8)
-        sheet[: len(self.pixels)] = self.pixels
+        rows = figures.grid(self.pixels, min(COLUMNS, len(self.pixels)))
         (folder / "images").mkdir()
         for name, image in zip(self.names, self.pixels, strict=True):
-            dp.figures.write_image(folder / "images" / name, image)
-        dp.figures.draw(
+            figures.write_image(folder / "images" / name, image)
+        figures.draw(
             folder / "sheet.png",
             f"{len(self.pixels)} samples",
-            [dp.figures.Block("", sheet.reshape(rows, columns, *sheet.shape[1:]))],
-            [str(row * columns) for row in range(rows)],
+            [figures.Block("", rows)],
+            [str(row * rows.shape[1]) for row in range(len(rows))],
             f"Samples in the order of their index, the first of a row named beside it. "
             f"{self.caption}.",
         )
 
-    def _contact_sheets(self, folder: Path) -> None:
+    def _draw_contact_sheets(self, folder: Path) -> None:
         seed = self.made_with["seed"]
         for page, start in enumerate(range(0, len(self.pixels), ON_A_SHEET)):
             images = self.pixels[start : start + ON_A_SHEET]
-            dp.figures.sheet(
+            figures.sheet(
                 folder / f"sheet{page}.png",
                 f"Samples {start} to {start + len(images) - 1} of seed {seed}",
                 images,
@@ -75,10 +81,10 @@ class Samples(Result):
         return f"{len(self.names)} samples"
 
 
-def run(session: dp.Session, n: int = 64, numbered: bool = False) -> Samples:
+def run(session: Session, n: int = 64, numbered: bool = False) -> Samples:
     """Draw the first n samples of the session's seed, with its edits in force.
 
-        >>> run(dp.Session.open("rooms", seed=3), n=8).names[7]
+        >>> run(Session.open("rooms", seed=3), n=8).names[7]
         '..._seed3_0007.png'
 
     A sample's file name holds the first digits of the checkpoint's hash, the seed and the index:
@@ -86,11 +92,13 @@ def run(session: dp.Session, n: int = 64, numbered: bool = False) -> Samples:
     that name every sample, in place of files. Raises InputError for no samples.
     """
     at_least(1, n=n)
-    pixels = dp.figures.pixels(session.sample(n))
     sha = session.checkpoint.sha256
-    names = tuple(dp.boxes.sample_name(sha, session.seed, i) for i in range(n))
     return Samples(
-        session.made_with(n=n, numbered=numbered), pixels, names, numbered, session.caption()
+        made_with=session.made_with(n=n, numbered=numbered),
+        pixels=figures.pixels(session.sample(n)),
+        names=tuple(boxes.sample_name(sha, session.seed, i) for i in range(n)),
+        numbered=numbered,
+        caption=session.caption(),
     )
 
 
@@ -98,6 +106,6 @@ def run(session: dp.Session, n: int = 64, numbered: bool = False) -> Samples:
 @click.option("--n", default=64, type=click.IntRange(1), help="How many samples.")
 @click.option("--numbered", is_flag=True, help="Sheets that name every sample, and no files.")
 @pass_session
-def sample(session: dp.Session, n: int, numbered: bool) -> None:
+def sample(session: Session, n: int, numbered: bool) -> None:
     """Draw samples, with the edits in force: a sheet, and files to draw boxes on."""
     session.save(run(session, n, numbered))

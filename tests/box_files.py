@@ -183,6 +183,53 @@ def via_image(name: str, *regions: dict) -> dict:
     return {"filename": name, "size": 7176, "regions": list(regions), "file_attributes": {}}
 
 
+LABEL_STUDIO_MIN = [
+    {
+        "id": 1,
+        "img": "/data/upload/1/1f2e3d4c-1a2b3c4d_seed3_0004.png",
+        "quality": "good",
+        "label": [
+            {
+                "x": 0,
+                "y": 62.5,
+                "width": 12.5,
+                "height": 37.5,
+                "rotation": 0,
+                "rectanglelabels": ["window"],
+                "original_width": 64,
+                "original_height": 64,
+            }
+        ],
+        "annotator": 1,
+        "annotation_id": 1,
+    },
+    {
+        "id": 2,
+        "img": "/data/upload/1/0a0b0c0d-1a2b3c4d_seed3_0009.png",
+        "annotator": 1,
+        "annotation_id": 2,
+    },
+    {
+        "id": 3,
+        "img": "/data/upload/1/1f2e3d4c-1a2b3c4d_seed3_0017.png",
+        "label": [
+            {
+                "x": 15.625,
+                "y": 12.5,
+                "width": 32.03125,
+                "height": 26.5625,
+                "rotation": 0,
+                "rectanglelabels": ["window"],
+                "original_width": 64,
+                "original_height": 64,
+            }
+        ],
+        "annotator": 1,
+        "annotation_id": 3,
+    },
+]
+
+
 def via_region(x: float, y: float, width: float, height: float, **attributes: object) -> dict:
     return {
         "shape_attributes": {"name": "rect", "x": x, "y": y, "width": width, "height": height},
@@ -219,6 +266,72 @@ VIA_1 = {
     }
     for name, image in VIA_IMAGES.items()
 }
+
+
+VIA_CSV = """\
+filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes
+1a2b3c4d_seed3_0004.png,7176,"{}",1,0,"{""name"":""rect"",""x"":0,""y"":40,""width"":8,\
+""height"":24}","{""object"":""window""}"
+1a2b3c4d_seed3_0009.png,7176,"{}",0,0,"{}","{}"
+1a2b3c4d_seed3_0017.png,7176,"{}",1,0,"{""name"":""rect"",""x"":10,""y"":8,""width"":20.5,\
+""height"":17}","{""kind"":{""window"":true}}"
+"""
+
+CVAT = """\
+<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta><task><name>rooms</name><original_size><width>64</width></original_size></task></meta>
+  <image id="0" name="rooms/1a2b3c4d_seed3_0004.png" width="64" height="64">
+    <box label="window" source="manual" occluded="0" xtl="-0.01" ytl="40.00" xbr="8.00" ybr="64.00"
+      z_order="0"></box>
+    <tag label="bright" source="manual"></tag>
+  </image>
+  <image id="1" name="1a2b3c4d_seed3_0009.png" width="64" height="64"></image>
+  <image id="2" name="1a2b3c4d_seed3_0017.png" width="64" height="64">
+    <box label="window" occluded="0" rotation="0.00" xtl="10.00" ytl="8.00" xbr="30.50" ybr="25.00"
+      z_order="0"><attribute name="dark">false</attribute></box>
+  </image>
+</annotations>
+"""
+
+
+def voc(name: str, *boxes: tuple[str, float, float, float, float]) -> str:
+    """A file as labelImg writes it, but for edges that are no whole pixels, as CVAT writes them."""
+    objects = "".join(
+        f"<object><name>{label}</name><pose>Unspecified</pose><difficult>0</difficult>"
+        f"<bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox>"
+        "</object>\n"
+        for label, x0, y0, x1, y1 in boxes
+    )
+    return (
+        f"<annotation>\n<folder>rooms</folder><filename>{name}</filename>"
+        f"<path>/home/a/rooms/{name}</path>\n"
+        "<size><width>64</width><height>64</height><depth>3</depth></size>\n"
+        f"{objects}</annotation>\n"
+    )
+
+
+VOC = {
+    "1a2b3c4d_seed3_0004.xml": voc("1a2b3c4d_seed3_0004.png", ("window", 0, 40, 8, 64)),
+    "1a2b3c4d_seed3_0009.xml": voc("1a2b3c4d_seed3_0009.png"),
+    "1a2b3c4d_seed3_0017.xml": voc("1a2b3c4d_seed3_0017.png", ("window", 10, 8, 30.5, 25)),
+}
+
+# Class, centre and size in shares of 64 pixels.
+YOLO = {
+    "classes.txt": "door\nwindow\n",
+    "labels/1a2b3c4d_seed3_0004.txt": "1 0.0625 0.8125 0.125 0.375\n",
+    "labels/1a2b3c4d_seed3_0009.txt": "",
+    "labels/1a2b3c4d_seed3_0017.txt": "1 0.31640625 0.2578125 0.3203125 0.265625\n",
+}
+
+
+def put_all(folder: Path, contents: dict[str, object]) -> Path:
+    for name, data in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        put(folder / name, data)
+    return folder
 
 
 def put(path: Path, data: object) -> Path:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import dcgan_probe as dp
+from dcgan_probe.edits.levels import levels, means
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import ablate
 from dcgan_probe.storage import files
@@ -33,21 +34,23 @@ def maps(session: dp.Session, n: int, layer: str = "8x8") -> np.ndarray:
 
 def test_means_are_those_of_numpy(session):
     expected = maps(session, 100)[[5, 1]].mean(axis=1, dtype=np.float64)
-    np.testing.assert_allclose(ablate.means(session, "8x8", [5, 1], n=100), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        means(session.generator, "8x8", [5, 1], session.latents(100)), expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("n", [1, 64, 100])
 def test_levels_are_percentiles_as_numpy_has_them(session, n):
     expected = np.percentile(maps(session, n)[[5, 1]], 99, axis=1, method="higher")
-    found = np.array(ablate.levels(session, "8x8", [5, 1], n=n))
+    found = np.array(levels(session.generator, "8x8", [5, 1], session.latents(n)))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_means_and_levels_of_units_without_places(session):
     values = maps(session, 100, "4x4.linear")[[3]]
-    found = ablate.means(session, "4x4.linear", [3], n=100)
+    found = means(session.generator, "4x4.linear", [3], session.latents(100))
     np.testing.assert_allclose(found, values.mean(axis=1), rtol=1e-4)
-    found = ablate.levels(session, "4x4.linear", [3], n=100)
+    found = levels(session.generator, "4x4.linear", [3], session.latents(100))
     np.testing.assert_allclose(found, np.percentile(values, 99, axis=1, method="higher"), rtol=1e-5)
 
 
@@ -61,7 +64,7 @@ def test_means_and_levels_of_units_without_places(session):
 )
 def test_what_cannot_be_measured_is_refused(session, layer, filters, n, message):
     with pytest.raises(InputError, match=message):
-        ablate.means(session, layer, filters, n)
+        means(session.generator, layer, filters, session.latents(n))
 
 
 def test_the_change_is_that_of_the_tail_on_edited_maps(session):
@@ -133,7 +136,7 @@ def test_each_sample_is_edited_inside_of_its_own_boxes(session):
 def test_boxed_samples_are_edited_alike_in_one_batch_and_in_many(session, monkeypatch):
     edit = dp.Selection("8x8", (1, 5), SHA)
     whole = ablate.run(session, edit, boxes())
-    monkeypatch.setattr("dcgan_probe.session.BATCH", 4)
+    monkeypatch.setattr("dcgan_probe.probes.ablate.probe.BATCH", 4)
     parts = ablate.run(session, edit, boxes())
     assert parts.change == pytest.approx(whole.change, rel=1e-5)
 
@@ -219,7 +222,9 @@ def test_an_edit_stays_in_force_and_its_file_takes_it_up_again(run, tmp_path):
     assert found.gains == (0.5,) * 4
     assert found.about["measured_on"] == {"samples": 256, "seed": 0, "edits": []}
     session = dp.Session.open(str(tmp_path / "model.safetensors"), device="cpu")
-    assert found.values == pytest.approx(ablate.means(session, "8x8", found.filters))
+    assert found.values == pytest.approx(
+        means(session.generator, "8x8", found.filters, session.latents(256))
+    )
     saved = read(out / "ablate/result.json")
     assert saved["made_with"]["options"]["edit"] == found.change()
     assert saved["change"] == ablate.run(session, found).change
@@ -272,7 +277,9 @@ def test_insert_turns_filters_up_to_their_level(run, tmp_path):
     assert "2 filters of 8x8 replaced by their 99th percentile inside 8,8,20,24" in run(*line)
     found = dp.Selection.read(tmp_path / "out/ablate/selection.json")
     session = dp.Session.open(str(tmp_path / "model.safetensors"), device="cpu")
-    assert found.values == pytest.approx(ablate.levels(session, "8x8", (1, 5)))
+    assert found.values == pytest.approx(
+        levels(session.generator, "8x8", (1, 5), session.latents(256))
+    )
     assert found.gains == ()
 
 

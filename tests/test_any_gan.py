@@ -203,10 +203,10 @@ def test_every_probe_runs_and_saves(gan, session, boxes, folder, tmp_path):
 
 @pytest.mark.parametrize("select", ["paper", "causal", "gates"])
 def test_forget_runs_in_a_layer_that_values_lead_around(gan, session, boxes, select, monkeypatch):
-    from dcgan_probe.probes import _choice, _gates
+    from dcgan_probe.probes.forget import choice, gates
 
-    monkeypatch.setattr(_gates, "STEPS", 3)
-    monkeypatch.setattr(_choice, "SCANNED", 8)
+    monkeypatch.setattr(gates, "STEPS", 3)
+    monkeypatch.setattr(choice, "SCANNED", 8)
     around = [of for of in session.config.found["generator"] if not of.passes_on and of.height > 4]
     if not around:
         pytest.skip("nothing leads around any layer")

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from box_files import (
     COCO,
+    CVAT,
     LABEL_STUDIO,
+    LABEL_STUDIO_MIN,
     LABELME,
     OWN,
     SHA256,
     VIA_1,
+    VIA_CSV,
     VIA_IMAGES,
     VIA_PROJECT,
+    VOC,
     WINDOWS,
+    YOLO,
     changed,
     put,
+    put_all,
     refusal,
     studio_annotation,
     studio_region,
@@ -36,8 +43,9 @@ from dcgan_probe.storage import json_values
 
 @pytest.mark.parametrize(
     "data",
-    [OWN, COCO, LABEL_STUDIO, VIA_PROJECT, VIA_IMAGES, VIA_1],
-    ids=["own", "coco", "label-studio", "via-project", "via-annotations", "via-1"],
+    [OWN, COCO, LABEL_STUDIO, LABEL_STUDIO_MIN, VIA_PROJECT, VIA_IMAGES, VIA_1, VIA_CSV, CVAT],
+    ids=["own", "coco", "label-studio", "json-min", "via-project", "via-annotations", "via-1"]
+    + ["via-csv", "cvat"],
 )
 def test_every_format_reads_as_the_same_boxes(tmp_path, data):
     boxes = Boxes.read(put(tmp_path / "boxes.json", data), image_size=(64, 64))
@@ -63,6 +71,15 @@ def test_labelme_reads_a_folder_or_a_file(tmp_path):
     one = Boxes.read(tmp_path / "1a2b3c4d_seed3_0017.json")
     assert one.boxes == WINDOWS[1:]
     assert one.images == (17,)
+
+
+@pytest.mark.parametrize("files", [LABELME, VOC, YOLO], ids=["labelme", "voc", "yolo"])
+def test_every_format_of_a_file_an_image_reads_as_the_same_boxes(tmp_path, files):
+    boxes = Boxes.read(put_all(tmp_path, files), image_size=(64, 64))
+    assert boxes.boxes == WINDOWS
+    assert boxes.images == (4, 9, 17)
+    assert (boxes.checkpoint, boxes.seed, boxes.image_size) == ("1a2b3c4d", 3, (64, 64))
+    assert not boxes.notices
 
 
 def test_n_says_that_all_samples_were_looked_at(tmp_path):
@@ -179,7 +196,10 @@ def _coco_image(**changes):
             "annotations[1] (id 12).attributes.rotation: found 30.5, expected 0: a box with ",
         ),
         (_coco_annotation(image_id=7), "annotations[1] (id 12).image_id: found 7, expected the id"),
-        (_coco_annotation(image_id="1"), 'annotations[1] (id 12).image_id: found "1", expected a'),
+        (
+            _coco_annotation(image_id="1"),
+            'annotations[1] (id 12).image_id: found "1", expected the',
+        ),
         (
             _coco_annotation(category_id=5),
             "annotations[1] (id 12): unknown category_id '5', expected one of: 1, 2",
@@ -305,8 +325,7 @@ def test_label_studio_regions_of_other_sizes_are_refused(tmp_path):
         (("shape_attributes", "x"), "10", 'x: found "10", expected a number'),
         (("shape_attributes", "width"), 56, ".x1: found 66.0, expected at least 0 and at most 64"),
         (("shape_attributes",), {"name": "rect"}, 'shape_attributes: found no "x"'),
-        (("region_attributes",), {}, "region_attributes: found an empty object, expected at least"),
-        (("region_attributes", "kind"), 3, 'region_attributes["kind"]: found 3, expected text'),
+        (("region_attributes", "kind"), [], 'kind"]: found a list of 0, expected text'),
     ],
 )
 def test_via_refuses(tmp_path, place, to, message):
@@ -340,9 +359,17 @@ def test_a_label_that_is_not_there_lists_those_that_are(tmp_path):
     [
         ("", "found an empty file"),
         (" \n\t", "found an empty file"),
-        ("<!DOCTYPE html>\n<html>", "found HTML or XML, expected JSON"),
+        (
+            "<!DOCTYPE html>\n<html>",
+            "found HTML, or XML with a document type, expected XML of annot",
+        ),
         ('{"boxes": [\n {"x0": 1', "line 2, column 10: found broken or cut-off JSON"),
-        ("image,label,x0,y0,x1,y1\n", "line 1, column 1: found broken or cut-off JSON"),
+        (
+            "image,label,x0,y0,x1,y1\n",
+            'found text that begins with "image,label,x0,y0,x1,y1", expected one of the formats',
+        ),
+        ("<svg/>", "found XML of <svg>, expected one of the formats"),
+        ("<annotation><size>", "found broken or cut-off XML"),
         ("{'boxes': []}", "line 1, column 2: found broken or cut-off JSON"),
         ("[" * 200_000, "found JSON nested too deeply"),
         ("[" + "1" * 5000 + "]", "found a number of endless digits"),
@@ -413,3 +440,263 @@ def test_a_file_too_large_is_refused_before_it_is_read(tmp_path):
     with open(path, "wb") as file:
         file.truncate(json_values.MAX_BYTES + 1)
     assert "found 100000001 bytes, expected at most 100000000" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            COCO | {"categories": [{"id": 1, "name": "window"}, {"id": 1, "name": "bed"}]},
+            "categories[1] (id 1).id: found 1, expected an id that no category before has",
+        ),
+        (
+            json.dumps(COCO)[:-1] + ', "annotations": []}',
+            'found the key "annotations" twice in the object with keys "licenses", "info"',
+        ),
+        (
+            json.dumps(OWN)[:-1] + ', "seed": 4}',
+            'found the key "seed" twice in the object with keys "format", "checkpoint"',
+        ),
+    ],
+)
+def test_what_is_there_twice_is_refused(tmp_path, data, message):
+    assert f"boxes.json: {message}" in refusal(put(tmp_path / "boxes.json", data))
+
+
+@pytest.mark.parametrize(
+    "twin", ["Window", " window", "window ", "win\u200bdow", "ｗｉｎｄｏｗ", "window\u00a0"]
+)
+def test_labels_that_look_alike_are_told_with_counts(tmp_path, capsys, twin):
+    path = put(tmp_path / "boxes.json", changed(OWN, "boxes", 1, "label", to=twin))
+    boxes = Boxes.read(path)
+    assert boxes.labels == tuple(sorted({"window", twin}))  # still two: nobody is overruled
+    said = capsys.readouterr().err
+    assert said.startswith(f"{path}: labels ")
+    assert '"window" (1 boxes)' in said
+    assert "count as different objects" in said
+    assert len(boxes.notices) == 1
+
+
+def test_labels_that_differ_are_no_twins(tmp_path, capsys):
+    Boxes.read(put(tmp_path / "boxes.json", changed(OWN, "boxes", 1, "label", to="windows")))
+    assert capsys.readouterr().err == ""
+
+
+OTHER = "1a2b3c4d_seed3_0005.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("1a2b3c4d_seed3_0005.json", LABELME["1a2b3c4d_seed3_0017.json"]),
+        ("1a2b3c4d_seed3_0005.xml", VOC["1a2b3c4d_seed3_0017.xml"]),
+        ("a.xml", VOC["1a2b3c4d_seed3_0017.xml"].replace("rooms/1a2b3c4d_seed3_0017.png", OTHER)),
+        ("coco.json", _coco_image(extra={"name": OTHER})),
+        ("tasks.json", changed(LABEL_STUDIO, 0, "file_upload", to=f"1f2e3d4c-{OTHER}")),
+        ("tasks.json", changed(LABEL_STUDIO, 0, "data", "thumb", to=OTHER)),
+        ("min.json", changed(LABEL_STUDIO_MIN, 0, "thumb", to=OTHER)),
+        (
+            "address.json",
+            changed(LABEL_STUDIO, 0, "data", "image", to=f"/?a={OTHER}&b=1a2b3c4d_seed3_0006.png"),
+        ),
+        ("via.json", changed(VIA_IMAGES, "1a2b3c4d_seed3_0009.png7176", "filename", to=OTHER)),
+    ],
+)
+def test_two_samples_that_a_file_names_for_one_image_are_refused(tmp_path, name, data):
+    found = refusal(put(tmp_path / name, data), image_size=(64, 64))
+    assert "found two samples it may be of" in found
+    assert "expected one" in found
+
+
+def test_augmented_copies_of_one_sample_are_refused(tmp_path):
+    first, second = (
+        {
+            "id": i,
+            "file_name": f"1a2b3c4d_seed3_0004_png.rf.{i}{31 * '0'}.jpg",
+            "width": 64,
+            "height": 64,
+            "extra": {"name": "1a2b3c4d_seed3_0004.png"},
+        }
+        for i in (1, 2)
+    )
+    once = COCO | {"images": [first, *COCO["images"][1:]]}
+    assert Boxes.read(put(tmp_path / "once.json", once)).boxes == WINDOWS
+    twice = COCO | {"images": [first, second, COCO["images"][2]]}
+    assert "found another augmented copy of sample 4" in refusal(put(tmp_path / "a.json", twice))
+
+
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("step", [1, -1])
+def test_four_corners_of_an_upright_rectangle_are_read(tmp_path, start, step):
+    corners = [[10, 8], [30.5, 8], [30.5, 25], [10, 25]]
+    points = [corners[(start + step * i) % 4] for i in range(4)]
+    data = changed(LABELME["1a2b3c4d_seed3_0017.json"], "shapes", 0, "points", to=points)
+    assert Boxes.read(put(tmp_path / "a.json", data)).boxes == WINDOWS[1:]
+    for bad in ([[12, 8], *points[1:]], [*points[:2], points[3], points[2]]):
+        path = put(tmp_path / "bad.json", changed(data, "shapes", 0, "points", to=bad))
+        assert "shapes[0].points: found a list of 4, expected two opposite" in refusal(path)
+
+
+@pytest.mark.parametrize("identity", ["a", "1", 2.0, -7, 0.5, 2**60 + 1])
+def test_ids_of_any_kind_tell_images_and_categories_apart(tmp_path, identity):
+    data = changed(COCO, "images", 0, "id", to=identity)
+    data = changed(data, "annotations", 1, "image_id", to=identity)
+    data = changed(data, "images", 1, "id", to=99)
+    data = changed(data, "categories", 0, "id", to=identity)
+    data = changed(data, "categories", 1, "id", to=98)
+    for i in range(2):
+        data = changed(data, "annotations", i, "category_id", to=identity)
+    assert Boxes.read(put(tmp_path / "coco.json", data)).boxes == WINDOWS
+
+
+def test_label_studio_without_the_size_of_images_takes_that_of_the_samples(tmp_path):
+    data = LABEL_STUDIO
+    for place in ((0, "annotations", 1, "result", 1), (2, "annotations", 0, "result", 0)):
+        for key in ("original_width", "original_height"):
+            data = without(data, *place, key)
+    path = put(tmp_path / "tasks.json", data)
+    assert Boxes.read(path, image_size=(64, 64)).boxes == WINDOWS
+    assert "percents without original_width, expected image_size" in refusal(path)
+
+
+def test_via_takes_numbers_for_labels_and_says_where_there_is_none(tmp_path, capsys):
+    regions = [via_region(1, 1, 5, 5, kind=3), via_region(2, 2, 5, 5), via_region(3, 3, 5, 5, a="")]
+    data = {"x": via_image("1a2b3c4d_seed3_0009.png", *regions)}
+    boxes = Boxes.read(put(tmp_path / "via.json", data), image_size=(64, 64))
+    assert [box.label for box in boxes.boxes] == ["3", "unlabelled", "unlabelled"]
+    assert "2 of 3 boxes have no label, taken as 'unlabelled'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("label", ["پنجره\u200cها", "fenêtre\u00a0ouverte", "👩\u200d🎨"])
+def test_labels_are_written_as_their_language_writes_them(tmp_path, label):
+    data = changed(COCO, "categories", 0, "name", to=label)
+    assert Boxes.read(put(tmp_path / "coco.json", data)).labels == (label,)
+
+
+@pytest.mark.parametrize("label", ["\u202ewodniw", "win\x1b[2Jdow", "a\u2028b", "\u200b"])
+def test_labels_that_would_steer_a_terminal_are_refused(tmp_path, label):
+    data = changed(COCO, "categories", 0, "name", to=label)
+    found = refusal(put(tmp_path / "coco.json", data))
+    assert "categories[0] (id 1).name: found" in found
+    assert "\x1b" not in found
+
+
+def test_edges_less_than_half_a_pixel_out_are_clipped_and_counted(tmp_path, capsys):
+    data = changed(COCO, "annotations", 1, "bbox", to=[-0.3, 40, 8.3, 24.4])
+    boxes = Boxes.read(put(tmp_path / "coco.json", data))
+    assert boxes.boxes[0] == Box(4, "window", 0, 40, 8, 64)
+    assert "2 edges of 2 boxes were clipped" in capsys.readouterr().err
+    out = changed(COCO, "annotations", 1, "bbox", to=[-0.6, 40, 8.6, 24])
+    assert "x0: found -0.6, expected at least 0" in refusal(put(tmp_path / "out.json", out))
+
+
+@pytest.mark.parametrize("layout", ["darknet", "ultralytics", "roboflow"])
+def test_yolo_is_read_in_the_layouts_of_its_tools(tmp_path, layout):
+    rows = {Path(name).name: row for name, row in YOLO.items() if name != "classes.txt"}
+    if layout == "darknet":
+        files = {"obj.names": "door\nwindow\n", "train.txt": "data/obj_train_data/a.png\n"}
+        files |= {f"obj_train_data/{name}": row for name, row in rows.items()}
+    elif layout == "ultralytics":
+        files = {"data.yaml": "path: .\nnc: 2\nnames:\n  0: door\n  1: window\n"}
+        files |= {f"labels/train/{name}": row for name, row in rows.items()}
+    else:
+        files = {"data.yaml": "nc: 2\nnames: ['door', 'window']\n", "README.roboflow.txt": "hello"}
+        files |= {
+            f"train/labels/{name[:-4]}_png.rf.{32 * 'a'}.txt": row for name, row in rows.items()
+        }
+    put_all(tmp_path, files)
+    assert Boxes.read(tmp_path, image_size=(64, 64)).boxes == WINDOWS
+    (one,) = tmp_path.rglob("*_0017*.txt")
+    assert Boxes.read(one, image_size=(64, 64)).boxes == WINDOWS[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("labels/1a2b3c4d_seed3_0004.txt", "2 0.5 0.5 0.1 0.1", "class: found 2, expected a whole"),
+        ("labels/1a2b3c4d_seed3_0004.txt", "1 0 0 1 0 1 1 0 1", "line 1: found a list of 9"),
+        ("labels/1a2b3c4d_seed3_0004.txt", "1 0.9 0.5 0.5 0.1", "x1: found 73.6, expected at"),
+        ("labels/1a2b3c4d_seed3_0004.txt", "1 a 0.5 0.5 0.1", 'found "a", expected a number'),
+        ("labels/1a2b3c4d_seed3_0004.txt", "1 nan 0.5 0.5 0.1", "expected a finite number"),
+        ("labels/a.txt", "1 0.5 0.5 0.5 0.1", 'found an image named "a.png"'),
+        (
+            "a.json",
+            LABELME["1a2b3c4d_seed3_0004.json"],
+            "found 1 files of labelme, 3 files of YOLO",
+        ),
+        ("data.yaml", "names: [door, lamp]", "found other class names than in classes.txt"),
+        ("classes.txt", "", "line 1: found"),
+    ],
+)
+def test_yolo_refuses(tmp_path, name, text, message):
+    put_all(tmp_path, YOLO | {name: text})
+    assert message in refusal(tmp_path, image_size=(64, 64))
+
+
+def test_yolo_without_names_or_size_is_refused(tmp_path):
+    put_all(tmp_path, YOLO)
+    assert "shares of an unknown size, expected image_size" in refusal(tmp_path)
+    (tmp_path / "classes.txt").unlink()
+    assert "without classes.txt or obj.names or data.yaml" in refusal(tmp_path, image_size=(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('0009.png" width', '0009.png" widths', "image[1] (id 1).width: found null"),
+        ('rotation="0.00"', 'rotation="12.5"', "image[2] (id 2).box[0].rotation: found 12.5"),
+        ('xtl="10.00"', 'xtl="x"', 'image[2] (id 2).box[0].xtl: found "x", expected a number'),
+        ("</meta>", "</meta><track/>", "found tracks of a video, expected CVAT for images 1.1"),
+        ("<tag", "<polygon/><tag", "image[0] (id 0): found a polygon, expected boxes"),
+        ("0009.png", "0009.jpg", "found an image named"),
+        ("<annotations>", "<!DOCTYPE a [<!ENTITY b 'c'>]><annotations>", "a document type"),
+    ],
+)
+def test_cvat_refuses(tmp_path, before, after, message):
+    assert message in refusal(put(tmp_path / "cvat.xml", CVAT.replace(before, after)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("<bndbox>", "<polygon/><bndbox>", "object[0]: found a polygon, expected a bndbox alone"),
+        ("<xmin>10</xmin>", "", "object[0].bndbox.xmin: found null, expected a number"),
+        ("<xmax>30.5</xmax>", "<xmax>66</xmax>", "x1: found 66.0, expected at least 0"),
+        ("<name>window</name>", "", "object[0].name: found null, expected text"),
+        ("<width>64</width>", "<width>63.5</width>", "size.width: found 63.5, expected a whole"),
+        ("1a2b3c4d_seed3_0017.png", "room.png", 'found an image named "room.png"'),
+    ],
+)
+def test_pascal_voc_refuses(tmp_path, before, after, message):
+    data = VOC["1a2b3c4d_seed3_0017.xml"].replace(before, after)
+    assert message in refusal(put(tmp_path / "a.xml", data), image_size=(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('""rect""', '""circle""', 'region_shape_attributes.name: found "circle", expected "rect"'),
+        ('"{""kind"":{""window"":true}}"', "{", 'region_attributes: found "{", expected an object'),
+        (
+            '"{""name"":""rect"",""x"":10,""y"":8,""width"":20.5,""height"":17}"',
+            "{}",
+            "region_shape_attributes: found",
+        ),
+    ],
+)
+def test_via_csv_refuses(tmp_path, before, after, message):
+    assert before in VIA_CSV
+    path = put(tmp_path / "via.csv", VIA_CSV.replace(before, after))
+    assert message in refusal(path, image_size=(64, 64))
+
+
+def test_json_of_too_many_values_is_refused_before_it_is_parsed(tmp_path):
+    path = tmp_path / "boxes.json"
+    path.write_text("[" + "{}," * 2_100_000 + "{}]")
+    assert "expected boxes of at most 4000000" in refusal(path)
+
+
+def test_a_pipe_and_an_endless_device_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", Path("/dev/zero")):
+        assert "found no regular file, expected a file of boxes" in refusal(path)

@@ -38,13 +38,13 @@ class Fixed:
 )
 def test_an_output_that_is_no_probabilities_is_refused(value, message):
     with pytest.raises(InputError) as error:
-        classifiers.seen(Fixed(value), torch.zeros(3, 3, 8, 8))
+        classifiers.classify(Fixed(value), torch.zeros(3, 3, 8, 8))
     assert message in str(error.value)
 
 
 def test_an_array_is_as_good_as_a_tensor():
     value = np.array([[0.25, 0.5], [0, 1], [1, 1]])
-    found = classifiers.seen(Fixed(value), torch.zeros(3, 3, 8, 8))
+    found = classifiers.classify(Fixed(value), torch.zeros(3, 3, 8, 8))
     assert (found.dtype, found.tolist()) == (torch.float32, value.tolist())
 
 
@@ -54,7 +54,7 @@ def test_what_a_classifier_raises_is_one_line_that_names_it():
             raise SystemExit("no GPU")
 
     with pytest.raises(InputError, match="^classifier fixed: SystemExit: no GPU$"):
-        classifiers.seen(Leaving(None), torch.zeros(3, 3, 8, 8))
+        classifiers.classify(Leaving(None), torch.zeros(3, 3, 8, 8))
 
 
 def test_conditions():
@@ -66,7 +66,7 @@ def test_conditions():
 
 def test_the_classifier_of_faces_is_installed(session):
     judge = classifiers.find("faces", session)
-    found = classifiers.seen(judge, torch.zeros(2, 3, 64, 64))
+    found = classifiers.classify(judge, torch.zeros(2, 3, 64, 64))
     assert found.shape == (2, len(judge.labels))
     with pytest.raises(InputError, match="unknown classifier 'facez', expected one of: faces"):
         classifiers.find("facez", session)
@@ -80,7 +80,7 @@ def test_an_exported_network_is_one(session, tmp_path):
     judge = classifiers.find(str(tmp_path / "colour.pt2"), session)
     assert judge.labels == ("colour0", "colour1", "colour2")
     images = session.sample(5)
-    assert torch.allclose(classifiers.seen(judge, images), network(images))
+    assert torch.allclose(classifiers.classify(judge, images), network(images))
 
 
 def folder(path: Path, kinds: dict[str, int]) -> Path:
@@ -102,7 +102,7 @@ def test_one_is_learnt_from_labelled_folders(session, tmp_path):
     other = folder(tmp_path / "other", {"striped": 12, "plain": 12})
     source = sources.ImageSource(other, 32, 3)
     truth = torch.tensor([[n.startswith("plain"), n.startswith("striped")] for n in source.names])
-    found = classifiers.seen(judge, source.read(range(24)))
+    found = classifiers.classify(judge, source.read(range(24)))
     assert ((found > 0.5) == truth).float().mean() > 0.9
 
 

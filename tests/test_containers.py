@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
+import pickle
 import struct
 import tarfile
 import tracemalloc
@@ -431,3 +433,222 @@ def test_names_of_any_bytes_are_told(tmp_path):
         ImageSource(tmp_path, 16, 3).read([0])
     assert r"\udcff.png: found 8 bytes" in str(told.value)
     str(told.value).encode()
+
+
+def counted(path: Path) -> tuple[list[str], dict[str, int]]:
+    container = open_container(path)
+    assert all(isinstance(data, bytes) for data in contents(container))
+    return list(container.names), dict(container.left_out)
+
+
+def test_a_folder_follows_links_and_counts_what_it_leaves_out(tmp_path, capsys):
+    for name in ("all/a/1.png", "all/a/2.gif", "all/a/3.xcf", "elsewhere/4.ppm", "all/README"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"data")
+    (tmp_path / "all/b").symlink_to("../elsewhere")
+    (tmp_path / "all/5.jfif").symlink_to("a/1.png")
+    (tmp_path / "all/a/gone.png").symlink_to("/gone/x.png")
+    (tmp_path / "elsewhere/up").symlink_to("../all")
+    (tmp_path / "all/a/self.png").symlink_to("self.png")
+    os.mkfifo(tmp_path / "all/pipe.png")
+    names, left_out = counted(tmp_path / "all")
+    assert names == ["5.jfif", "a/1.png", "a/2.gif", "b/4.ppm"]
+    assert left_out == {
+        ".xcf": 1,
+        "without an ending": 1,
+        "links that lead nowhere": 1,
+        "links to a folder above": 1,
+        "special files": 1,
+        "unreadable": 1,
+    }
+    ImageSource(tmp_path / "all", 8, 3)
+    assert "all: took 4 of 10: 1 .xcf, 1 links that lead nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["w:", "w:gz"])
+def test_links_of_a_tar_are_what_they_lead_to(tmp_path, mode):
+    for name in ("in/a.png", "in/data.bin", "in/c/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    os.link(tmp_path / "in/a.png", tmp_path / "in/hard.png")
+    os.link(tmp_path / "in/data.bin", tmp_path / "in/other.jpg")
+    for link, target in {
+        "soft.png": "hard.png",
+        "c/up.png": "../a.png",
+        "again": "c",
+        "gone.png": "nothing.png",
+        "round.png": "round.png",
+        "out.png": "../../etc/passwd",
+    }.items():
+        (tmp_path / "in" / link).symlink_to(target)
+    with tarfile.open(tmp_path / "a.tar", mode) as archive:
+        archive.add(tmp_path / "in", ".")
+    container = open_container(tmp_path / "a.tar")
+    found = dict(zip(container.names, contents(container), strict=True))
+    assert found == {
+        "./a.png": b"in/a.png",
+        "./hard.png": b"in/a.png",
+        "./other.jpg": b"in/data.bin",
+        "./soft.png": b"in/a.png",
+        "./c/1.png": b"in/c/1.png",
+        "./c/up.png": b"in/a.png",
+        "./again/1.png": b"in/c/1.png",
+    } | {k: v for k, v in found.items() if k == "./again/up.png"}
+    assert container.left_out["links that lead nowhere"] == 3
+    assert container.left_out[".bin"] == 1
+
+
+def test_links_of_a_zip_are_what_they_lead_to(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/a.png", b"image")
+        for name, target in {"in/link.png": "a.png", "in/gone.png": "b.png", "all": "in"}.items():
+            link = zipfile.ZipInfo(name)
+            link.external_attr = 0o120777 << 16
+            archive.writestr(link, target)
+    names, left_out = counted(tmp_path / "a.zip")
+    assert names == ["all/a.png", "in/a.png", "in/link.png"]
+    assert left_out == {"links that lead nowhere": 1}
+
+
+def test_images_beside_an_lmdb_are_counted(tmp_path):
+    path = database(tmp_path / "lmdb", {b"1": b"one"})
+    (path / "a.png").write_bytes(b"image")
+    assert open_container(path).left_out == {"images beside the LMDB": 1}
+
+
+def test_a_limit_is_a_draw_over_all_and_says_so(tmp_path, capsys):
+    for i in range(60):
+        name = f"{'ab'[i // 30]}/{i:02d}.png"
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(bytes([i]))
+    source = ImageSource(tmp_path / "in", 8, 3, limit=20, seed=5)
+    assert str(source) == "20 of 60 images of in"
+    assert "in: took 20 of 60 images, drawn by seed 5" in capsys.readouterr().err
+    assert source.names == sorted(source.names)
+    of_a = sum(name.startswith("a/") for name in source.names)
+    assert 4 <= of_a <= 16  # outside of this range 2 of 1,000 seeds
+    for i, name in enumerate(source.names):
+        (data,) = source.container.entries([i])
+        assert name.endswith(f"/{data[0]:02d}.png")
+        assert list(source.container.files([i])) == [name]
+    assert ImageSource(tmp_path / "in", 8, 3, 20, 5).names == source.names
+    assert ImageSource(tmp_path / "in", 8, 3, 20, 6).names != source.names
+    assert str(ImageSource(tmp_path / "in", 8, 3, 60)) == "60 images of in"
+
+
+def idx(path: Path, array: np.ndarray) -> Path:
+    head = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wb") as file:
+        file.write(head + array.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"])
+def test_the_idx_of_mnist(tmp_path, name):
+    array = RNG.integers(0, 256, (7, 9, 8), np.uint8)
+    container = open_container(idx(tmp_path / name, array))
+    assert len(container.names) == 7
+    assert all(map(np.array_equal, contents(container), array))
+    labels = idx(tmp_path / name.replace("images-idx3", "labels-idx1"), array[:, 0, 0])
+    with pytest.raises(InputError, match="found idx of 1 axes, expected images"):
+        open_container(labels)
+    if not name.endswith(".gz"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-1])
+        with pytest.raises(InputError, match=r"found 519 bytes, expected 520 for 7 x 9 x 8"):
+            open_container(tmp_path / name)
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (64, 64, 4), (3, 64, 64), (5, 3, 64, 3)])
+def test_axes_that_may_be_read_in_two_ways_are_refused(tmp_path, shape):
+    np.savez(tmp_path / "a.npz", x=np.zeros(shape, np.uint8))
+    with pytest.raises(InputError, match=r"a\.npz: found x \(uint8 "):
+        open_container(tmp_path / "a.npz")
+
+
+def test_one_of_several_arrays_is_named_behind_the_path(tmp_path):
+    arrays = {k: RNG.integers(0, 256, (n, 8, 6), np.uint8) for k, n in (("train", 5), ("test", 4))}
+    np.savez(tmp_path / "mnist.npz", **arrays, y=np.arange(5))
+    with pytest.raises(InputError, match=r"expected one array.*mnist\.npz:train takes that"):
+        open_container(tmp_path / "mnist.npz")
+    container = open_container(tmp_path / "mnist.npz:test")
+    assert all(map(np.array_equal, contents(container), arrays["test"]))
+    with pytest.raises(InputError, match="unknown array 'valid', expected one of: train, test, y"):
+        open_container(tmp_path / "mnist.npz:valid")
+    with pytest.raises(InputError, match=r"found y \(int64 5\), expected uint8"):
+        open_container(tmp_path / "mnist.npz:y")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"PAR1" + bytes(100), "found Parquet: save its images as files"),
+        (b"\x28\xb5\x2f\xfd" + bytes(100), "found a file compressed by zstd: decompress it by"),
+        (pickle.dumps({b"data": 1}), "found a pickle, which could execute code"),
+        (b"\x93NUMPY\x01\x00" + bytes(100), r"found a single \.npy: save its array with numpy"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "found one image: put images in a folder"),
+    ],
+)
+def test_other_data_sets_are_refused_with_the_way(tmp_path, data, told):
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(InputError, match=told):
+        open_container(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("lmdb/data.mdb", r"there are 1 \.mdb\); an LMDB is read where it is unpacked"),
+        ("cifar-10-batches-py/data_batch_1", "pickles of CIFAR.*could execute code.*numpy.savez"),
+        ("train-00000.parquet", r"1 \.parquet\); Parquet: save its images"),
+    ],
+)
+def test_an_archive_of_no_images_says_what_to_do_with_what_is_there(tmp_path, name, told):
+    with pytest.raises(InputError, match=told):
+        open_container(zipped(tmp_path / "a.zip", {name: b"data"}))
+
+
+def header(name: bytes, kind: bytes, size: int) -> bytes:
+    """A header of a tar that says any size, also one below 0."""
+    data = bytearray(tarfile.TarInfo(name.decode()).tobuf(tarfile.USTAR_FORMAT))
+    data[124:136] = b"%011o\0" % size if size >= 0 else b"\xff" * 4 + struct.pack(">q", size)
+    data[156:157] = kind
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data)
+    return bytes(data)
+
+
+def extended(records: bytes) -> bytes:
+    body = b"%d %s\n" % (len(records) + 4, records)
+    return header(b"pax", b"x", len(body)) + body.ljust(-(-len(body) // 512) * 512, b"\0")
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        header(b"b.png", b"0", -1024),
+        header(b"pax", b"x", -1024),
+        extended(b"size=-1536"),
+        extended(b"GNU.sparse.size=abc"),
+        extended(b"GNU.sparse.map=a,b"),
+        extended(b"path=a.png") * 3000,
+    ],
+    ids=["size", "extended", "pax-size", "sparse-size", "sparse-map", "chain"],
+)
+def test_a_tar_with_a_header_that_lies_is_one_line(tmp_path, blocks):
+    image = header(b"a.png", b"0", 5) + b"image".ljust(512, b"\0")
+    (tmp_path / "a.tar").write_bytes(image + blocks + image + bytes(1024))
+    with pytest.raises(InputError, match="found a damaged or cut off tar"):
+        open_container(tmp_path / "a.tar")
+
+
+def test_a_full_disk_is_not_a_damaged_tar(tmp_path, monkeypatch):
+    tarred(tmp_path / "a.tar", "w:gz")
+
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(containers, "TemporaryFile", Full)
+    with pytest.raises(InputError, match="cannot be written: No space left.*room to unpack"):
+        open_container(tmp_path / "a.tar")

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from dcgan_probe.images.containers import Unreadable
-from dcgan_probe.images.decoding import pixels
+from dcgan_probe.images.decoding import decode, pixels
 
 SIDE = 24
 
@@ -208,3 +208,132 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, side):
     )[:2]
     assert told == "claims more pixels than the 100 million allowed"
     assert int(grown) < 50_000  # kilobytes
+
+
+KINDS = {
+    "PNG": {},
+    "TIFF": {},
+    "TIFF, LZW": {"compression": "tiff_lzw"},
+    "WEBP": {"lossless": True, "exact": True},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+    "GIF": {},
+    "JPEG2000": {},
+    "PPM": {},
+    "BMP": {},
+    "JPEG": {"quality": 98},
+}
+MODES = {"AVIF": ("RGB", "RGBA"), "GIF": ("L", "P"), "JPEG2000": ("L", "RGB", "RGBA")}
+MODES |= {"PPM": ("L", "RGB", "I;16"), "BMP": ("L", "RGB", "P"), "JPEG": ("L", "RGB")}
+MODES |= {"WEBP": ("RGB", "RGBA")}
+ALL = ("1", "L", "LA", "P", "P clear", "RGB", "RGBA", "I;16")
+ORIENTED = ("PNG", "TIFF", "TIFF, LZW", "WEBP", "AVIF", "JPEG")
+
+
+def cell(kind: str, mode: str, orientation: int) -> bytes:
+    """A file of the table: format x what a pixel holds x orientation."""
+    image = picture()
+    options = dict(KINDS[kind])
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    elif mode in ("LA", "RGBA"):
+        alpha = np.linspace(0, 255, SIDE**2).reshape(SIDE, SIDE).astype(np.uint8)
+        image = image.convert(mode[:-1])
+        image.putalpha(Image.fromarray(alpha))
+    else:
+        image = image.convert(mode.split()[0])
+        if mode == "P clear":
+            options["transparency"] = image.getpixel((3, 4))
+    if orientation != 1:
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        options |= {"tiffinfo": {0x112: orientation}} if "TIFF" in kind else {"exif": exif}
+    return encoded(image, kind.split(",")[0], **options)
+
+
+def seen(data: bytes) -> Image.Image:
+    """What Pillow shows on a white page."""
+    image = by_pillow(data)
+    if image.mode in ("I;16", "I"):  # I: of a PGM
+        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8)).convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_of_formats_orientations_alpha_and_depths(kind):
+    """Every cell against Pillow; lossy formats by up to 2 of 255, premultiplied alpha by 1."""
+    for mode in MODES.get(kind, ALL):
+        if mode == "P clear" and "TIFF" in kind:
+            continue  # a TIFF has no such palette
+        for orientation in range(1, 9) if kind in ORIENTED else (1,):
+            data = cell(kind, mode, orientation)
+            expected = np.asarray(seen(data)).transpose(2, 0, 1).astype(int)
+            most = 3 if kind in ("AVIF", "JPEG") else 1
+            off = np.abs(pixels(data, SIDE, 3).astype(int) - expected).max()
+            assert off <= most, (kind, mode, orientation, off)
+
+
+def test_a_grey_that_a_png_calls_transparent_lies_on_white():
+    for depth, key in ((1, 1), (2, 2), (4, 5), (8, 200), (16, 40_000)):
+        grey = np.arange(64).reshape(8, 8) * 1021 % 2**depth
+        grey[0, 0] = key
+        data = grey_png(grey, depth, key)
+        wide = grey * (255 / (2**depth - 1))
+        expected = np.rint(np.where(grey == key, 255, wide)).astype(int)
+        assert np.abs(pixels(data, 8, 1)[0].astype(int) - expected).max() <= (depth == 16)
+
+
+def grey_png(grey: np.ndarray, depth: int, key: int) -> bytes:
+    """A PNG written by hand: Pillow writes neither 2 bits with a key nor 16."""
+
+    def part(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    height, width = grey.shape
+    rows = []
+    for row in grey:
+        bits = "".join(f"{value:0{depth}b}" for value in row)
+        rows.append(b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big"))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + part(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0))
+        + part(b"tRNS", struct.pack(">H", key))
+        + part(b"IDAT", zlib.compress(b"".join(rows)))
+        + part(b"IEND", b"")
+    )
+
+
+def test_alpha_by_hand():
+    half = np.full((8, 8, 4), (200, 100, 50, 128), np.uint8)
+    for kind in ("PNG", "TIFF", "WEBP"):
+        data = encoded(Image.fromarray(half), kind, **KINDS[kind])
+        assert pixels(data, 8, 3)[:, 0, 0].tolist() == [227, 177, 152]
+    grey = Image.fromarray(np.full((8, 8, 2), (100, 128), np.uint8), "LA")
+    for kind in ("PNG", "TIFF"):
+        assert pixels(encoded(grey, kind), 8, 3)[:, 0, 0].tolist() == [177, 177, 177]
+    deep = np.full((8, 8, 4), (50 * 257, 100 * 257, 200 * 257, 128 * 257), np.uint16)
+    data = cv2.imencode(".png", deep)[1].tobytes()
+    assert pixels(data, 8, 3)[:, 0, 0].tolist() == [227, 177, 152]
+
+
+def test_what_is_wholly_transparent_is_told():
+    clear = np.dstack([np.asarray(picture()), np.zeros((SIDE, SIDE), np.uint8)])
+    for kind in ("PNG", "TIFF", "WEBP"):
+        found = decode(encoded(Image.fromarray(clear), kind, **KINDS[kind]), SIDE, 3)
+        assert found.transparent
+        assert (found.pixels == 255).all()
+    assert decode(encoded(Image.new("L", (8, 8)), "PNG", transparency=0), 8, 3).transparent
+    clear[3, 4, 3] = 1
+    assert not decode(encoded(Image.fromarray(clear)), SIDE, 3).transparent
+
+
+def test_a_png_with_a_broken_profile_is_read_without_a_word(capfd):
+    data = encoded(picture())
+    profile = b"a\0\0xxxx"
+    crc = zlib.crc32(b"iCCP" + profile)
+    chunk = struct.pack(">I", len(profile)) + b"iCCP" + profile + struct.pack(">I", crc)
+    cv2.imdecode(np.frombuffer(data[:33] + chunk + data[33:], np.uint8), cv2.IMREAD_COLOR)
+    assert "libpng warning" in capfd.readouterr().err  # else this test could not fail
+    assert np.array_equal(pixels(data[:33] + chunk + data[33:], SIDE, 3), pixels(data, SIDE, 3))
+    assert capfd.readouterr().err == ""

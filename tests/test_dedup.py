@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from dcgan_probe.dedup import autoencoder, command, hashing
+from dcgan_probe.dedup import autoencoder, duplicates, hashing
 from dcgan_probe.dedup.autoencoder import Autoencoder, Settings
 from dcgan_probe.errors import InputError
-from dcgan_probe.training import reading
+from dcgan_probe.training import dataset
 
 QUICK = Settings(noise=0.5, steps=20, batch=32)
 
@@ -56,7 +56,7 @@ def find_in(archive: Path, tmp_path: Path, force: bool = False, **settings: int)
     to = tmp_path / "keep.txt"
     chosen = Settings(noise=0.5, steps=20, batch=32, **settings)
     cache = tmp_path / "cache"
-    command.run(tmp_path / "dedup", "cpu", force, archive, to, chosen, cache_folder=cache)
+    duplicates.run(tmp_path / "dedup", "cpu", force, archive, to, chosen, cache_folder=cache)
     return to
 
 
@@ -203,7 +203,7 @@ def test_dead_codes_are_said_in_words():
 
 
 def test_repeated_images_are_found_and_the_first_is_kept(pixels):
-    found = command.find(pixels, QUICK)
+    found = duplicates.find(pixels, QUICK)
     together = {i: number for number, group in enumerate(found.groups) for i in group.tolist()}
     assert together[7] == together[100]
     assert together[50] == together[110] == together[111]
@@ -212,12 +212,12 @@ def test_repeated_images_are_found_and_the_first_is_kept(pixels):
 
 
 def test_the_command_writes_a_list_that_train_reads_and_what_it_left_out(archive, tmp_path):
-    kept = reading.kept(find_in(archive, tmp_path))
+    kept = dataset.read_names(find_in(archive, tmp_path))
     found = json.loads((tmp_path / "dedup" / "dedup.json").read_text())
     assert kept == sorted(kept)
     edited = tmp_path / "edited.txt"  # as Windows' editor saves it
     edited.write_bytes("\ufeff".encode() + "\r\n".join(kept).encode())
-    assert reading.kept(edited) == kept
+    assert dataset.read_names(edited) == kept
     dropped = [name for group in found["groups"] for name in group["dropped"]]
     assert sorted([*kept, *dropped]) == [f"{i:03d}.png" for i in range(120)]
     assert (found["images"], found["kept"], found["dropped"]) == (120, len(kept), len(dropped))
@@ -253,7 +253,7 @@ def test_an_interruption_says_what_was_lost_and_writes_nothing(archive, tmp_path
 def test_no_duplicates_is_a_result_too(tmp_path, archive, monkeypatch, capsys):
     every = np.arange(120 * 16, dtype=np.uint64).view(np.uint8).reshape(-1, 16)[:120]
     monkeypatch.setattr(autoencoder, "codes", lambda *_: every)
-    assert len(reading.kept(find_in(archive, tmp_path))) == 120
+    assert len(dataset.read_names(find_in(archive, tmp_path))) == 120
     assert "0 groups" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "dedup").iterdir()] == ["dedup.json"]
 
@@ -263,7 +263,7 @@ def test_grey_images_and_one_that_does_not_decode(tmp_path):
     for i, image in enumerate(pictures(4)):
         Image.fromarray(image[0]).save(tmp_path / "set" / f"{i}.png")
     (tmp_path / "set" / "4.png").write_bytes(b"no image")
-    kept = reading.kept(find_in(tmp_path / "set", tmp_path))
+    kept = dataset.read_names(find_in(tmp_path / "set", tmp_path))
     found = json.loads((tmp_path / "dedup" / "dedup.json").read_text())
     assert "4.png" not in kept
     assert found["images"] == 4

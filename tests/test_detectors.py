@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.fixtures import segmenter
-from dcgan_probe.fixtures.segmenter import Labelled
+from dcgan_probe.fixtures.segmenter import MaskedImages
 from dcgan_probe.images import sources
 from dcgan_probe.recognition import detectors
 from dcgan_probe.storage import files
@@ -244,7 +244,7 @@ def test_a_segmenter_beside_a_checkpoint_is_no_checkpoint():
         assert dp.checkpoints.shipped_boxes(name).name == boxes
 
 
-def labelled(n: int, seed: int) -> Labelled:
+def labelled(n: int, seed: int) -> MaskedImages:
     """Grey images with a white square: n x 3 x 64 x 64."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(90, 130, (n, 3, 64, 64), np.uint8)
@@ -252,7 +252,7 @@ def labelled(n: int, seed: int) -> Labelled:
     for i, (top, left) in enumerate(rng.integers(8, 40, (n, 2))):
         truth[i, top : top + 16, left : left + 16] = True
     pixels[np.repeat(truth[:, None], 3, 1)] = 230
-    return Labelled(torch.from_numpy(pixels), torch.from_numpy(truth))
+    return MaskedImages(torch.from_numpy(pixels), torch.from_numpy(truth))
 
 
 def test_a_segmenter_learns_the_same_again_and_is_the_same_once_it_is_read(tmp_path):

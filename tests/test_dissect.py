@@ -20,11 +20,13 @@ from dcgan_probe import hooks
 from dcgan_probe.cli.group import main
 from dcgan_probe.distributed import Ranks
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes import _effects, dissect
-from dcgan_probe.probes._agreement import agreement, best_threshold, halves
-from dcgan_probe.probes._boxed import latents_of
-from dcgan_probe.probes._effects import Judge, measure
-from dcgan_probe.recognition.regression import maps_of
+from dcgan_probe.metrics.intervals import RESAMPLES
+from dcgan_probe.probes import dissect
+from dcgan_probe.probes.dissect import effects
+from dcgan_probe.probes.dissect.agreement import agreement, best_threshold, halves
+from dcgan_probe.probes.dissect.effects import Judge, measure
+from dcgan_probe.probes.dissect.probe import _judges
+from dcgan_probe.recognition.samples import latents_of, maps_of
 
 
 class Puts:
@@ -161,10 +163,10 @@ def test_the_interval_is_that_of_a_bootstrap_over_samples(session):
 
 def test_resamples_without_the_object_do_not_count_for_the_interval():
     """Of an edit that marks what was not marked: there, something is divided by nothing."""
-    pixels = torch.full((1 + _effects.RESAMPLED, 2), 10.0).double()
+    pixels = torch.full((1 + RESAMPLES, 2), 10.0).double()
     pixels[1:300, 0] = 0
-    sums = torch.full((1 + _effects.RESAMPLED, 3, 3), 4.0).double()
-    found = _effects._effect(Judge(boxes(), BRIGHT), sums, pixels, 4)
+    sums = torch.full((1 + RESAMPLES, 3, 3), 4.0).double()
+    found = effects._effect(Judge(boxes(), BRIGHT), sums, pixels, 4)
     assert found.interval.tolist() == pytest.approx(np.full((3, 2), 0.6))
 
 
@@ -172,7 +174,7 @@ def test_the_strongest_samples_are_those_where_the_filter_is_highest(session):
     z = session.latents(50)
     _, strongest = measure(session, "8x8", z, [Judge(boxes(), BRIGHT)], Ranks())
     peaks = hooks.activations(session.generator, "8x8", z).amax(dim=(2, 3))
-    expected = (-peaks).argsort(dim=0, stable=True)[: _effects.SHOWN].T
+    expected = (-peaks).argsort(dim=0, stable=True)[: effects.SHOWN].T
     torch.testing.assert_close(
         peaks.T.gather(1, strongest), peaks.T.gather(1, expected), rtol=1e-4, atol=1e-5
     )
@@ -307,7 +309,7 @@ def test_two_processes_write_what_one_does(tmp_path, config, generator, discrimi
 def test_windows_of_the_rooms_are_seen_by_some_filters():
     rooms = dp.Session.open("rooms", device="cpu")
     drawn = dp.Boxes.read(dp.checkpoints.shipped_boxes("rooms"))
-    assert [judge.name for judge in dissect._judges(rooms, [drawn], None)] == ["rooms"]
+    assert [judge.name for judge in _judges(rooms, [drawn], None)] == ["rooms"]
     maps = maps_of(rooms, latents_of(rooms, drawn), "16x16").numpy()
     found = agreement(maps, drawn.mask((16, 16)))
     assert found.held_out_iou.max() > 3 * found.chance

@@ -16,8 +16,9 @@ import dcgan_probe as dp
 from dcgan_probe import metrics
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import to_range
-from dcgan_probe.plugins.entry_points import Opener
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import evaluate
+from dcgan_probe.probes.evaluate import sets
 from dcgan_probe.storage import files
 
 
@@ -37,7 +38,7 @@ def save(network: nn.Module, path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_pairs(monkeypatch) -> None:
-    monkeypatch.setattr(evaluate, "PAIRS", 20)
+    monkeypatch.setattr(sets, "PAIRS", 20)
 
 
 @pytest.fixture
@@ -56,7 +57,8 @@ def extractor(tmp_path_factory) -> Path:
 def test_the_numbers_are_those_of_the_metrics_on_each_split(session, held_out, extractor):
     found = evaluate.run(session, held_out, n=20, features=extractor)
     assert (found.count, found.images) == (10, "20 images of held")
-    files = sorted(held_out.iterdir())[:20]
+    drawn = np.sort(np.random.default_rng(session.seed).permutation(24)[:20])
+    files = [sorted(held_out.iterdir())[i] for i in drawn]
     pixels = np.stack([cv2.imread(str(p))[..., ::-1].transpose(2, 0, 1) for p in files])
     held = to_range(torch.from_numpy(pixels))
     network = torch.export.load(extractor).module()

@@ -394,4 +394,4 @@ def test_a_classifier_with_a_missing_number_is_refused(tmp_path, shipped):
 
 def test_images_of_another_size_are_refused():
     with pytest.raises(InputError, match="found 3 x 32 x 32 images, expected 3 x 64 x 64"):
-        classifier.Classifier().read(torch.zeros(1, 3, 32, 32))
+        classifier.FaceNetwork().read(torch.zeros(1, 3, 32, 32))

@@ -25,10 +25,10 @@ from dcgan_probe.metrics import feature_files
 from dcgan_probe.metrics import features as of
 from dcgan_probe.metrics.features import Layout
 from dcgan_probe.networks.config import PRESETS
-from dcgan_probe.plugins.entry_points import Opener
-from dcgan_probe.probes import _baselines, features
-from dcgan_probe.probes import _classify as classify
-from dcgan_probe.probes import _protocols as protocols
+from dcgan_probe.plugins.contract import Opener
+from dcgan_probe.probes import features
+from dcgan_probe.probes.features import accuracy as accuracies
+from dcgan_probe.probes.features import baselines, classifier, protocols
 
 CLASSES = ("blank", "checked", "striped")
 
@@ -110,11 +110,18 @@ def test_columns_are_named_for_the_cell_they_come_from(session, data):
         assert number in range(*of.layout(d, names, 2).slices()[layer].indices(len(columns)))
 
 
-def test_the_paper_s_shape_has_28672_features():
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ("cifar10", ("32x32", "16x16a", "16x16", "8x8a", "8x8", "4x4")),
+        ("cifar10-5x5", ("16x16a", "16x16", "8x8a", "8x8", "4x4a", "4x4")),
+    ],
+)
+def test_the_paper_s_shape_has_28672_features(preset, expected):
     with torch.device("meta"):
-        d = dp.Discriminator(PRESETS["cifar10"])
+        d = dp.Discriminator(PRESETS[preset])
     names = of.layers(d)
-    assert names == ("16x16a", "16x16", "8x8a", "8x8", "4x4a", "4x4")
+    assert names == expected
     layout = Layout(names, tuple(d.get_submodule(n).conv.out_channels for n in names), 4)
     assert layout.filters == (128, 128, 256, 256, 512, 512)
     assert len(layout) == 28_672
@@ -253,7 +260,7 @@ def test_layers_alone_and_their_shares(session, data, tmp_path):
     result = features.run(session, data, "folders", to=to, per_class=[None], c=[0.01])
     x, labels = np.load(to)[:90], np.arange(3).repeat(30)
     theirs = LinearSVC(C=0.01, tol=1e-6, max_iter=10_000, random_state=0).fit(x, labels)
-    split = classify.Split.of(np.zeros(150), np.arange(150) >= 90, 0.2, session.seed)
+    split = classifier.Split.of(np.zeros(150), np.arange(150) >= 90, 0.2, session.seed)
     squared = np.square(theirs.coef_ * x[split.train].std(0)).sum(0)
     layout = of.layout(session.discriminator, of.layers(session.discriminator))
     for layer, (name, at) in zip(result.layers, layout.slices().items(), strict=True):
@@ -269,11 +276,11 @@ def test_layers_alone_and_their_shares(session, data, tmp_path):
 
 def test_intervals_are_those_of_scipy():
     draws = (0.61, 0.65, 0.58, 0.66)
-    score = classify.Score(draws, 50)
+    score = accuracies.Score(draws, 50)
     low, high = stats.t.interval(0.95, 3, np.mean(draws), stats.sem(draws))
     assert score.interval == pytest.approx((low, high))
     assert score.spread == pytest.approx(1.96 * np.std(draws))
-    once = classify.Score((0.62,), 50)
+    once = accuracies.Score((0.62,), 50)
     wilson = stats.binomtest(31, 50).proportion_ci(method="wilson")
     assert once.interval == pytest.approx((wilson.low, wilson.high))
     assert once.spread == 0
@@ -282,7 +289,7 @@ def test_intervals_are_those_of_scipy():
 def test_no_row_is_used_for_two_things():
     labels = np.random.default_rng(0).integers(0, 3, 200)
     test = np.random.default_rng(1).random(200) < 0.3
-    split = classify.Split.of(labels, test, 40, seed=0)
+    split = classifier.Split.of(labels, test, 40, seed=0)
     parts = [set(rows.tolist()) for rows in (split.train, split.valid, split.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 200
     assert len(parts[1]) == 40 and parts[2] == set(np.flatnonzero(test).tolist())
@@ -295,7 +302,7 @@ def test_c_is_chosen_on_images_that_are_neither_trained_nor_tested_on(monkeypatc
     """Held-out labels are swapped: C follows them, and the test labels have no say."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(90, 5)).astype(np.float32)
-    split = classify.Split.of(np.arange(90) % 3, np.arange(90) >= 60, 20, seed=0)
+    split = classifier.Split.of(np.arange(90) % 3, np.arange(90) >= 60, 20, seed=0)
     seen = []
 
     class Machine:
@@ -309,8 +316,8 @@ def test_c_is_chosen_on_images_that_are_neither_trained_nor_tested_on(monkeypatc
             truth = split.labels[split.valid if len(rows) == 20 else split.test]
             return truth if self.c == 2.0 else (truth + 1) % 3
 
-    monkeypatch.setattr(classify.Classifier, "fit", lambda self, rows, c, *_: Machine(c))
-    of_all = classify.Classifier(values, split, "cpu", 0)
+    monkeypatch.setattr(classifier.Classifier, "fit", lambda self, rows, c, *_: Machine(c))
+    of_all = classifier.Classifier(values, split, "cpu", 0)
     recipe = protocols.Protocol(grid=(1.0, 2.0, 3.0), draws=4, choosing=2)
     point, _, counts = of_all.point(5, recipe)
     assert (point.c, point.chosen) == (2.0, {1.0: 0.0, 2.0: 1.0, 3.0: 0.0})
@@ -325,16 +332,16 @@ def test_the_grid_is_left_where_its_end_is_best(best):
     def accuracy(c: float) -> float:
         return -abs(np.log(c / best))
 
-    c, found = classify.choose(accuracy, protocols.GRID, extend=True)
+    c, found = classifier.choose(accuracy, protocols.GRID, extend=True)
     assert abs(np.log(c / best)) < np.log(10) / 4 + 0.5
     assert min(found) < c < max(found)
-    kept, found = classify.choose(accuracy, protocols.GRID, extend=False)
+    kept, found = classifier.choose(accuracy, protocols.GRID, extend=False)
     assert tuple(found) == protocols.GRID
     assert kept == min(found, key=lambda c: abs(np.log(c / best)))
 
 
 def test_of_equally_good_c_the_smallest_is_taken():
-    assert classify.choose(lambda c: 0.5, [0.1, 1.0, 10.0], extend=False)[0] == 0.1
+    assert classifier.choose(lambda c: 0.5, [0.1, 1.0, 10.0], extend=False)[0] == 0.1
 
 
 def test_the_command_extracts_and_with_labels_classifies(session, data, tmp_path):
@@ -396,7 +403,7 @@ def test_the_svhn_protocol_is_one_command(session, tmp_path):
 
 
 def test_the_svhn_protocol_is_that_of_the_authors():
-    recipe = protocols.named("svhn-1000")
+    recipe = protocols.find("svhn-1000")
     assert recipe.grid == (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
     assert (recipe.valid, recipe.per_class) == (10_000, (100,))
     assert (recipe.choosing, recipe.draws, recipe.extend) == (10, 100, False)
@@ -415,8 +422,8 @@ def test_two_runs_write_the_same_bytes(session, data, tmp_path):
 
 
 def test_kmeans_features_tell_textures_apart(session, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(_baselines, "CENTROIDS", 40)
-    monkeypatch.setattr(_baselines, "PATCHES", 4000)
+    monkeypatch.setattr(baselines, "CENTROIDS", 40)
+    monkeypatch.setattr(baselines, "PATCHES", 4000)
     result = features.run(
         session,
         data,

@@ -62,3 +62,28 @@ def test_boxes_are_drawn_at_their_edges():
     ys, xs = np.nonzero(drawn[..., 0])
     assert (xs.min(), ys.min(), xs.max(), ys.max()) == (4, 2, 11, 9)
     assert (drawn[4:8, 6:10] == 0).all()
+
+
+def test_rows_are_filled_up_with_white():
+    images = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
+    rows = figures.grid(images, columns=3)
+    assert rows.shape == (2, 3, 2, 2, 3)
+    assert (rows.reshape(6, 2, 2, 3)[:5] == images).all() and (rows[1, 2] == 255).all()
+
+
+def test_strips_hold_the_images_side_by_side(tmp_path):
+    before, after = np.random.default_rng(2).integers(0, 256, (2, 4, 8, 8, 3), np.uint8)
+    figures.strips.write(tmp_path, before, after)
+    for name, images in (("before", before), ("after", after)):
+        strip = figures.read_image(tmp_path / f"{name}.png")
+        assert (strip.reshape(8, 4, 8, 3).swapaxes(0, 1) == images).all()
+
+
+def test_a_film_of_several_images_holds_them_side_by_side(tmp_path):
+    frames = np.random.default_rng(3).integers(0, 256, (2, 3, 64, 64, 3), np.uint8)
+    figures.film.write_tiled(tmp_path / "film.png", frames, columns=3)
+    found, film = cv2.imreadanimation(str(tmp_path / "film.png"))
+    assert found and len(film.frames) == 2
+    first = film.frames[0][..., 2::-1]
+    assert first.shape == (128, 3 * 130 - 2, 3)
+    assert (first[::2, 260:388:2] == frames[0, 2]).all()

@@ -12,10 +12,16 @@ from sklearn.linear_model import LogisticRegression
 
 import dcgan_probe as dp
 from dcgan_probe.edits import tails
+from dcgan_probe.edits.comparison import edited
+from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes import _choice, _edited, _gates, _judges, _proof, forget
+from dcgan_probe.probes import forget
+from dcgan_probe.probes.forget import choice, judgement, judges, settings
+from dcgan_probe.probes.forget.guidance import Guidance
+from dcgan_probe.probes.forget.probe import SHOWN
 from dcgan_probe.recognition.box_detector import BoxDetector
-from dcgan_probe.recognition.regression import cells_of, fit, held_out_accuracy, maps_of, sparse
+from dcgan_probe.recognition.regression import cells_of, fit, held_out_accuracy, sparse
+from dcgan_probe.recognition.samples import BoxedSamples, maps_of
 
 
 def run(session: dp.Session, drawn: dp.Boxes, **options) -> forget.Forgotten:
@@ -29,7 +35,7 @@ def rooms() -> dp.Session:
 
 @pytest.fixture(scope="module")
 def result(rooms):
-    return forget.run(rooms, dp.Boxes.read(forget.shipped_boxes(rooms)), controls=4, n=48)
+    return forget.run(rooms, rooms.read_boxes(), controls=4, n=48)
 
 
 def boxes(n: int = 6, **changes) -> dp.Boxes:
@@ -121,7 +127,7 @@ def test_the_change_is_that_of_the_edit_in_force(session):
 
 def test_new_samples_are_none_that_boxes_were_drawn_on(session):
     found = run(session, boxes())
-    new = dp.figures.pixels(session.generate(session.latents(forget.SHOWN, start=8)))
+    new = dp.figures.pixels(session.generate(session.latents(SHOWN, start=8)))
     assert np.array_equal(found.pictures.before, new)
     assert "samples 8 to 19 of seed 0" in found.pictures.fresh
 
@@ -184,7 +190,7 @@ def test_no_hook_is_left_on_the_generator(session):
 
 
 def test_what_ships_has_at_least_52_boxes_on_150_samples(rooms):
-    shipped = dp.Boxes.read(forget.shipped_boxes(rooms))
+    shipped = rooms.read_boxes()
     assert shipped.n == 150
     assert len(shipped.boxes) >= 52
     shipped.check(rooms.checkpoint.sha256)
@@ -255,7 +261,7 @@ def test_what_a_judge_says_is_what_the_edit_in_force_leaves(session):
     assert proof.chosen.area_left.value == pytest.approx((still.sum() / was.sum()).item(), rel=1e-4)
     change = (after - before).abs().mean(1)
     assert proof.chosen.inside == pytest.approx(change[was].mean().item(), rel=1e-4)
-    away = _gates.outside(was)
+    away = judges.away_from(was)
     assert proof.chosen.outside.value == pytest.approx(change[away].mean().item(), rel=1e-4)
     for of in (proof.chosen, proof.random, proof.chosen_last):
         assert of.area_left.low <= of.area_left.value <= of.area_left.high
@@ -274,7 +280,7 @@ def test_intervals_of_samples_are_those_of_scipy():
     rows = np.stack(
         [before[0] * rng.uniform(0, 1, 80), rng.random(80), rng.random(80) * 90, before[0]]
     )
-    found = _proof._outcome(0, rows[None], before, 4, 1000).area_left
+    found = judgement._outcome(0, rows[None], before, 4, 1000).area_left
     expected = bootstrap(
         (rows[0], before[0]),
         lambda a, b, axis: a.sum(axis) / b.sum(axis),
@@ -291,8 +297,8 @@ def test_judges_that_disagree_are_shown_to_disagree(session):
     found = run(session, boxes(), layer="8x8", judges=[Bright()], controls=3)
     (proof,) = found.proofs
 
-    def judged(low: float, high: float) -> _proof.Proof:
-        left = _proof.Interval((low + high) / 2, low, high)
+    def judged(low: float, high: float) -> judgement.Proof:
+        left = judgement.Interval((low + high) / 2, low, high)
         return replace(proof, chosen=replace(proof.chosen, area_left=left))
 
     apart = replace(found, proofs=(judged(0.0, 0.1), judged(0.3, 0.5)))
@@ -343,19 +349,18 @@ def test_a_judge_that_finds_nothing_or_puts_out_no_mask_is_refused(session):
 
 
 def test_the_judge_of_boxes_has_images_of_its_own(session):
-    choose, judge = _judges.halves(boxes())
+    choose, judge = judges.halves(boxes())
     assert not set(choose.images) & set(judge.images)
     assert {*choose.images, *judge.images} == set(range(8))
     assert [len(part.boxes) for part in (choose, judge)] == [3, 3]
     with pytest.raises(InputError, match="found boxes on 1 image, expected 2 or more"):
-        _judges.halves(boxes(1))
+        judges.halves(boxes(1))
 
 
 def test_a_choice_of_no_filter_or_of_all_is_refused(session):
-    weights = np.ones(32)
     for k, said in ((0, "no filter"), (32, "all 32 filters")):
         with pytest.raises(InputError, match=f"layer '8x8': found {said} to drop"):
-            _choice.by_weight("8x8", weights, k, ())
+            Ranking.drop("8x8", "ab" * 32, range(32), k)
     with pytest.raises(InputError, match="select top: found 2 layers, expected one"):
         run(session, boxes(), layer=["8x8", "16x16"], select="top")
     with pytest.raises(InputError, match="unknown rule 'best'"):
@@ -374,13 +379,13 @@ def test_a_sparse_regression_finds_the_planted_filter_and_few_others():
 
 
 def test_replacements_are_the_means_of_the_places(session):
-    maps = maps_of(session, session.latents(8), "8x8")
-    inside = boxes().mask((8, 8))
-    means = _choice.replacements("mean", maps, inside)
+    samples = BoxedSamples.draw(session, boxes(), "8x8")
+    maps, inside = maps_of(session, session.latents(8), "8x8"), boxes().mask((8, 8))
+    means = choice.replacements("mean", samples)
     np.testing.assert_allclose(means, maps.numpy().mean((0, 2, 3)), rtol=1e-4)
     away = maps.permute(0, 2, 3, 1).numpy()[~inside].mean(0)
-    np.testing.assert_allclose(_choice.replacements("outside", maps, inside), away, rtol=1e-4)
-    assert _choice.replacements("zero", maps, inside) == ()
+    np.testing.assert_allclose(choice.replacements("outside", samples), away, rtol=1e-4)
+    assert choice.replacements("zero", samples) == ()
 
 
 class Guide:
@@ -391,39 +396,39 @@ class Guide:
 
 
 @pytest.fixture
-def choosing(session) -> _gates.Choosing:
-    return _gates.Choosing.of(session, "8x8", Guide(), start=100, n=48)
+def guidance(session) -> Guidance:
+    return Guidance.draw(session, "8x8", Guide(), start=100, n=48)
 
 
-def test_the_effect_of_a_filter_is_measured_by_dropping_it(session, choosing):
-    put = torch.zeros(choosing.maps.shape[1])
-    found = _choice._dropped(choosing, [[3], [5, 7]], put, 24)
+def test_the_effect_of_a_filter_is_measured_by_dropping_it(session, guidance):
+    put = torch.zeros(guidance.maps.shape[1])
+    found = choice.measure_dropped(guidance, [[3], [5, 7]], put, 24)
     for row, filters in zip(found, ([3], [5, 7]), strict=True):
         with dp.hooks.ablate(session.generator, "8x8", filters), torch.no_grad():
             images = session.generator(session.latents(24, start=100))
-        left, outside = choosing.measured(images, slice(0, 24))
+        left, outside = guidance.measure(images, slice(0, 24))
         assert row.tolist() == pytest.approx([left.item(), outside.item()], rel=1e-3, abs=1e-5)
 
 
-def test_filters_are_dropped_by_effect_until_enough_goes_and_none_needlessly(choosing, monkeypatch):
-    monkeypatch.setattr(_choice, "SCANNED", _choice.VERIFIED)
-    count = choosing.maps.shape[1]
+def test_filters_are_dropped_by_effect_until_enough_goes_and_none_needlessly(guidance, monkeypatch):
+    monkeypatch.setattr(choice, "SCANNED", choice.VERIFIED)
+    count = guidance.maps.shape[1]
     put = torch.zeros(count)
 
     def measured(*sets):
-        return _choice._dropped(choosing, sets, put, _choice.VERIFIED)
+        return choice.measure_dropped(guidance, sets, put, choice.VERIFIED)
 
     alone = measured(*([f] for f in range(count)))
-    worth = (1 - alone[:, 0]) / (alone[:, 1] + _choice.LEAST_CHANGE)
+    worth = (1 - alone[:, 0]) / (alone[:, 1] + choice.LEAST_CHANGE)
     easy = 1.01 * alone[int(worth.argmax()), 0].item()
-    first = _choice.by_effect(choosing, (), easy)
-    assert first.filters == (int(worth.argmax()),)
+    first = choice.rank_by_effect(guidance, (), easy)
+    assert first.chosen.filters == (int(worth.argmax()),)
     assert (worth > 0).all()
-    assert first.unchosen == tuple(worth.argsort()[:-1].tolist())  # the chosen last first
+    assert first.rest == tuple(worth.argsort()[:-1].tolist())  # the chosen last first
 
     every = measured(*([f for f in range(count) if bits >> f & 1] for bits in range(1, 2**count)))
     left = (every[:, 0].min().item() + 1) / 2
-    chosen = list(_choice.by_effect(choosing, (), left).filters)
+    chosen = list(choice.rank_by_effect(guidance, (), left).chosen.filters)
     assert len(chosen) > 1
     still, change = measured(chosen)[0].tolist()
     assert still <= left
@@ -434,38 +439,37 @@ def test_filters_are_dropped_by_effect_until_enough_goes_and_none_needlessly(cho
     assert (others[others[:, 0] <= left][:, 1] >= change).float().mean() > 0.5
 
 
-def test_an_object_that_is_rare_is_looked_for_where_it_is(choosing):
+def test_an_object_that_is_rare_is_looked_for_where_it_is(guidance):
     assert (
-        len(choosing.holding)
-        and not choosing.evidence[choosing.holding].flatten(1).sum(1).eq(0).any()
+        len(guidance.holding)
+        and not guidance.evidence[guidance.holding].flatten(1).sum(1).eq(0).any()
     )
-    rare = replace(choosing, evidence=choosing.evidence.clone())
+    rare = replace(guidance, evidence=guidance.evidence.clone())
     rare.evidence[:40] = 0
     rare = replace(rare, holding=rare.evidence.sum(dim=(1, 2)).nonzero().flatten())
     assert rare.holding.min() >= 40
-    assert _choice._dropped(rare, [[3]], torch.zeros(8), 24).isfinite().all()
-    left, _ = rare.measured(rare.before[:12], slice(0, 12))
+    assert choice.measure_dropped(rare, [[3]], torch.zeros(8), 24).isfinite().all()
+    left, _ = rare.measure(rare.before[:12], slice(0, 12))
     assert left == 0
 
 
-def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session, choosing):
+def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session, guidance):
     values = {name: torch.zeros(maps) for name, maps in (("8x8", 32), ("16x16", 16))}
     values = {n: torch.zeros(maps_of(session, session.latents(1), n).shape[1]) for n in values}
-    layers = _choice.by_gates(choosing, ["8x8", "16x16"], values, 0.3, seed=0)
-    assert [of.name for of in layers] == ["8x8", "16x16"]
-    for of in layers:
-        assert all(0 <= gain < _choice.OPEN for gain in of.gains)
-        assert sorted((*of.filters, *of.unchosen)) == list(range(len(values[of.name])))
-    selections = [
-        dp.Selection(o.name, o.filters, session.checkpoint.sha256, {}, o.gains, o.values)
-        for o in layers
-    ]
+    rankings = choice.rank_by_gates(guidance, values, 0.3)
+    selections = [ranking.chosen for ranking in rankings]
+    assert [edit.layer for edit in selections] == ["8x8", "16x16"]
+    for edit, ranking in zip(selections, rankings, strict=True):
+        assert all(0 <= gain < choice.OPEN for gain in edit.gains)
+        assert sorted((*edit.filters, *ranking.rest)) == list(range(len(values[edit.layer])))
     z = session.latents(48, start=100)
     with session.editing(*selections):
         images = session.generate(z)
-    assert choosing.measured(images, slice(None))[0] < 0.7
-    base = tails.Tail(session.generator, "8x8").start(choosing.z, choosing.maps)
-    torch.testing.assert_close(_edited.edited(session, base, layers), images, atol=1e-5, rtol=1e-4)
+    assert guidance.measure(images, slice(None))[0] < 0.7
+    base = tails.Tail(session.generator, "8x8").start(guidance.z, guidance.maps)
+    torch.testing.assert_close(
+        edited(session.generator, base, selections), images, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_a_detector_of_boxes_finds_planted_squares_with_and_without_a_discriminator(session):
@@ -486,6 +490,10 @@ def test_a_detector_of_boxes_finds_planted_squares_with_and_without_a_discrimina
         BoxDetector.learn(None, images, np.ones_like(inside))
 
 
-def test_choosing_again_from_the_same_images_overlaps_wholly(session, monkeypatch):
-    monkeypatch.setattr(_judges, "only_images", lambda drawn, images: drawn)
+def test_guidance_again_from_the_same_images_overlaps_wholly(session, monkeypatch):
+    monkeypatch.setattr(BoxedSamples, "only", lambda samples, images: samples)
     assert run(session, boxes(), layer="8x8", resamples=2).stability == 1.0
+
+
+def test_every_rule_that_can_be_asked_for_is_there():
+    assert tuple(choice.RULES) == settings.RULE_NAMES

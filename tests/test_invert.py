@@ -18,9 +18,9 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.latents import expressions
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import Opener
-from dcgan_probe.probes import _inversion as inversion
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import invert
+from dcgan_probe.probes.invert import search as inversion
 
 
 def made(distribution: str = "normal", judged: bool = True, weights: int = 0) -> dp.Session:
@@ -181,8 +181,8 @@ def test_without_a_discriminator_pixels_alone_count(photo, tmp_path):
 def test_what_is_said_of_it(photo, own, best, words):
     result = invert.run(made(), photo, starts=1, steps=1)
 
-    def at(found: inversion.Found, db: float) -> inversion.Found:
-        near = inversion.Nearness(torch.tensor([db]), torch.tensor([0.5]))
+    def at(found: inversion.Matches, db: float) -> inversion.Matches:
+        near = inversion.Nearness(psnr=torch.tensor([db]), distance=torch.tensor([0.5]))
         return dataclasses.replace(found, near=near)
 
     result = dataclasses.replace(result, found=at(result.found, best), again=at(result.again, own))

@@ -15,15 +15,15 @@ import dcgan_probe as dp
 from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.fixtures.cells.propose import overlap
-from dcgan_probe.label.command import forwarding
 from dcgan_probe.label.command import label as label_command
 from dcgan_probe.label.learning import Learner
+from dcgan_probe.label.opening import forwarding
 from dcgan_probe.label.picks import ConceptWork
-from dcgan_probe.label.resuming import NotSaved, alone
 from dcgan_probe.label.server import Server
 from dcgan_probe.label.work import BoxWork
+from dcgan_probe.label.work_file import NotSaved, lock
 from dcgan_probe.latents import concepts
-from dcgan_probe.probes import forget
+from dcgan_probe.recognition import erasing
 from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value
 
@@ -172,14 +172,14 @@ def test_only_json_is_written():
 
 
 def test_two_labels_do_not_work_on_one_file(tmp_path):
-    with alone(tmp_path / "a.json") as said:
+    with lock(tmp_path / "a.json") as said:
         assert said == ""
         with (
             pytest.raises(InputError, match="another label at work on it"),
-            alone(tmp_path / "a.json"),
+            lock(tmp_path / "a.json"),
         ):
             pass
-    with alone(tmp_path / "a.json"):
+    with lock(tmp_path / "a.json"):
         pass
 
 
@@ -233,16 +233,16 @@ def test_too_few_boxes_propose_nothing(session):
             Learner(session, 4).propose(given, "window")
 
 
-def test_the_preview_drops_the_filters_that_forget_drops():
+def test_the_preview_erases_by_place():
     session = dp.Session.open("rooms")
     boxes = dp.Boxes.read(dp.checkpoints.shipped_boxes("rooms"))
     found = Learner(session, 150).preview(boxes, "window")
-    expected = forget.run(session, boxes, "window", controls=1, judges=[], n=12)
-    assert found.selection.filters == expected.selections[0].filters
+    expected = erasing.erase_unjudged(session, boxes, "window")
+    assert found.edit == expected
     assert session.edits == []
     z = session.latents(150)[list(found.samples)]
     np.testing.assert_array_equal(found.before, dp.figures.pixels(session.generate(z)))
-    with session.editing(*expected.selections):
+    with session.editing(expected):
         np.testing.assert_array_equal(found.after, dp.figures.pixels(session.generate(z)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,80 @@ def test_a_class_of_one_side_only_is_told(tmp_path):
     write(tmp_path / "set", {"b/4.png": 4})
     with pytest.raises(InputError, match="found 3 of 4 images in a folder train or test"):
         datasets.read(images, "folders", SIZE, 3)
+
+
+NESTED = {
+    f"{kind}/session{part}/{i}.png": shade
+    for kind, shade in (("cat", 10), ("dog", 200))
+    for part in (1, 2)
+    for i in range(5)
+}
+
+
+def as_zip(path: Path, folder: Path, prefix: str = "") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, prefix + file.relative_to(folder).as_posix())
+    return path
+
+
+def test_the_class_is_the_folder_directly_under_the_root(tmp_path):
+    """As torchvision.datasets.ImageFolder has it, whatever lies between."""
+    images = write(tmp_path / "set", NESTED)
+    for source in (
+        images,
+        as_zip(tmp_path / "plain.zip", images),
+        as_zip(tmp_path / "packed.zip", images, "photos/"),
+        as_zip(tmp_path / "dotted.zip", images, "./photos/"),
+    ):
+        data = datasets.read(source, "folders", SIZE, 3)
+        assert data.classes == ("cat", "dog")
+        assert [shade < 100 for shade in shades(data.images)] == (data.labels == 0).tolist()
+
+
+def test_below_train_and_test_too(tmp_path):
+    both = {f"{part}/{name}": shade for part in ("train", "test") for name, shade in NESTED.items()}
+    images = write(tmp_path / "set", both)
+    for source in (images, as_zip(tmp_path / "packed.zip", images, "photos/")):
+        data = datasets.read(source, "folders", SIZE, 3)
+        assert data.classes == ("cat", "dog")
+        assert data.test.sum() == 20
+
+
+def test_a_folder_with_one_folder_in_it_is_one_class(tmp_path):
+    one = {name: shade for name, shade in NESTED.items() if name.startswith("cat")}
+    images = write(tmp_path / "set", one)
+    with pytest.raises(InputError, match="found one class only, 'cat'"):
+        datasets.read(images, "folders", SIZE, 3)
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("name, label", "{0}.png, {1}"),
+        (" label ,file_name", " {1} ,{0}.png"),
+        ("filename,label", "{0},{1}"),
+        ("image_id,label", "./{0}.png,{1}"),
+        ("id,path,label", "7,{0}.png,{1}"),
+        ("picture,label", "{0}.png,{1}"),
+    ],
+)
+def test_names_in_a_table_are_found_under_what_people_call_them(tmp_path, head, row):
+    images = write(tmp_path / "set", {"a.png": 1, "b.png": 2, "c.png": 3, "d.png": 4})
+    rows = [
+        row.format(name, label) for name, label in zip("abcd", ("y", "n", "y", "n"), strict=True)
+    ]
+    asked = "picture" if "picture" in head else None
+    path = table(
+        tmp_path / "l.csv",
+        "\n".join(
+            [f"{head},split"]
+            + [
+                f"{each},{part}"
+                for each, part in zip(rows, ("train", "train", "test", "test"), strict=True)
+            ]
+        ),
+    )
+    data = datasets.read(images, path, SIZE, 3, name_column=asked)
+    assert shades(data.images) == [1, 2, 3, 4]
+    assert [data.classes[k] for k in data.labels] == ["y", "n", "y", "n"]

@@ -20,8 +20,12 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.figures import film
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import Opener
-from dcgan_probe.probes import _success, arithmetic, turn, walk
+from dcgan_probe.metrics.intervals import Proportion
+from dcgan_probe.plugins.contract import Opener
+from dcgan_probe.probes import arithmetic, turn, walk
+from dcgan_probe.probes.arithmetic import trials
+from dcgan_probe.probes.turn.result import MEASURED
+from dcgan_probe.probes.walk.result import PARTS
 
 
 class Bright:
@@ -124,7 +128,7 @@ def test_a_jump_is_told_from_a_fast_change(session):
     a, b = (int((z[:, 0] * sign > 0.2).nonzero()[0]) for sign in (1, -1))
     jump = walk.run(session, [f"0:{a}", f"0:{b}"], steps=3, ways=("linear",)).tracks["linear"]
     assert jump.largest_part == pytest.approx(1)
-    assert 1 / walk.PARTS - 1e-3 <= even.largest_part < 0.6
+    assert 1 / PARTS - 1e-3 <= even.largest_part < 0.6
 
 
 def test_the_nearest_images_are_those_of_scipy(session, tmp_path):
@@ -181,8 +185,8 @@ def test_edits_in_force_are_drawn(session, concepts):
 def test_success_is_high_for_a_concept_itself_and_low_for_its_opposite(
     session, concepts, monkeypatch
 ):
-    monkeypatch.setattr(_success, "CLEAR", 0.6)
-    found = _success.measure(session, {"light": 1.0}, concepts, Bright(), draws=60)
+    monkeypatch.setattr(trials, "CLEAR", 0.6)
+    found = trials.measure(session, {"light": 1.0}, concepts, Bright(), draws=60)
     assert found.asked == ("bright",)
     assert found.changed == ()
     alone, random = found.methods["base alone"], found.methods["random direction"]
@@ -201,8 +205,8 @@ def test_the_opposite_of_what_is_asked_is_no_other_label(session, concepts, monk
             bright = super().__call__(images)[:, 0]
             return torch.stack([bright, 1 - bright], 1)
 
-    monkeypatch.setattr(_success, "CLEAR", 0.6)
-    found = _success.measure(session, {"light": 1.0}, concepts, Two(), draws=60)
+    monkeypatch.setattr(trials, "CLEAR", 0.6)
+    found = trials.measure(session, {"light": 1.0}, concepts, Two(), draws=60)
     assert all(method.kept == {} for method in found.methods.values())
     assert found.methods["base alone"].kept_mean is None
 
@@ -214,11 +218,11 @@ def test_what_cannot_be_measured_is_refused(session, concepts):
         ({"0:1": 1.0}, "0:1: found nothing that it shows"),
     ):
         with pytest.raises(InputError, match=message):
-            _success.measure(session, factors, concepts, Bright())
+            trials.measure(session, factors, concepts, Bright())
 
 
 def test_intervals_are_wilsons():
-    share = _success.Share(7, 40)
+    share = Proportion(7, 40)
     expected = binomtest(7, 40).proportion_ci(method="wilson")
     # Wilson (1927), by hand.
     n, p, z = 40, 7 / 40, 1.959964
@@ -239,7 +243,7 @@ def test_a_turn_adds_the_axis_to_samples(session, concepts):
     own = session.latents(3)
     assert np.array_equal(found.pixels[:, 2], dp.figures.pixels(session.generate(own)))
     assert np.array_equal(found.pixels[:, 4], dp.figures.pixels(session.generate(own + 2 * axis)))
-    others = session.latents(turn.MEASURED, seed=1)
+    others = session.latents(MEASURED, seed=1)
     last = Bright()(session.generate(others + 2 * axis))
     assert found.response.mean["red"][-1] == pytest.approx(last[:, 1].mean().item(), abs=1e-5)
 

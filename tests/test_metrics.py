@@ -135,19 +135,46 @@ def test_every_halving_down_to_16_is_a_scale_and_grey_images_are_images(size, sc
     assert list(found) == [*scales, "mean"]
 
 
-@pytest.mark.parametrize("size", [192, 256])
-def test_ms_ssim_is_that_of_pytorch_msssim_where_that_takes_the_image(size):
+def scaled(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels from 0 to 255 as the networks have them."""
+    return pixels / 127.5 - 1
+
+
+@pytest.mark.parametrize(("darkest", "size"), [(0, 192), (100, 192), (0, 256)])
+def test_ms_ssim_is_that_of_pytorch_msssim_where_that_takes_the_image(darkest, size):
+    """There pixels from 0 to 255 in double precision; ours is single, 3e-5 of a flat variance."""
     pytorch_msssim = pytest.importorskip("pytorch_msssim")
-    a = images(3, size, channels=1)
-    b = (0.8 * a + 0.2 * images(3, size, channels=1, seed=1)).clamp(-1, 1)
-    expected = pytorch_msssim.ms_ssim(a, b, data_range=2, size_average=False)
-    torch.testing.assert_close(metrics.ms_ssim(a, b), expected, atol=1e-5, rtol=1e-4)
+    first, second = images(3, size), images(3, size, seed=1)
+    a = darkest + (first.abs() * 150).round()
+    b = ((0.8 * a + 0.2 * second.abs() * 150) + 5).round()
+    expected = pytorch_msssim.ms_ssim(a.double(), b.double(), data_range=255, size_average=False)
+    torch.testing.assert_close(
+        metrics.ms_ssim(scaled(a), scaled(b)), expected.float(), atol=5e-5, rtol=0
+    )
+
+
+def test_ms_ssim_of_a_texture_a_little_brighter_is_near_one():
+    """0.999307: pytorch-msssim 1.0.0 in double precision, data_range=255; on the same images with
+    black at -1 and a range of 2, both give 0."""
+    texture = torch.randn(1, 3, 192, 192, generator=torch.Generator().manual_seed(0)) * 8
+    a, b = ((grey + texture).round().clamp(0, 255) for grey in (121, 134))
+    assert metrics.ms_ssim(scaled(a), scaled(b)).item() == pytest.approx(0.999307, abs=5e-6)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0, 255), (0, 10), (100, 120), (120, 140), (250, 255)])
+def test_ms_ssim_of_flat_greys_is_their_luminance_alone(a, b):
+    """Written out from Wang, Simoncelli and Bovik 2003, equations 1 and 7."""
+    flat = [scaled(torch.full((1, 3, 64, 64), float(grey))) for grey in (a, b)]
+    c = (0.01 * 255) ** 2
+    expected = ((2 * a * b + c) / (a**2 + b**2 + c)) ** 0.1333
+    assert metrics.ms_ssim(*flat).item() == pytest.approx(expected, abs=1e-3)
 
 
 def test_ms_ssim_of_small_images_shrinks_the_window_as_published_code_does():
     """Scale by scale with scipy: the window is 11 wide at 32 and 16, then the whole image."""
     a, b = images(1, seed=1)[0], (images(1, seed=1)[0] * 0.7 + 0.1)
-    x, y = a.double().numpy(), b.double().numpy()
+    x, y = (127.5 * (of.double().numpy() + 1) for of in (a, b))
+    c1, c2 = 2.55**2, 7.65**2
     expected = 1.0
     for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
         width = min(11, x.shape[1])
@@ -159,10 +186,10 @@ def test_ms_ssim_of_small_images_shrinks_the_window_as_published_code_does():
 
         covariance = blur(x * y) - blur(x) * blur(y)
         variances = blur(x * x) - blur(x) ** 2 + blur(y * y) - blur(y) ** 2
-        value = (2 * covariance + 0.0036) / (variances + 0.0036)
+        value = (2 * covariance + c2) / (variances + c2)
         if scale == 4:
             mean_x, mean_y = blur(x), blur(y)
-            value *= (2 * mean_x * mean_y + 0.0004) / (mean_x**2 + mean_y**2 + 0.0004)
+            value *= (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
         expected *= max(value.mean(), 0) ** weight
         x, y = (of.reshape(3, len(of[0]) // 2, 2, -1, 2).mean(axis=(2, 4)) for of in (x, y))
     assert metrics.ms_ssim(a[None], b[None]).item() == pytest.approx(expected, rel=1e-4)

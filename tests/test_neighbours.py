@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -21,13 +20,14 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 import dcgan_probe as dp
-from dcgan_probe.dedup import autoencoder
 from dcgan_probe.errors import InputError
 from dcgan_probe.images import sources
 from dcgan_probe.images.sources import to_range
 from dcgan_probe.metrics import features
-from dcgan_probe.plugins.entry_points import Opener
-from dcgan_probe.probes import _copying, _spaces, neighbours
+from dcgan_probe.plugins.contract import Opener
+from dcgan_probe.probes import neighbours
+from dcgan_probe.probes.neighbours import spaces
+from dcgan_probe.probes.neighbours import verdict as verdicts
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 
@@ -80,7 +80,7 @@ def test_copies_are_told(session, sets):
     copying = drawing(session, Draws(blots(N, 1), noise=0.05))
     found = neighbours.run(copying, *sets, n=N)
     for near in found.own.near:
-        assert near.verdict.name == _copying.COPIED
+        assert near.verdict.name == verdicts.COPIED
         assert near.verdict.three_sample.closer > 0.9
         assert near.verdict.preference.share > 0.9
     # And which image was copied: by the latent, as the stub takes it.
@@ -91,13 +91,13 @@ def test_copies_are_told(session, sets):
 def test_fresh_draws_are_no_copies(session, sets):
     fresh = drawing(session, Draws(blots(5000, 3)))
     found = neighbours.run(fresh, *sets, n=N)
-    assert [near.verdict.name for near in found.own.near] == [_copying.FINE] * 2
+    assert [near.verdict.name for near in found.own.near] == [verdicts.FINE] * 2
 
 
 def test_samples_that_are_no_such_images_are_further(session, sets):
     noisy = drawing(session, Draws(blots(5000, 3), noise=0.5))
     verdict = neighbours.run(noisy, *sets, n=N, spaces=["pixels"]).own.near[0].verdict
-    assert verdict.name == _copying.FURTHER
+    assert verdict.name == verdicts.FURTHER
     assert verdict.three_sample.closer < 0.1
     assert verdict.three_sample.p_closer > 0.99
 
@@ -108,7 +108,7 @@ def test_blurred_samples_are_closer_to_training_images_and_yet_no_copies(session
     blurred = drawing(session, Draws((pool * 0.4 + 0.6 * pool.mean()).astype(np.uint8)))
     verdict = neighbours.run(blurred, *sets, n=N, spaces=["pixels"]).own.near[0].verdict
     assert verdict.three_sample.p_closer < 1e-6
-    assert verdict.name == _copying.PLAIN
+    assert verdict.name == verdicts.PLAIN
 
 
 def test_an_exact_copy_is_at_distance_zero(session, sets):
@@ -132,7 +132,7 @@ def test_the_nearest_are_those_of_scikit_learn(session, sets):
 def test_each_layer_of_the_features_says_as_much(session, sets):
     source = sources.ImageSource(sets[0], 32, 3)
     images = source.read(range(N))
-    vectors = _spaces.of_discriminator(session, source).vectors(images)
+    vectors = spaces.of_discriminator(session, source).vectors(images)
     network = session.discriminator
     layout = features.layout(network, features.layers(network))
     parts = {name: vectors[:, at] for name, at in layout.slices().items()}
@@ -191,25 +191,6 @@ def test_two_checkpoints_are_asked_the_same(session, config, sets, tmp_path):
         assert match.min() < 1e-6
 
 
-def test_the_code_is_trained_once_and_then_read(session, sets, tmp_path, monkeypatch):
-    monkeypatch.setattr(autoencoder, "Settings", partial(autoencoder.Settings, steps=10))
-    file = tmp_path / "code.safetensors"
-    copying = drawing(session, Draws(blots(N, 1), noise=0.02))
-    first = neighbours.run(copying, *sets, n=N, spaces=["dedup"], code=file)
-    assert first.own.near[0].verdict.name == _copying.COPIED
-    monkeypatch.setattr(autoencoder, "fit", None)
-    again = neighbours.run(copying, *sets, n=N, spaces=["dedup"], code=file)
-    np.testing.assert_array_equal(again.own.near[0].distances, first.own.near[0].distances)
-
-
-def test_a_file_that_holds_no_code_is_refused(session, sets, tmp_path):
-    with pytest.raises(InputError, match=r"000\.png: found unknown content"):
-        neighbours.run(session, *sets, spaces=["dedup"], code=sets[0] / "000.png")
-    other = saved_checkpoint(tmp_path / "g.safetensors", dp.Config(size=16, g_width=2), seed=0)
-    with pytest.raises(InputError, match="format: found None, expected 'dcgan-probe/code/1'"):
-        neighbours.run(session, *sets, spaces=["dedup"], code=other)
-
-
 def test_two_runs_write_the_same_bytes(session, sets, tmp_path):
     for name in ("a", "b"):
         neighbours.run(session, *sets, n=40, spaces=["pixels"]).save(tmp_path / name)
@@ -254,8 +235,7 @@ def test_the_command_prints_and_writes(session, sets, tmp_path):
     [
         ({"split": True}, "--split: found --held-out as well, expected one of the two"),
         ({"n": 19}, "held: found 19 held-out images, expected at least 20"),
-        ({"spaces": ["pixel"]}, "unknown space 'pixel', expected one of: pixels, features, dedup"),
-        ({"code": "code.safetensors"}, "code.safetensors: found a code for no use, expected --in"),
+        ({"spaces": ["pixel"]}, "unknown space 'pixel', expected one of: pixels, features"),
         ({"before": "nowhere"}, "unknown checkpoint 'nowhere'"),
     ],
 )
@@ -323,7 +303,7 @@ def test_a_dcgan_is_told_that_was_trained_long_on_few_images(images, copied, tmp
     held_out = write(tmp_path / "held", blots(300, 2, size=16))
     found = neighbours.run(session, training, held_out, n=300, spaces=["pixels"])
     verdict = found.own.near[0].verdict
-    assert (verdict.name == _copying.COPIED) == copied, verdict.numbers()
+    assert (verdict.name == verdicts.COPIED) == copied, verdict.numbers()
     if copied:
         assert verdict.preference.share > 3 * verdict.preference.expected
 
@@ -338,7 +318,7 @@ def test_one_cell_is_the_test_of_scipy(ties):
     if ties:
         a, b = a.round(), b.round()
     cell = np.zeros(120, int), np.zeros(90, int)
-    found = _copying.three_sample(a, b, *cell)
+    found = verdicts.three_sample(a, b, *cell)
     for alternative, p in (("less", found.p_closer), ("greater", found.p_further)):
         wanted = mannwhitneyu(
             a, b, use_continuity=False, alternative=alternative, method="asymptotic"
@@ -354,7 +334,7 @@ def test_cells_are_weighted_by_held_out_images():
     of_a, of_b = rng.integers(0, 3, 200), rng.integers(0, 3, 300)
     of_b[:30] = 3  # no sample is in this cell
     of_a[:30], of_b[30:49] = 4, 4  # too few held-out images to count
-    found = _copying.three_sample(a, b, of_a, of_b)
+    found = verdicts.three_sample(a, b, of_a, of_b)
     scores, sizes = [], []
     for cell in range(3):
         m, n = (of_a == cell).sum(), (of_b == cell).sum()
@@ -377,15 +357,15 @@ def three_sets(seed: int, n: int = 80, copied: float = 0.0) -> tuple[np.ndarray,
     return d, i, e, j, tree.query(held_out)[0], samples[:, 0] > 0, held_out[:, 0] > 0
 
 
-def verdict(d, i, e, j, h, sample_cells, held_out_cells) -> _copying.Verdict:
-    return _copying.Verdict(
-        _copying.three_sample(d, h, sample_cells, held_out_cells),
-        _copying.preference(d, i, e, j, 300, len(h)),
+def verdict(d, i, e, j, h, sample_cells, held_out_cells) -> verdicts.Verdict:
+    return verdicts.Verdict(
+        verdicts.three_sample(d, h, sample_cells, held_out_cells),
+        verdicts.preference(d, i, e, j, 300, len(h)),
     )
 
 
 def test_false_alarms_are_as_rare_as_the_level_says(monkeypatch):
-    monkeypatch.setattr(_copying, "DRAWS", 199)
+    monkeypatch.setattr(verdicts, "DRAWS", 199)
     found = [verdict(*three_sets(seed)) for seed in range(300)]
     for name, p in (
         ("closer", [v.three_sample.p_closer for v in found]),
@@ -395,24 +375,24 @@ def test_false_alarms_are_as_rare_as_the_level_says(monkeypatch):
         for level in (0.05, 0.2):
             alarms = int((np.array(p) <= level).sum())
             assert binomtest(alarms, 300, level).pvalue > 0.001, (name, level, alarms)
-    assert sum(v.name == _copying.COPIED for v in found) <= 4
+    assert sum(v.name == verdicts.COPIED for v in found) <= 4
 
 
 def test_the_interval_covers(monkeypatch):
-    monkeypatch.setattr(_copying, "LEAST", 10)
+    monkeypatch.setattr(verdicts, "LEAST", 10)
     rng = np.random.default_rng(0)
     inside = 0
     for _ in range(400):
         a, b = rng.normal(0, 1, 60), rng.normal(1, 1, 60)
         cells = np.repeat([0, 1], 30)
-        low, high = _copying.three_sample(a, b, cells, cells).interval
+        low, high = verdicts.three_sample(a, b, cells, cells).interval
         inside += low < 0.7602499 < high  # Phi(1 / sqrt 2)
     assert binomtest(inside, 400, 0.95).pvalue > 0.001
 
 
 @pytest.mark.parametrize("copied", [0.5, 1.0])
 def test_copies_of_a_part_are_told(copied):
-    assert verdict(*three_sets(0, 300, copied)).name == _copying.COPIED
+    assert verdict(*three_sets(0, 300, copied)).name == verdicts.COPIED
 
 
 def test_a_preference_is_one_of_all_ways_to_choose_the_training_images():
@@ -420,7 +400,7 @@ def test_a_preference_is_one_of_all_ways_to_choose_the_training_images():
     nearest = np.array([0] * 6 + [1] * 3)
     zeros, ones = np.zeros(10), np.ones(10)
     to_training, to_held_out = np.r_[zeros[:9], 1], np.r_[ones[:9], 0]
-    found = _copying.preference(
+    found = verdicts.preference(
         to_training, np.r_[nearest, 0], to_held_out, np.zeros(10, int), 4, 2
     )
     takes = [6, 3, 0, 0, 1, 0]  # the last two were held out
@@ -433,5 +413,5 @@ def test_a_preference_is_one_of_all_ways_to_choose_the_training_images():
 
 def test_images_that_are_in_both_sets_say_nothing():
     zeros, rows = np.zeros(30), np.arange(30)
-    found = _copying.preference(zeros, rows, zeros, rows, 100, 100)
+    found = verdicts.preference(zeros, rows, zeros, rows, 100, 100)
     assert (found.share, found.p) == (0.5, 1.0)

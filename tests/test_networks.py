@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import itertools
 
 import pytest
 import torch
@@ -56,6 +57,33 @@ def test_layer_names_of_the_config_are_those_of_the_networks(size):
         assert config.layers(part) == tuple(name for name, _ in network(config).named_children())
 
 
+@pytest.mark.parametrize("kernel", [3, 4, 5])
+@pytest.mark.parametrize("size", [16, 64])
+def test_where_the_second_is_strided_the_first_keeps_the_size_and_the_generator_mirrors(
+    size, kernel
+):
+    config = small(size=size, g_width=2, d_width=2, kernel=kernel, d_depth=2, stride_second=True)
+    convs, shapes = {}, {}
+    for network, part, x in (
+        (Generator(config).eval(), "generator", torch.zeros(2, config.z_size)),
+        (Discriminator(config).eval(), "discriminator", torch.zeros(2, 3, size, size)),
+    ):
+        assert config.layers(part) == tuple(name for name, _ in network.named_children())
+        shapes[part] = []
+        for name, block in network.named_children():
+            x = block(x)
+            assert name.rstrip("a") == (f"{x.shape[2]}x{x.shape[3]}" if x.ndim == 4 else "score")
+            shapes[part] += [x.shape[1:]]
+        convs[part] = [
+            m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)
+        ]
+    ahead = [(c.in_channels, c.out_channels, c.stride[0]) for c in convs["discriminator"]]
+    back = [(c.out_channels, c.in_channels, c.stride[0]) for c in reversed(convs["generator"])]
+    assert ahead == back
+    assert [stride for *_, stride in ahead] == [1, 2] * (len(ahead) // 2)
+    assert shapes["discriminator"][:-1] == shapes["generator"][-2::-1]
+
+
 @pytest.mark.parametrize("kernel", [4, 5])
 @pytest.mark.parametrize("size", [16, 64])
 def test_two_convolutions_a_resolution_keep_the_names_of_the_resolutions(size, kernel):
@@ -76,12 +104,29 @@ def test_two_convolutions_a_resolution_keep_the_names_of_the_resolutions(size, k
     ]
 
 
-def test_the_preset_of_cifar10_is_the_paper_s():
+def test_the_preset_of_cifar10_is_the_authors_network():
+    """Shapes of the arrays that they published, imagenet_gan_pretrain_128f_relu_lrelu_7l_3x3_256z;
+    strides of their load_pretrained.py."""
     config = PRESETS["cifar10"]
     assert (config.size, config.z_size, config.z_distribution) == (32, 256, "uniform")
     with torch.device("meta"):
-        convs = [m for m in Discriminator(config).modules() if isinstance(m, nn.Conv2d)]
-    assert [conv.out_channels for conv in convs] == [128, 128, 256, 256, 512, 512]
+        generator, discriminator = Generator(config), Discriminator(config)
+    convs = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
+    maps = [3, 128, 128, 256, 256, 512, 512]
+    assert [tuple(conv.weight.shape) for conv in convs] == [
+        (out, into, 3, 3) for into, out in itertools.pairwise(maps)
+    ]
+    assert [conv.stride[0] for conv in convs] == [1, 2, 1, 2, 1, 2]
+    assert [norm.num_features for norm in networks.norms(discriminator)] == maps[2:]
+    assert discriminator.score.linear.weight.shape == (1, 8192)
+    convs = [m for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert [tuple(conv.weight.shape) for conv in convs] == [
+        (into, out, 3, 3) for out, into in itertools.pairwise(maps)
+    ][::-1]
+    assert [conv.stride[0] for conv in convs] == [2, 1, 2, 1, 2, 1]
+    assert [norm.num_features for norm in networks.norms(generator)] == [
+        8192, 512, 256, 256, 128, 128
+    ]  # fmt: skip
 
 
 def test_feature_maps_double_with_every_halving():
@@ -180,6 +225,7 @@ def test_no_batches_are_refused_and_an_exception_leaves_eval_mode():
         *(("z_distribution", value) for value in ("", "gaussian", 1)),
         *(("norm_per_unit", value) for value in (1, "yes")),
         *(("d_depth", value) for value in (0, 3, True)),
+        *(("stride_second", value) for value in (1, True)),
         *(("norm_eps", value) for value in (0.0, 1.0, float("nan"), 1)),
     ],
 )
@@ -215,6 +261,7 @@ def test_a_checkpoint_of_two_convolutions_a_resolution_is_read_as_it_was_saved(t
         for name, value in network.state_dict().items():
             assert torch.equal(found.state_dict()[name], value)
         assert (b"d_depth" in path.read_bytes()) == (depth == 2)
+        assert b"stride_second" not in path.read_bytes()
 
 
 @pytest.mark.parametrize(("saved", "wanted"), [(1, 2), (2, 1)])
@@ -232,6 +279,6 @@ def test_a_training_goes_on_with_its_own_depth_only(tmp_path, saved, wanted):
 def test_a_training_state_from_before_there_was_a_depth_is_of_depth_one(tmp_path):
     trainer = Trainer(small(), Recipe(batch=4), torch.zeros(8, 3, 16, 16, dtype=torch.uint8))
     state = torch.load(io.BytesIO(trainer.state({"kept": 1})), weights_only=True)
-    del state["settings"]["network.d_depth"]
+    del state["settings"]["network.d_depth"], state["settings"]["network.stride_second"]
     torch.save(state, tmp_path / "state.pt")
     assert trainer.load_state(tmp_path / "state.pt") == {"kept": 1}

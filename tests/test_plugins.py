@@ -19,7 +19,7 @@ import dcgan_probe as dp
 from dcgan_probe import plugins
 from dcgan_probe.cli.group import main
 from dcgan_probe.plugins import new_probe, trial
-from dcgan_probe.probes import _judges
+from dcgan_probe.probes.forget import judges
 from dcgan_probe.recognition import detectors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -196,11 +196,11 @@ def test_a_name_that_is_twice_in_one_package_is_taken(site):
 
 
 def test_the_name_of_the_judge_of_boxes_is_taken(site, unimported):
-    strangers.install(site, "stranger", {}, "detectors", **{_judges.BOXES: "nowhere:boxes"})
+    strangers.install(site, "stranger", {}, "detectors", **{judges.BOXES: "nowhere:boxes"})
     (found,) = (plug for plug in trial.check() if plug.package == "stranger")
     assert (found.status, found.why) == ("taken", "dcgan-probe has the name too")
     with pytest.raises(dp.InputError, match="expected one of: boxes, cells, rooms, the path"):
-        detectors.find("nothing", "window", also=[_judges.BOXES])
+        detectors.find("nothing", "window", also=[judges.BOXES])
 
 
 def test_help_imports_no_package_of_a_stranger(site):
@@ -249,7 +249,7 @@ def test_ours_is_not_shadowed(run, site):
     )
     assert "brightness" not in run("sample", "--n", 1)
     assert "Mean brightness" not in run("--help")
-    assert plugins.the_one(plugins.find()["sample"]).value == "dcgan_probe.probes.sample:sample"
+    assert plugins.entry_point(plugins.find()["sample"]).value == "dcgan_probe.probes.sample:sample"
     found = {plug.name: plug for plug in trial.check(limit=60, commands=["show"])}
     strange = [plug for plug in trial.check(limit=60) if plug.package == "stranger"]
     assert (found["show"].status, found["show"].why) == ("taken", "dcgan-probe has the name too")
@@ -408,7 +408,7 @@ class Silent:
 def test_mypy_holds_our_probes_to_the_contract(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     names = {
-        point.module.rpartition(".")[2]
+        point.module.split(".")[2]
         for (point,) in plugins.find(only_ours=True).values()
         if point.module.startswith("dcgan_probe.probes.")
     }

@@ -17,12 +17,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from dcgan_probe import plugins
 from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
+from dcgan_probe.probes import sample
 from dcgan_probe.report import charts, media, page, tables
 from dcgan_probe.report.command import report
-from dcgan_probe.report.reading import READINGS
 from dcgan_probe.results.result import FORMAT
 
 HOSTILE = (
@@ -115,7 +114,7 @@ def test_it_says_what_was_run_on_what(tmp_path):
     line = "dcgan-probe --model rooms sample --n 4"
     save(tmp_path, values={"images": ["a.png"]}, made_with={"line": line, "command": "sample"})
     said = parsed(tmp_path).said
-    for part in ("rooms", "3d" * 32, line, "2.13.0", "0.1.0", "cpu", READINGS["sample"].doubt):
+    for part in ("rooms", "3d" * 32, line, "2.13.0", "0.1.0", "cpu", sample.READING.doubt):
         assert part in said
 
 
@@ -158,7 +157,7 @@ def test_pictures_are_the_same_pixel_for_pixel(tmp_path, channels):
         rgba = original.convert("RGBA")
     with Image.open(io.BytesIO(base64.b64decode(shown["src"].partition("base64,")[2]))) as packed:
         assert np.array_equal(np.asarray(packed.convert("RGBA")), np.asarray(rgba))
-    assert shown["alt"] == READINGS["sample"].pictures["sheet"]
+    assert shown["alt"] == sample.READING.pictures["sheet"]
 
 
 def test_a_figure_gets_smaller_and_not_worse(tmp_path):
@@ -396,10 +395,6 @@ def test_ticks_are_round_and_inside(ends):
     for value, label in found:
         assert ends[0] - 1e-9 * abs(ends[1]) <= value <= ends[1] * (1 + 1e-9)
         assert float(label) == pytest.approx(value, rel=1e-5, abs=1e-15)
-
-
-def test_readings_are_of_probes_that_ship():
-    assert READINGS.keys() <= plugins.find().keys()
 
 
 def test_a_chain_as_it_is(tmp_path, monkeypatch):

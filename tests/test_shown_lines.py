@@ -27,7 +27,10 @@ import dcgan_probe as dp
 from dcgan_probe.cli.group import main
 from dcgan_probe.dedup import autoencoder
 from dcgan_probe.latents.concepts import Concept
-from dcgan_probe.probes import _inversion, forget, invert, sample, walk
+from dcgan_probe.probes import forget, sample
+from dcgan_probe.probes.invert import result as inversion
+from dcgan_probe.probes.invert import search
+from dcgan_probe.probes.walk import probe as walking
 
 # What a command takes where a line does not say.
 SMALL: dict[str, dict[str, Any]] = {
@@ -204,7 +207,7 @@ def nothing_drawn(monkeypatch) -> Iterator[None]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Server, "serve_forever", interrupted)
-    monkeypatch.setattr("dcgan_probe.label.command._has_browser", lambda: False)
+    monkeypatch.setattr("dcgan_probe.label.opening._has_browser", lambda: False)
     yield
 
 
@@ -223,7 +226,11 @@ def test_the_lines_of_a_page_run_one_after_the_other(
 ):
     boxes = {name: tmp_path / f"here/{name}.json" for name in ("rooms", "cells")}
     monkeypatch.setattr(dp.checkpoints, "shipped_boxes", boxes.get)
-    for module, constant in ((_inversion, "CANDIDATES"), (invert, "OTHERS"), (walk, "FRAMES")):
+    for module, constant in (
+        (search, "CANDIDATES"),
+        (inversion, "OTHERS"),
+        (walking, "FRAMES"),
+    ):
         monkeypatch.setattr(module, constant, 4)
     fit = autoencoder.fit
     monkeypatch.setattr(autoencoder, "fit", lambda p, s, *rest: fit(p, replace(s, steps=3), *rest))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from sklearn.datasets import load_digits
 from sklearn.svm import LinearSVC
 
 from dcgan_probe.errors import InputError
@@ -73,12 +74,26 @@ def theirs(x: np.ndarray, labels: np.ndarray, c: float) -> tuple[LinearSVC, np.n
     return machine, np.column_stack([machine.coef_, machine.intercept_])
 
 
-@pytest.mark.parametrize("sample", [newton.SAMPLE, 64], ids=["exact", "sampled"])
+# Each way to solve, forced by what it is chosen by.
+WAYS = {
+    "columns": {"WIDE": 10**4},
+    "rows": {"WIDE": 0, "MOST": 10**4},
+    "many rows": {"WIDE": 0, "MOST": 64, "SAMPLE": 64},
+    "sampled": {"WIDE": 0, "MOST": 64, "SAMPLE": 64, "MANY": 0},
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in WAYS[request.param].items():
+        monkeypatch.setattr(newton, name, value)
+    return request.param
+
+
 def test_newton_reaches_the_objective_of_linear_svc(
-    problem: tuple[np.ndarray, np.ndarray, float], sample: int, monkeypatch: pytest.MonkeyPatch
+    problem: tuple[np.ndarray, np.ndarray, float], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, labels, c = problem
-    monkeypatch.setattr(newton, "SAMPLE", sample)
     monkeypatch.setitem(newton.CHUNK_BYTES, "cpu", 4 * x.shape[1] * 97)  # many uneven chunks
     ours = svm.fit(x, labels, c, solver="newton", tolerance=1e-6)
     machine, weights = theirs(x, labels, c)
@@ -106,11 +121,44 @@ def test_small_problems_end_within_the_gap_too(
     np.testing.assert_allclose(machine.objective, best.repeat(2) if len(best) == 1 else best, 1e-4)
 
 
-def test_the_library_takes_what_is_small() -> None:
+def test_the_library_takes_what_is_small_or_sparse() -> None:
     x, labels = noisy()
     assert svm.fit(x, labels, 0.01).solver == "library"
-    x = np.random.default_rng(0).standard_normal((1100, 1000), np.float32)
-    assert svm.fit(x, np.arange(1100) % 2, 1e-3).solver == "newton"
+    x, labels = noisy(2, 1100, 500)
+    assert svm.fit(x, labels, 1e-3).solver == "newton"
+    sparse = np.where(x > 2.5, x, 0)
+    assert 0 < (sparse != 0).mean() < svm.SPARSE
+    machine = svm.fit(sparse, labels, 1e-3)
+    assert machine.solver == "library"
+    _, weights = theirs(sparse, labels, 1e-3)
+    np.testing.assert_allclose(machine.objective, objective(weights, sparse, labels, 1e-3)[0], 1e-4)
+
+
+@pytest.mark.parametrize("c", [1e-3, 0.1, 1.0])
+@pytest.mark.parametrize("make", [offset, lambda: noisy(3, 200, 300)], ids=["offset", "wide"])
+def test_weights_in_single_precision_keep_the_gap_that_is_stated(
+    make: Callable[[], Data], c: float, way: str
+) -> None:
+    """Worked out anew from what is returned, against liblinear's optimum in doubles."""
+    x, labels = make()
+    ours = svm.fit(x, labels, c, solver="newton")
+    weights = np.column_stack([ours.weights, ours.intercepts]).astype(np.float64)
+    found = objective(weights, x, labels, c)
+    np.testing.assert_allclose(ours.objective, found, rtol=1e-9)
+    assert (ours.gap <= svm.TOLERANCE * ours.objective).all()
+    # Any weights lie above the bound; liblinear's are close enough to the optimum to prove it.
+    machine = LinearSVC(C=c, tol=1e-6, max_iter=10_000, dual=len(x) < x.shape[1])
+    machine.fit(x.astype(np.float64), labels)
+    best = objective(np.column_stack([machine.coef_, machine.intercept_]), x, labels, c)
+    assert (found - ours.gap <= best * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("c", [10.0, 1e4])
+def test_a_large_c_does_not_stall(c: float) -> None:
+    digits = load_digits()
+    x, labels = digits.data[:600].astype(np.float32), digits.target[:600]
+    ours = svm.fit(x, labels, c, solver="newton")
+    assert (ours.gap <= svm.TOLERANCE * ours.objective).all()
 
 
 def test_the_optimum_is_that_of_scipy() -> None:

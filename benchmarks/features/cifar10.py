@@ -26,8 +26,9 @@ import torch
 
 import dcgan_probe as dp
 from dcgan_probe.networks.config import PRESETS
-from dcgan_probe.probes import _protocols, features
-from dcgan_probe.probes._classified import Classified
+from dcgan_probe.probes import features
+from dcgan_probe.probes.features import protocols
+from dcgan_probe.probes.features.result import Classified
 from dcgan_probe.storage import files
 from dcgan_probe.training.recipe import Recipe
 
@@ -46,8 +47,8 @@ class Task:
 
 
 def untrained() -> dp.Session:
-    """A discriminator of the paper's shape with random weights."""
-    config = PRESETS["cifar10"]
+    """A discriminator of as many maps as the paper's, with random weights."""
+    config = PRESETS["cifar10-5x5"]
     network = dp.Discriminator(config)
     dp.networks.initialise(network, SEED)
     return dp.Session(dp.Checkpoint(config, None, network.eval(), {}, "random weights"), SEED)
@@ -123,7 +124,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     empty = "| | " * (len(heads) - 1)
     lines += [
         f"| *published: {one.name} ({one.source})* | {empty}| *{100 * one.accuracy:.1f}* | |"
-        for one in _protocols.PROTOCOLS["cifar10"].published
+        for one in protocols.PROTOCOLS["cifar10"].published
     ]
     return "\n".join(lines)
 

@@ -1,15 +1,17 @@
-"""The solver of `features` beside scikit-learn's LinearSVC: time, objective and memory.
+"""The solver of `features` beside scikit-learn's LinearSVC, over C, rows, columns and zeros.
 
     python benchmarks/features/solver.py --cache FOLDER --data cifar10.zip
     python benchmarks/features/solver.py --cache FOLDER
 
 The features are those of the authors' SVHN discriminator of CIFAR-10 images, or without --data
-made-up ones of the same shape. Every run is a process of its own; what has been measured stays in
-FOLDER, so a command that was stopped goes on. Delete FOLDER to measure anew.
+made-up ones of the same shape; and the same with nineteen of twenty numbers at 0. Every fit is a
+process of its own on one thread, and the two solvers of a cell run one after the other. What has
+been measured stays in FOLDER, so a command that was stopped goes on. Delete FOLDER to measure anew.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +28,17 @@ import click
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-ROWS, MAPPED_ROWS, WIDTH = 10_000, 20_000, 7168
-CAP = 900
-TIMES = 3
-
-
-def runs() -> list[dict[str, Any]]:
-    """What is measured, in order: settings that name a run."""
-    found: list[dict[str, Any]] = []
-    for c in (1e-4, 1e-5):
-        newton = {"solver": "newton", "c": c, "rows": ROWS, "tolerance": 1e-4}
-        library = {"solver": "LinearSVC", "c": c, "rows": ROWS, "threads": 1, "time": 0}
-        found += [{**newton, "threads": 1, "time": i} for i in range(TIMES)]
-        found += [{**library, "tolerance": tolerance} for tolerance in (1e-4, 1e-3)]
-        found += [{**newton, "threads": 2, "time": i} for i in range(TIMES)]
-    newton = {"solver": "newton", "c": 1e-5, "tolerance": 1e-4, "threads": 1, "time": 0}
-    mapped = {**newton, "rows": MAPPED_ROWS, "mapped": True}
-    # Repetitions and two threads last: a command that is stopped early has the rest.
-    return sorted([*found, mapped], key=lambda run: (run["threads"], run["time"], run["tolerance"]))
+MAPPED_ROWS, WIDTH = 20_000, 7168
+COSTS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# Quick ones first: a command that is stopped has them.
+SHAPES = (
+    ("dense", 2000, 256), ("dense", 2000, WIDTH), ("dense", 10_000, 256), ("sparse", 2000, 256),
+    ("sparse", 2000, WIDTH), ("sparse", 10_000, 256), ("sparse", 10_000, WIDTH),
+    ("dense", 10_000, WIDTH),
+)  # fmt: skip
+# LinearSVC is stopped after so many times our CPU seconds, and so many seconds at least.
+PATIENCE, AT_LEAST = 2.0, 10.0
+GAP = 1e-4
 
 
 def prepared(cache: Path, data: Path | None) -> str:
@@ -113,36 +109,54 @@ def own_memory() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
+def rows_of(cache: Path, kind: str, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels; "sparse": what lies above 95% of its column, over its deviation."""
+    values = np.load(cache / "features.npy", mmap_mode="r")[:rows]
+    chosen = np.sort(np.random.default_rng(1).permutation(WIDTH)[:columns])
+    found = np.ascontiguousarray(values[:, chosen] if columns < WIDTH else values)
+    if kind == "sparse":
+        found = np.maximum(found - np.quantile(found[:500], 0.95, axis=0), 0).astype(np.float32)
+        found /= found.std()
+    return found, np.load(cache / "labels.npy")[:rows]
+
+
 def measured(cache: Path, run: dict[str, Any]) -> dict[str, Any]:
-    """One fit, in this process."""
+    """One fit, in this process, on one thread."""
     import torch
     from sklearn.svm import LinearSVC
 
     from dcgan_probe.metrics import svm
 
-    torch.set_num_threads(run["threads"])
-    values = np.load(cache / "features.npy", mmap_mode="r")[: run["rows"]]
-    if not run.get("mapped"):
-        values = np.array(values)
-    labels = np.load(cache / "labels.npy")[: run["rows"]]
+    torch.set_num_threads(1)
+    if run.get("mapped"):
+        values = np.load(cache / "features.npy", mmap_mode="r")
+        labels = np.load(cache / "labels.npy")
+    else:
+        values, labels = rows_of(cache, run["kind"], run["rows"], run["columns"])
+    if "limit" in run:
+        spent = int(time.process_time() + run["limit"]) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (spent, spent))
     peak = Peak()
     peak.start()
-    wall, cpu = time.perf_counter(), time.process_time()
-    if run["solver"] == "LinearSVC":
-        machine = LinearSVC(C=run["c"], tol=run["tolerance"], dual="auto", random_state=0)
-        machine.fit(values, labels)
-        weights, intercepts = machine.coef_, machine.intercept_
-    else:
-        ours = svm.fit(values, labels, run["c"], solver=run["solver"], tolerance=run["tolerance"])
-        weights, intercepts = ours.weights, ours.intercepts
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cpu = time.process_time()
+        if run["solver"] == "LinearSVC":
+            machine = LinearSVC(C=run["c"], random_state=0).fit(values, labels)
+            weights, intercepts, used = machine.coef_, machine.intercept_, "LinearSVC"
+        else:
+            ours = svm.fit(values, labels, run["c"], solver=run["solver"])
+            weights, intercepts, used = ours.weights, ours.intercepts, ours.solver
+        cpu = time.process_time() - cpu
     return {
-        "wall": wall,
         "cpu": cpu,
         "objective": objective(weights, intercepts, values, labels, run["c"]),
+        "used": used,
+        "warnings": [str(warning.message).split(",")[0] for warning in caught],
+        "gap": None if run["solver"] == "LinearSVC" else float((ours.gap / ours.objective).max()),
         "own_before": peak.before,
-        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "own": peak.most,
+        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "load": os.getloadavg()[0],
     }
 
@@ -159,81 +173,72 @@ def objective(
     return float(total)
 
 
+def kept(cache: Path, run: dict[str, Any]) -> Path:
+    """Where the numbers of a run are."""
+    name = "-".join(f"{key}={value}" for key, value in sorted(run.items()) if key != "limit")
+    return cache / f"{name}.json"
+
+
 def result(cache: Path, run: dict[str, Any]) -> dict[str, Any]:
-    """What a run came to: read, or measured in a process of its own with a limit of time."""
-    name = "-".join(f"{key}={value}" for key, value in sorted(run.items()))
-    path = cache / f"{name}.json"
+    """What a run came to: read, or measured in a process of its own."""
+    path = kept(cache, run)
     if not path.exists():
-        limited = {f"{library}_NUM_THREADS": str(run["threads"]) for library in ("OMP", "OPENBLAS")}
+        limited = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS")}
         command = [sys.executable, __file__, "--cache", str(cache), "--one", json.dumps(run)]
-        try:
-            done = subprocess.run(
-                command, env={**os.environ, **limited}, capture_output=True, text=True, timeout=CAP
-            )
-            if done.returncode:
-                raise click.ClickException(done.stderr)
+        done = subprocess.run(
+            command, env={**os.environ, **limited}, capture_output=True, text=True
+        )
+        if done.returncode == 0:
             found = json.loads(done.stdout.splitlines()[-1])
-        except subprocess.TimeoutExpired:
-            found = {"over": CAP}
+        elif "limit" in run and done.returncode < 0:  # the system stopped it
+            found = {"over": run["limit"]}
+        else:
+            raise click.ClickException(done.stderr)
         path.write_text(json.dumps(found))
-        print(name, found, flush=True)
+        print(path.stem, found, flush=True)
     return {**run, **json.loads(path.read_text())}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Runs of the same settings in a line: medians, with the least and the most."""
+def cell(cache: Path, kind: str, rows: int, columns: int, c: float) -> dict[str, Any]:
+    """Both solvers in the same place of the grid, ours first."""
+    run = {"kind": kind, "rows": rows, "columns": columns, "c": c}
+    ours = result(cache, {**run, "solver": "auto"})
+    limit = max(AT_LEAST, PATIENCE * ours["cpu"])
+    return {"ours": ours, "library": result(cache, {**run, "solver": "LinearSVC", "limit": limit})}
+
+
+def is_measured(cache: Path, kind: str, rows: int, columns: int, c: float) -> bool:
+    """Whether both solvers have been measured in a place of the grid."""
+    run = {"kind": kind, "rows": rows, "columns": columns, "c": c}
+    return all(kept(cache, {**run, "solver": of}).exists() for of in ("auto", "LinearSVC"))
+
+
+def table(cells: list[dict[str, Any]]) -> str:
+    """One line a cell."""
     lines = [
-        "| solver | C | tolerance | threads | wall s | CPU s | objective | above the least found |",
-        "|---|---|---|---|---|---|---|---|",
+        "| features | rows x columns | C | ours, CPU s | by | LinearSVC, CPU s "
+        "| ours / LinearSVC | gap of ours | objective, ours / LinearSVC - 1 |",
+        "|" + "---|" * 9,
     ]
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        if not row.get("mapped"):
-            key = (row["solver"], row["c"], row["tolerance"], row["threads"])
-            groups.setdefault(key, []).append(row)
-    for (solver, c, tolerance, threads), group in groups.items():
-        head = f"| {solver} | {c:g} | {tolerance:g} | {threads} |"
-        if any("over" in row for row in group):
-            lines.append(f"{head} over {CAP} | | | |")
-            continue
-        least = min(row["objective"] for row in rows if row["c"] == c and "objective" in row
-                    and not row.get("mapped"))  # fmt: skip
-        above = max(row["objective"] for row in group) / least - 1
-        wall, cpu = (spread([row[key] for row in group]) for key in ("wall", "cpu"))
-        lines.append(f"{head} {wall} | {cpu} | {group[0]['objective']:.7f} | {above:.1e} |")
+    for ours, library in ((of["ours"], of["library"]) for of in cells):
+        if "over" in library:
+            theirs, ratio = f"over {library['over']:.0f}", f"under {1 / PATIENCE:.2f}"
+            if library["over"] > PATIENCE * ours["cpu"]:
+                ratio = f"under {ours['cpu'] / library['over']:.2f}"
+            above = ""
+        else:
+            early = "*" if library["warnings"] else ""
+            theirs, ratio = f"{library['cpu']:.2f}{early}", f"{ours['cpu'] / library['cpu']:.2f}"
+            above = f"{ours['objective'] / library['objective'] - 1:.1e}"
+        lines.append(
+            f"| {ours['kind']} | {ours['rows']:,} x {ours['columns']:,} | {ours['c']:g} | "
+            f"{ours['cpu']:.2f} | {ours['used']} | {theirs} | {ratio} | {ours['gap']:.0e} "
+            f"| {above} |"
+        )
     return "\n".join(lines)
 
 
-def spread(values: list[float]) -> str:
-    """Median (least to most)."""
-    middle = f"{float(np.median(values)):.1f}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):.1f} to {max(values):.1f})"
-
-
-def ratios(rows: list[dict[str, Any]]) -> str:
-    """How many times as long LinearSVC takes, medians, for each C and tolerance of its own."""
-
-    def median(key: str, **settings: Any) -> float:
-        chosen = [r for r in rows if all(r.get(k) == v for k, v in settings.items())]
-        return float(np.median([r.get(key, CAP) for r in chosen if r["rows"] == ROWS]))
-
-    lines = [
-        "| C | tolerance of LinearSVC | CPU, one thread each | wall, one thread each | "
-        "wall, ours on two |",
-        "|---|---|---|---|---|",
-    ]
-    for run in rows:
-        if run["solver"] == "LinearSVC":
-            c, more = run["c"], "at least " if "over" in run else ""
-            cells = [
-                f"{more}{run.get(key, CAP) / median(key, solver='newton', c=c, threads=n):.1f}"
-                for key, n in (("cpu", 1), ("wall", 1), ("wall", 2))
-            ]
-            lines.append(f"| {c:g} | {run['tolerance']:g} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def page(words: str, rows: list[dict[str, Any]]) -> str:
+def page(words: str, cells: list[dict[str, Any]], mapped: dict[str, Any]) -> str:
     """The results as Markdown."""
     import scipy  # type: ignore[import-untyped]
     import sklearn
@@ -241,40 +246,39 @@ def page(words: str, rows: list[dict[str, Any]]) -> str:
 
     models = Path("/proc/cpuinfo").read_text().splitlines()
     model = next(line.split(":")[1].strip() for line in models if line.startswith("model name"))
-    mapped = next(row for row in rows if row.get("mapped"))
-    library = next(row for row in rows if row["solver"] == "LinearSVC")
-    loads = [row["load"] for row in rows if "load" in row]
-    feature_mib = 4 * mapped["rows"] * WIDTH / 2**20
-    peak = f"{library['own']:,.0f} MiB" if "own" in library else f"not known after {CAP} s"
+    loads = [of[key]["load"] for of in cells for key in of if "load" in of[key]]
+    known = [of for of in cells if "over" not in of["library"]]
+    ratios = sorted(of["ours"]["cpu"] / of["library"]["cpu"] for of in known)
+    left = len(SHAPES) * len(COSTS) - len(cells)
+    missing = f"{left} cells of the grid have not been measured." if left else ""
+    feature_mib = 4 * MAPPED_ROWS * WIDTH / 2**20
     return f"""# The solver of `features` beside LinearSVC
 
 Made by `python benchmarks/features/solver.py` on {time.strftime("%Y-%m-%d")}: {model},
 {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, \
 scikit-learn {sklearn.__version__}, scipy {scipy.__version__}; no GPU.
-{ROWS:,} x {WIDTH:,} {words}, 10 classes. The machine was
-busy with other work (load {min(loads):.1f} to {max(loads):.1f}), so CPU seconds of one thread \
-say more than wall seconds.
+Dense: {words}, 10 classes;
+256 columns are drawn from all. Sparse: the same, with nineteen of twenty numbers at 0.
+CPU seconds of one thread, on a machine that was busy with other work (load {min(loads):.1f} to
+{max(loads):.1f}); the two of a line ran one after the other.
 
-{table(rows)}
+Ours is `svm.fit` as it chooses by itself, with its gap of {GAP:g} of the objective. LinearSVC is
+as it comes: a tolerance of 1e-4 of its own measure, 1000 iterations; \\* where these ran out, so
+what it returned is not settled. It is stopped after {PATIENCE:g} times our seconds, and after
+{AT_LEAST:g} at least.
 
-Medians with the least and the most; the objective is of all classes together, worked out anew in
-double precision for both. LinearSVC has one thread and one run; its default tolerance is 1e-4.
-Ours is not the same number: it bounds the gap of each class by its dual, and what is left in truth
-is in the last column. A run of more than {CAP} s is stopped. Two threads wait for each other at
-every product, which beside other work costs more than it gives.
+{table(cells)}
 
-How many times as long LinearSVC takes:
-
-{ratios(rows)}
+Ours took {ratios[0]:.2f} to {ratios[-1]:.2f} of the time of LinearSVC where that ended, in \
+{len(known)} of {len(cells)} cells; in the others it was stopped. {missing}
 
 ## Memory
 
-{mapped["rows"]:,} x {WIDTH:,} features, {feature_mib:,.0f} MiB in a mapped file, one fit of ours in
-{mapped["wall"]:.0f} s: at the peak {mapped["own"]:,.0f} MiB of the process's own memory, of which \
-{mapped["own_before"]:,.0f} MiB were there
+{MAPPED_ROWS:,} x {WIDTH:,} features, {feature_mib:,.0f} MiB in a mapped file, C 1e-5, one fit of
+ours in {mapped["cpu"]:.0f} CPU seconds: at the peak {mapped["own"]:,.0f} MiB of the process's own \
+memory, of which {mapped["own_before"]:,.0f} MiB were there
 before it began (the interpreter with torch). With the mapped pages, which the system takes back
-when it needs them, {mapped["rss"]:,.0f} MiB (`ru_maxrss`). LinearSVC on {ROWS:,} rows
-has {peak} of its own, since it turns them to doubles and copies them.
+when it needs them, {mapped["rss"]:,.0f} MiB (`ru_maxrss`).
 
 ## Other libraries
 
@@ -286,8 +290,9 @@ coordinate by coordinate; neither shares a pass between classes or reads chunks 
 @click.command()
 @click.option("--cache", required=True, type=click.Path(path_type=Path), help="For everything.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="cifar10.zip")
+@click.option("--measured", "only", is_flag=True, help="Measure nothing: write what there is.")
 @click.option("--one", hidden=True)
-def main(cache: Path, data: Path | None, one: str | None) -> None:
+def main(cache: Path, data: Path | None, only: bool, one: str | None) -> None:
     """Measure, and write solver.md and solver.json."""
     if one is not None:
         print(json.dumps(measured(cache, json.loads(one))))
@@ -295,11 +300,13 @@ def main(cache: Path, data: Path | None, one: str | None) -> None:
     from dcgan_probe.storage import files
 
     words = prepared(cache, data)
-    rows = [result(cache, run) for run in runs()]
-    text = page(words, rows)
+    mapped = result(cache, {"solver": "newton", "c": 1e-5, "mapped": True})
+    grid = [(*shape, c) for shape, c in itertools.product(SHAPES, COSTS)]
+    cells = [cell(cache, *place) for place in grid if not only or is_measured(cache, *place)]
+    text = page(words, cells, mapped)
     print(text)
     files.write_text(HERE / "solver.md", text)
-    files.write_json(HERE / "solver.json", rows)
+    files.write_json(HERE / "solver.json", {"mapped": mapped, "cells": cells})
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def fewer(boxes: dp.Boxes, count: int) -> dp.Boxes:
 def measure(model: str) -> None:
     """Measure all choices on one model; what an earlier run has measured is kept."""
     session = dp.Session.open(model, device="cpu")
-    boxes = dp.Boxes.read(forget.shipped_boxes(session))
+    boxes = session.read_boxes()
     path = HERE / f"{model}.json"
     results: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
 

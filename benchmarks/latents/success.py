@@ -19,7 +19,7 @@ import torch
 
 import dcgan_probe as dp
 from dcgan_probe.latents.expressions import parse
-from dcgan_probe.probes import _success
+from dcgan_probe.probes.arithmetic import trials
 from dcgan_probe.recognition import classifiers
 from dcgan_probe.storage import files
 
@@ -57,7 +57,7 @@ def main(
         factors = parse(expression)
         for exemplars in EXEMPLARS:
             start = time.perf_counter()
-            success = _success.measure(session, factors, concepts, judge, exemplars, draws)
+            success = trials.measure(session, factors, concepts, judge, exemplars, draws)
             seconds = time.perf_counter() - start
             found.append(
                 {
@@ -97,7 +97,7 @@ def table(results: dict) -> str:
         lines += [
             f"## `{expression}`",
             "",
-            f"Asked: {asked}. Base: {rows[0]['base']}. Clear candidates among {_success.POOL} "
+            f"Asked: {asked}. Base: {rows[0]['base']}. Clear candidates among {trials.POOL} "
             "samples: "
             + ", ".join(f"{name} {n}" for name, n in rows[0]["candidates"].items())
             + ".",

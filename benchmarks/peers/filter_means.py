@@ -6,7 +6,7 @@ docs/peers.md has how to run it.
 import click
 
 from dcgan_probe import Session
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 
 
 @click.command()

@@ -1,4 +1,12 @@
+from . import coco as coco
+from . import cvat as cvat
 from . import formats as formats
+from . import label_studio as label_studio
+from . import labelme as labelme
+from . import native as native
+from . import pascal_voc as pascal_voc
+from . import via as via
+from . import yolo as yolo
 from .boxes import Box as Box
 from .boxes import Boxes as Boxes
-from .boxes import sample_name as sample_name
+from .samples import sample_name as sample_name

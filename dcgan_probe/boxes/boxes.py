@@ -28,9 +28,9 @@ A file of boxes is JSON:
 - `x0`, `y0`, `x1`, `y1` are edges in pixels, whole or not: 0 and the image's width are its sides.
 - `note` may be left out, and other keys are ignored. A box that is there twice is kept once.
 
-COCO, labelme, Label Studio and VIA files are read as well (`box_formats`). There the name of an
-image says which sample it is, so annotate the files as `dcgan-probe sample` named them (see
-`sample_name`); the images that such a file lists are those that were looked at.
+COCO, labelme, Label Studio, VIA, Pascal VOC, CVAT and YOLO files are read as well (`formats`).
+There the name of an image says which sample it is, so annotate the files as `dcgan-probe sample`
+named them (see `sample_name`); the images that such a file lists are those that were looked at.
 """
 
 from __future__ import annotations
@@ -38,54 +38,29 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass, field, fields, replace
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from dcgan_probe import terminal
 from dcgan_probe.boxes import formats
-from dcgan_probe.boxes.formats import OWN_FORMAT, Picture
+from dcgan_probe.boxes.native import MAX_IMAGES, OWN_FORMAT
+from dcgan_probe.boxes.pictures import UNLABELLED, Picture
+from dcgan_probe.boxes.samples import Sample, find_samples
+from dcgan_probe.boxes.samples import sample_name as sample_name
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.latents.sampling import MAX_SEED
 from dcgan_probe.storage import files, json_values
 from dcgan_probe.storage.json_values import Value
 
-# Far more than a person looks at; it bounds the memory that a short file can ask for.
-MAX_IMAGES = 1_000_000
-
-
-# Tools put folders, addresses or an upload's prefix before the name, and queries after it.
-_SAMPLE = re.compile(r"(?:\A|[/\\=-])([0-9a-f]{8})_seed([0-9]{1,19})_([0-9]{4,6})\.png(?:\Z|[?&#])")
-
-
-def sample_name(sha256: str, seed: int, index: int) -> str:
-    """File name of a sample: from it, boxes drawn with another tool find their latent again.
-
-        >>> sample_name("1a2b3c4d" + 56 * "0", seed=3, index=17)
-        '1a2b3c4d_seed3_0017.png'
-
-    `sha256` is that of the checkpoint, in 64 hexadecimal digits.
-    """
-    return f"{sha256[:8]}_seed{seed}_{index:04d}.png"
-
-
-class _Sample(NamedTuple):
-    checkpoint: str
-    seed: int
-    image: int
-
-
-def _sample(picture: Picture) -> _Sample:
-    """What `sample_name` put into the name of a picture."""
-    match = _SAMPLE.search(picture.file_name)
-    if match is None:
-        raise InputError(
-            f"{picture.entry.where}: found an image named {json_values.shown(picture.file_name)}, "
-            f"expected the name of a sample, such as {sample_name('1a2b3c4d', 3, 17)}"
-        )
-    checkpoint, seed, image = match.groups()
-    return _Sample(checkpoint, int(seed), int(image))
+# The most by which rescaling pushes an edge out of the image, in pixels.
+HALF_A_PIXEL = 0.5
+_NOISE = 1e-6  # of floating point, in pixels: nobody need be told
 
 
 @dataclass(frozen=True, order=True)
@@ -119,7 +94,8 @@ class Boxes:
       (a path relative to the file of the boxes): exactly one of the two.
     - `checkpoint` is the SHA-256 of the generator's file, in 64 hexadecimal digits or only the
       first 8, or None if unknown.
-    - `source` is the path that they were read from; it does not count in comparisons.
+    - `source` is the path that they were read from, and `notices` what there is to know about how:
+      edges that were clipped, labels that look alike; neither counts in comparisons.
 
     Raises InputError, with the place of the first thing that is wrong.
     """
@@ -132,6 +108,7 @@ class Boxes:
     checkpoint: str | None = None
     source: str = field(default="", compare=False)
     note: str = ""
+    notices: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         # Checked and put into one form here, so that boxes from a script are as sound as read ones.
@@ -159,20 +136,23 @@ class Boxes:
         label: str | None = None,
         image_size: tuple[int, int] | None = None,
     ) -> Boxes:
-        """Boxes from our own JSON, COCO, labelme, Label Studio or VIA, recognised by content.
+        """Boxes from this package's JSON or another tool's export, recognised by content.
 
             >>> Boxes.read("windows.json", label="window")  # doctest: +SKIP
             >>> Boxes.read("folder-of-labelme-files", image_size=(64, 64))  # doctest: +SKIP
 
         `label` keeps only its boxes. `image_size`, width and height, is what the samples must
-        have; needed for VIA, which does not store it. Foreign tools round: an edge that is outside
-        the image by no more than that (VIA: 1 pixel, others: 0.02) is taken for the image's side.
+        have; needed for VIA and YOLO, which do not store it. An edge that rescaling or rounding
+        pushed out of the image, by less than half a pixel (VIA, Pascal VOC: by 1), is put on the
+        image's side. That, and labels that differ in case, blanks or width only, is said on stderr.
 
         Raises InputError, in one line with file and entry, for whatever is wrong with the file.
         """
         if image_size is not None:
             image_size = Value(image_size, "image_size").size()
         boxes = _read(Path(path), image_size)
+        for notice in boxes.notices:
+            terminal.note(f"{path}: {notice}")
         return boxes if label is None else boxes.only(label)
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -223,6 +203,41 @@ class Boxes:
         if label not in self.labels:
             raise unknown("label", label, self.labels, self.source or "boxes")
         return replace(self, boxes=tuple(box for box in self.boxes if box.label == label))
+
+    def only_images(self, images: Iterable[int]) -> Boxes:
+        """The same, as if only these of the images had been looked at.
+
+        >>> boxes = Boxes((Box(4, "window", 16, 0, 64, 32),), (2, 4), (64, 64), seed=0)
+        >>> boxes.only_images([2]).images
+        (2,)
+        """
+        kept = set(images)
+        boxes = tuple(box for box in self.boxes if box.image in kept)
+        return replace(self, boxes=boxes, images=tuple(sorted(kept)))
+
+    def count_between(self, grid: tuple[int, int]) -> int:
+        """How many boxes lie between the centres of a grid's cells, so that `mask` has none.
+
+        >>> Boxes((Box(4, "window", 16, 0, 20, 9),), (2, 4), (64, 64), seed=0).count_between((2, 4))
+        1
+        """
+        return sum(not replace(self, boxes=(box,)).mask(grid).any() for box in self.boxes)
+
+    def one_label(self, label: str | None = None) -> str:
+        """The label, or the only label of the boxes if None; InputError if they have several.
+
+        >>> Boxes((Box(4, "window", 16, 0, 64, 32),), (2, 4), (64, 64), seed=0).one_label()
+        'window'
+        """
+        if label is not None:
+            return label
+        if len(self.labels) == 1:
+            return self.labels[0]
+        listed = ", ".join(self.labels) or "(there are no boxes)"
+        raise InputError(
+            f"{self.source or 'boxes'}: found {len(self.labels)} labels, expected one or --object "
+            f"with one of: {listed}"
+        )
 
     def mask(self, grid: tuple[int, int]) -> np.ndarray:
         """Which cells of a layer's grid are on an object: n x h x w bool, in the order of `images`.
@@ -318,51 +333,42 @@ def _plain(box: Box) -> dict[str, Any]:
 
 
 def _read(path: Path, image_size: tuple[int, int] | None) -> Boxes:
-    if os.path.isdir(path):
-        return _from_pictures(formats.labelme_folder(path), path, image_size)
-    value = json_values.load(path, "boxes")
-    if _is_own(value):
-        return _from_own(value, image_size)
-    return _from_pictures(formats.pictures(value), path, image_size)
+    found = formats.read(path, image_size)
+    if isinstance(found, dict):
+        boxes = _from_own(found, str(path), image_size)
+    else:
+        boxes = _from_pictures(found, path, image_size)
+    return replace(boxes, notices=(*boxes.notices, *_alike(boxes)))
 
 
-def _is_own(value: Value) -> bool:
-    if "format" not in value or not str(value.found["format"]).startswith("dcgan-probe/"):
-        return False
-    if value.found["format"] != OWN_FORMAT:
-        raise value["format"].error(f'"{OWN_FORMAT}"')
-    return True
+def _alike(boxes: Boxes) -> list[str]:
+    """Labels that a person may take for one: those of the other spelling count as background."""
+    counts = Counter(box.label for box in boxes.boxes)
+    groups: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        groups.setdefault(_folded(label), []).append(label)
+    return [
+        f"labels {' and '.join(f'{json.dumps(each)} ({counts[each]} boxes)' for each in group)} "
+        "differ in case, blanks or width only and count as different objects"
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
-def _from_own(value: Value, image_size: tuple[int, int] | None) -> Boxes:
-    """Boxes from our own JSON, whose places are those that `Boxes` names when it checks."""
-    boxes = Boxes(
-        boxes=tuple(_unchecked(entry) for entry in value["boxes"].items()),
-        images=_images(value),
-        image_size=value["image_size"].found,
-        seed=value["seed"].found if "seed" in value else None,
-        latents=value["latents"].found if "latents" in value else None,
-        # Asked for even if null: with the key misspelt, the boxes would pass for any checkpoint.
-        checkpoint=value["checkpoint"].found,
-        source=value.source,
-        note=value["note"].found if "note" in value else "",
-    )
-    _check_size(value["image_size"], boxes.image_size, image_size)
+def _folded(label: str) -> str:
+    """A label without what the eye does not see: case, width, blanks, invisible characters."""
+    seen = (c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) != "Cf")
+    return "".join("".join(seen).casefold().split())
+
+
+def _from_own(found: dict[str, Any], source: str, image_size: tuple[int, int] | None) -> Boxes:
+    entries = [{f: entry[f].found for f in _FIELDS} for entry in found["boxes"]]
+    boxes = Boxes(**{**found, "boxes": tuple(Box(**entry) for entry in entries)}, source=source)
+    _check_size(Value(found["image_size"], source, "image_size"), boxes.image_size, image_size)
     return boxes
 
 
-def _images(value: Value) -> Any:
-    """The images looked at: all up to `n`, or the list `images`, which `Boxes` checks."""
-    if ("n" in value) == ("images" in value):
-        both = "both" if "n" in value else "neither"
-        raise InputError(f"{value.where}: found {both} of n and images, expected one of them")
-    if "images" in value:
-        return value["images"].found
-    return tuple(range(value["n"].whole(1, MAX_IMAGES)))
-
-
-def _unchecked(entry: Value) -> Box:
-    return Box(**{key.name: entry[key.name].found for key in fields(Box)})
+_FIELDS = ("image", "label", "x0", "y0", "x1", "y1")
 
 
 def _from_pictures(
@@ -376,11 +382,13 @@ def _from_pictures(
         raise InputError(f"{path}: found no annotated images, expected at least one")
     size = _common_size(pictures, path, image_size)
     samples = [_sample(picture) for picture in pictures]
+    _check_same_latents(pictures, samples)
     images = {sample.image for sample in samples}
-    boxes = []
+    boxes, clipped = [], 0
     for picture, sample in zip(pictures, samples, strict=True):
-        _check_same_latents(picture.entry, sample, samples[0])
-        boxes += [_box(entry, images, size) for entry in _entries(picture, sample.image, size)]
+        for entry, moved in _entries(picture, sample.image, size):
+            boxes.append(_box(entry, images, size))
+            clipped += moved
     return Boxes(
         boxes=tuple(boxes),
         images=tuple(images),
@@ -388,41 +396,83 @@ def _from_pictures(
         seed=samples[0].seed,
         checkpoint=samples[0].checkpoint,
         source=str(path),
+        notices=tuple(_clipped(clipped, boxes) + _unlabelled(boxes)),
     )
 
 
-def _check_same_latents(entry: Value, sample: _Sample, first: _Sample) -> None:
-    if (sample.checkpoint, sample.seed) != (first.checkpoint, first.seed):
+def _clipped(edges: int, boxes: list[Box]) -> list[str]:
+    if not edges:
+        return []
+    return [f"{edges} edges of {len(boxes)} boxes were clipped: rounding put them off the image"]
+
+
+def _unlabelled(boxes: list[Box]) -> list[str]:
+    count = sum(box.label == UNLABELLED for box in boxes)
+    return (
+        [f"{count} of {len(boxes)} boxes have no label, taken as {UNLABELLED!r}"] if count else []
+    )
+
+
+def _sample(picture: Picture) -> Sample:
+    """The sample that a picture is of; InputError where its names say none or several."""
+    first, *others = picture.names
+    found = find_samples(first.text())
+    if not found:
         raise InputError(
-            f"{entry.where}: found a sample of checkpoint {sample.checkpoint} and seed "
-            f"{sample.seed}, expected {first.checkpoint} and {first.seed} as on the first image"
+            f"{picture.entry.where}: found an image named {json_values.shown(first.found)}, "
+            f"expected the name of a sample, such as {sample_name('1a2b3c4d', 3, 17)}"
         )
+    for other in others:
+        found |= find_samples(other.found) if isinstance(other.found, str) else set()
+    images = {sample[:3] for sample in found}
+    if len(images) > 1:
+        spoken = " and ".join(
+            f"{json_values.shown(name.found)} ({name.place})"
+            for name in picture.names
+            if isinstance(name.found, str) and find_samples(name.found)
+        )
+        raise InputError(
+            f"{picture.entry.where}: found two samples it may be of, {spoken}, expected one"
+        )
+    return max(found, key=lambda sample: sample.copy)
 
 
-def _entries(picture: Picture, image: int, size: tuple[int, int]) -> list[Value]:
-    """The rectangles of a picture as entries with the fields of a `Box`."""
+def _check_same_latents(pictures: list[Picture], samples: list[Sample]) -> None:
+    """Make sure that the samples are of one checkpoint and seed, and none in several copies."""
+    first = samples[0]
+    copies: dict[int, str] = {}
+    for picture, sample in zip(pictures, samples, strict=True):
+        if (sample.checkpoint, sample.seed) != (first.checkpoint, first.seed):
+            raise InputError(
+                f"{picture.entry.where}: found a sample of checkpoint {sample.checkpoint} and seed "
+                f"{sample.seed}, expected {first.checkpoint} and {first.seed} as on the first image"
+            )
+        # A flipped or turned copy has its boxes elsewhere.
+        if copies.setdefault(sample.image, sample.copy) != sample.copy:
+            raise InputError(
+                f"{picture.entry.where}: found another augmented copy of sample {sample.image}, "
+                "expected an export without augmentation"
+            )
+
+
+def _entries(picture: Picture, image: int, size: tuple[int, int]) -> list[tuple[Value, int]]:
+    """The rectangles of a picture with the fields of a `Box`, and how many edges were clipped."""
     width, height = size
-    return [
-        Value(
-            {
-                "image": image,
-                "label": rectangle.label,
-                "x0": _snapped(rectangle.x0, width, picture.rounding),
-                "y0": _snapped(rectangle.y0, height, picture.rounding),
-                "x1": _snapped(rectangle.x1, width, picture.rounding),
-                "y1": _snapped(rectangle.y1, height, picture.rounding),
-            },
-            rectangle.entry.source,
-            rectangle.entry.place,
-        )
-        for rectangle in picture.rectangles
-    ]
-
-
-def _snapped(edge: float, limit: int, rounding: float) -> float:
-    """An edge that rounding may have pushed out of the image, put back on the image's side."""
-    inside = min(max(edge, 0.0), float(limit))
-    return inside if abs(edge - inside) <= rounding else edge
+    entries = []
+    for found in picture.rectangles:
+        moved = 0
+        edges = {"x0": width, "y0": height, "x1": width, "y1": height}
+        for key, limit in edges.items():
+            edge = getattr(found, key)
+            inside = min(max(edge, 0.0), float(limit))
+            off = abs(edge - inside)
+            if off <= picture.rounding or off < HALF_A_PIXEL:
+                moved += off > _NOISE
+                edge = inside
+            edges[key] = edge
+        box = {"image": image, "label": found.label, **edges}
+        entries.append((Value(box, found.entry.source, found.entry.place), moved))
+    return entries
 
 
 def _common_size(

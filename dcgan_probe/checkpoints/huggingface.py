@@ -190,7 +190,7 @@ def _fetch(name: str, wanted: Address) -> Path:
             f"{name}: found no package huggingface_hub, expected it, to fetch this with: "
             "pip install 'dcgan-probe[hub]'"
         ) from error
-    if terminal.here().quiet:
+    if terminal.current().quiet:
         disable_progress_bars()
     offline = constants.HF_HUB_OFFLINE
     with _told(name, wanted):
@@ -212,7 +212,7 @@ def _fetch(name: str, wanted: Address) -> Path:
                 f"{name}: found no {CONFIG} and {MODEL} in the cache, expected them there or a hub "
                 f"that answers ({why})"
             ) from error
-    if silence and not terminal.here().quiet:
+    if silence and not terminal.current().quiet:
         print(f"{name}: taken from the cache, the hub does not answer: {silence}", file=sys.stderr)
     return folder
 

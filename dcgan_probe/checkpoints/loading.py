@@ -91,7 +91,7 @@ def _mentioning_the_factory() -> Iterator[None]:
 
 def _say(checkpoint: Checkpoint) -> Checkpoint:
     for remark in checkpoint.remarks:
-        terminal.remark(remark)
+        terminal.note(remark)
     return checkpoint
 
 

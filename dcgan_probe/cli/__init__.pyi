@@ -1,2 +1,1 @@
-from . import commands as commands
 from . import group as group

@@ -1,7 +1,7 @@
 """The command ``dcgan-probe``: a lazy, chained click group.
 
-Nothing here imports torch: ``--help`` answers at once, and what is heavy is imported by the
-command that needs it. Commands that are no probes are in `commands`.
+Nothing here imports torch: ``--help`` answers at once, and each command imports what it runs. The
+built-in commands are the modules beside this one; probes are found by entry point.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan_probe import plugins, terminal
-from dcgan_probe.cli import commands
 from dcgan_probe.cli.checkpoint_options import checkpoint_options, take_facts
+from dcgan_probe.cli.convert import convert
+from dcgan_probe.cli.dedup import dedup
+from dcgan_probe.cli.diff import diff
+from dcgan_probe.cli.new_probe import write_probe
+from dcgan_probe.cli.plugins import list_plugins
+from dcgan_probe.cli.show import show
+from dcgan_probe.cli.train import train
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import completion
 
@@ -34,8 +40,8 @@ class Mistake(click.ClickException):
     exit_code = 2
 
 
-class Group(click.Group):
-    """Our own commands, and the probes of all installed packages."""
+class Commands(click.Group):
+    """The built-in commands, and the probes of all installed packages."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         terminal.accept_all_text()
@@ -43,40 +49,40 @@ class Group(click.Group):
         return super().parse_args(context, args)
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return sorted({*super().list_commands(context), *_found(context)})
+        return sorted({*super().list_commands(context), *_probes(context)})
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         own = super().get_command(context, name)
-        points = _found(context).get(name)
+        points = _probes(context).get(name)
         if own is not None or points is None:
             return own
         if context.resilient_parsing:
             # A shell that completes asks every command for its help: that imports none of them.
             return click.Command(name, short_help=_summary(points))
-        return _loaded(points)
+        return _load(points)
 
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if context.resilient_parsing and name not in self.commands:
-            return name, _completed(name, _found(context).get(name)), args[1:]
+            return name, _load_silently(name, _probes(context).get(name)), args[1:]
         if name.startswith("-") and name not in context.help_option_names:
             raise click.NoSuchOption(name.partition("=")[0], ctx=context)
         if not name.startswith("-") and name not in self.list_commands(context):
             known = ", ".join(self.list_commands(context))
             raise Mistake(f"unknown command {name!r}, expected one of: {known}")
-        found = super().resolve_command(context, args)
-        context.meta[LAST] = found[:2]
-        return found
+        resolved = super().resolve_command(context, args)
+        context.meta[LAST] = resolved[:2]
+        return resolved
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         # click would import every probe for its short help; the source's docstring will do.
-        found = _found(context)
+        probes = _probes(context)
         rows = []
         for name in self.list_commands(context):
             own = super().get_command(context, name)
-            rows.append((name, own.get_short_help_str(70) if own else _summary(found[name])))
+            rows.append((name, own.get_short_help_str(70) if own else _summary(probes[name])))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -84,64 +90,66 @@ class Group(click.Group):
         try:
             return super().invoke(context)
         except click.NoSuchOption as error:
-            if place := _place(context, error.option_name):
-                raise Mistake(place) from error
+            if message := _right_place(context, error.option_name):
+                raise Mistake(message) from error
             raise
         except InputError as error:
             terminal.log("where it was found:", error)
             raise Mistake(str(error)) from error
 
 
-def _found(context: click.Context) -> dict[str, list[EntryPoint]]:
+def _probes(context: click.Context) -> dict[str, list[EntryPoint]]:
     """The probes, looked for once a command line: every installed package is asked."""
     only_ours = context.find_root().params.get("no_plugins", False)
-    key = f"{__name__}.found.{only_ours}"
+    key = f"{__name__}.probes.{only_ours}"
     if key not in context.meta:
         context.meta[key] = plugins.find(only_ours=only_ours)
-    found: dict[str, list[EntryPoint]] = context.meta[key]
-    return found
+    probes: dict[str, list[EntryPoint]] = context.meta[key]
+    return probes
 
 
 def _summary(points: list[EntryPoint]) -> str:
     try:
-        return plugins.summary(plugins.the_one(points))
+        return plugins.summary(plugins.entry_point(points))
     except InputError as error:
         return f"(broken: {error})"
 
 
-def _loaded(points: list[EntryPoint]) -> click.Command:
+def _load(points: list[EntryPoint]) -> click.Command:
     try:
-        return plugins.load(plugins.the_one(points))
+        return plugins.load(plugins.entry_point(points))
     except InputError as error:
         raise Mistake(str(error)) from error
 
 
-def _completed(name: str, points: list[EntryPoint] | None) -> click.Command:
+def _load_silently(name: str, points: list[EntryPoint] | None) -> click.Command:
     """A probe whose own options a shell completes: imported in silence; a broken one has none."""
     if points is not None:
         with terminal.silence(), contextlib.suppress(BaseException):
-            return plugins.load(plugins.the_one(points))
+            return plugins.load(plugins.entry_point(points))
     return click.Command(name, add_help_option=False)
 
 
-def _place(context: click.Context, option: str) -> str:
-    """Where an option stands that was found behind what it stands before; "" for an unknown one."""
+def _right_place(context: click.Context, option: str) -> str:
+    """Say where an option belongs that was typed too late; "" for an unknown option."""
     name, last = context.meta.get(LAST, ("", context.command))
     arguments = [each for each in last.params if isinstance(each, click.Argument)]
     behind = " ".join(each.make_metavar(context) for each in arguments)
-    for owner, words, what in (
+    for owner, words, place in (
         (last, ["dcgan-probe", name, option, behind], behind),
         (context.command, ["dcgan-probe", option, name], "the command"),
     ):
         for each in owner.params:
-            if what and option in (*each.opts, *each.secondary_opts):
+            if place and option in (*each.opts, *each.secondary_opts):
                 if not getattr(each, "is_flag", False):
                     words.insert(words.index(option) + 1, "...")
-                return f"{option} stands before {what}: {' '.join(words)}"
+                return f"{option} stands before {place}: {' '.join(words)}"
     return ""
 
 
-def _models(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
+def _complete_model(
+    _context: click.Context, _option: click.Parameter, typed: str
+) -> list[CompletionItem]:
     """Names that ship, and files; `checkpoints` knows them too, but imports torch."""
     from importlib import resources
 
@@ -150,11 +158,13 @@ def _models(_context: click.Context, _option: click.Parameter, typed: str) -> li
     return completion.names(shipped, typed)
 
 
-@click.group(cls=Group, chain=True, no_args_is_help=True, context_settings={"show_default": True})
+@click.group(
+    cls=Commands, chain=True, no_args_is_help=True, context_settings={"show_default": True}
+)
 @click.option(
     "--model",
     default="rooms",
-    shell_complete=_models,
+    shell_complete=_complete_model,
     help="A checkpoint that ships (rooms, cells, faces, svhn), a path, hub:org/name, or "
     "package.module:factory, which runs your code: it returns modules of any GAN.",
 )
@@ -207,13 +217,13 @@ def main(
 
     def open_session() -> Session:
         from dcgan_probe import checkpoints
-        from dcgan_probe.edits.filters import Selection
+        from dcgan_probe.edits import edit
         from dcgan_probe.session import Session
 
         session = Session(checkpoints.load(model, facts), seed, device, out, force)
         terminal.log(f"opened {session.caption()}, on {session.device}")
         for path in edits:
-            session.edit(Selection.read(path))
+            session.edit(edit.read(path))
         return session
 
     terminal.begin(context, as_json, quiet, verbose, no_plugins)
@@ -237,5 +247,5 @@ def finish(context: click.Context, *_results: Any, report: bool, out: Path, **_:
         terminal.answer({"report": str(path)}, f"wrote {path}")
 
 
-for command in commands.ALL:
+for command in (convert, dedup, train, show, diff, list_plugins, write_probe):
     main.add_command(command)

@@ -1,3 +1,3 @@
 from . import autoencoder as autoencoder
-from . import command as command
+from . import duplicates as duplicates
 from . import hashing as hashing

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
+from dcgan_probe import hooks, latents
 from dcgan_probe.boxes.boxes import Box, Boxes
+from dcgan_probe.edits.tails import Base
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.storage import files, json_values
@@ -52,6 +56,8 @@ class Selection:
     where: tuple[float, float, float, float] | None = None
     source: str = field(default="", compare=False)
 
+    changes: ClassVar[str] = "filters"
+
     def __post_init__(self) -> None:
         # Checked here, so that an edit from a script is as sound as one that was read.
         given = Value(vars(self), self.source or "selection")
@@ -71,7 +77,7 @@ class Selection:
                 raise given[name].error(f"{len(filters)} numbers, one for each filter")
             object.__setattr__(self, name, numbers)
         if self.where is not None:
-            object.__setattr__(self, "where", _edges(given["where"]))
+            object.__setattr__(self, "where", region_edges(given["where"]))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Selection:
@@ -96,19 +102,68 @@ class Selection:
         optional = {name: list(numbers) for name, numbers in named.items() if numbers}
         return {"layer": self.layer, "filters": list(self.filters), **optional}
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layer, as the layers of other edits are named."""
+        return (self.layer,)
+
+    def on(self, generator: nn.Module, config: AnyConfig) -> hooks.Ablation:
+        """Make the edit inside the ``with``, where it is to be made.
+
+            >>> with Selection("8x8", (1, 5), sha, where=(10, 8, 30, 25)).on(generator, config):
+            ...     images = generator(z)
+
+        Raises InputError for a layer, a filter or a region that the generator does not have, at
+        once.
+        """
+        # One forward of one latent, so that a filter out of range is refused here and now.
+        z = latents.sample(config, 1, seed=0).to(next(generator.parameters()).device)
+        maps = hooks.activations(generator, self.layer, z)
+        hooks.check_filters(self.layer, self.filters, maps.shape[1])
+        region = self.region(config)
+        if region is None:
+            return self.hook(generator)
+        inside = cells(region, self.layer, tuple(maps.shape), config)[0]
+        return self.hook(generator, torch.from_numpy(inside))
+
     def region(self, config: AnyConfig) -> Boxes | None:
         """`where` as a box on one image of a network; InputError if it is not inside the image."""
-        if self.where is None:
-            return None
-        side, (_, _, x1, y1) = config.size, self.where
-        for name, edge, what in (("x1", x1, "width"), ("y1", y1, "height")):
-            if edge > side:
-                raise InputError(
-                    f"{_place(self)}: found {name} = {edge:g}, expected at most {side}, "
-                    f"the {what} of the image"
-                )
-        box = Box(0, "region", *self.where)
-        return Boxes((box,), (0,), (side, side), seed=0, source=_place(self))
+        return None if self.where is None else region_of(self.where, config, self.source)
+
+    def hook(self, generator: nn.Module, where: Tensor | None = None) -> hooks.Ablation:
+        """Make the edit inside the ``with``, in every forward of a generator.
+
+            >>> with Selection("8x8", (1, 5), sha).hook(session.generator):
+            ...     without = session.sample(8)
+
+        where: locations of the layer to change, as `hooks.ablate` takes them; None is all of them.
+        `on` finds those of `self.where`. Raises InputError as `hooks.ablate` does.
+        """
+        gain, value = self.gains or 0.0, self.values or 0.0
+        return hooks.ablate(generator, self.layer, self.filters, gain, value, where)
+
+    def apply(self, base: Base) -> Tensor:
+        """The images of a base's maps, which are those of the layer, with the edit everywhere.
+
+            >>> base = Tail(session.generator, "8x8").start(z)
+            >>> Selection("8x8", (1, 5), sha).apply(base).shape
+            torch.Size([32, 3, 64, 64])
+
+        Raises InputError for an edit of a region, which only `on` places on the layer.
+        """
+        if self.where is not None:
+            place = f"{self.source}: region" if self.source else "region"
+            raise InputError(
+                f"{place} {_listed(self.where)}: found a region, expected an edit everywhere"
+            )
+        filters = list(self.filters)
+        if not self.gains and not self.values:
+            return base.without(filters)
+        gain, value = (
+            torch.tensor(numbers or [0.0] * len(filters)).to(base.maps).view(1, -1, 1, 1)
+            for numbers in (self.gains, self.values)
+        )
+        return base.replaced(filters, gain * base.maps[:, filters] + (1 - gain) * value)
 
     def __str__(self) -> str:
         """In a few words, as captions have it.
@@ -154,7 +209,45 @@ def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig) -
     return mask
 
 
-def _edges(where: Value) -> tuple[float, float, float, float]:
+def region_of(where: tuple[float, float, float, float], config: AnyConfig, source: str) -> Boxes:
+    """A region x0, y0, x1, y1 as a box on one image of a network.
+
+    source: the path that it was read from, for the message, or "". Raises InputError if it is not
+    inside the image.
+    """
+    side, place = config.size, f"{source}: " if source else ""
+    place += f"region {_listed(where)}"
+    for name, edge, what in (("x1", where[2], "width"), ("y1", where[3], "height")):
+        if edge > side:
+            raise InputError(
+                f"{place}: found {name} = {edge:g}, expected at most {side}, the {what} of the "
+                "image"
+            )
+    return Boxes((Box(0, "region", *where),), (0,), (side, side), seed=0, source=place)
+
+
+def cells_in_and_out(
+    boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig
+) -> np.ndarray:
+    """The same as `cells`, and raises InputError too for boxes that leave no cell outside."""
+    mask = cells(boxes, layer, shape, config)
+    if mask.all():
+        grids = config.hidden("generator")
+        resolving = [name for name, grid in grids.items() if not boxes.mask(grid).all()]
+        expected = (
+            f"layer {resolving[0]}, the coarsest that has one"
+            if resolving
+            else "boxes that leave something out"
+        )
+        raise InputError(
+            f"{boxes.source or 'boxes'}: found no cell of layer {layer!r} outside of the boxes, "
+            f"expected {expected}"
+        )
+    return mask
+
+
+def region_edges(where: Value) -> tuple[float, float, float, float]:
+    """The four edges of a region; InputError if they are not 0 <= x0 < x1 and 0 <= y0 < y1."""
     edges = [edge.number() for edge in where.items()]
     if len(edges) != 4:
         raise where.error("four numbers x0, y0, x1, y1")
@@ -165,11 +258,6 @@ def _edges(where: Value) -> tuple[float, float, float, float]:
             "0 <= y0 < y1"
         )
     return x0, y0, x1, y1
-
-
-def _place(selection: Selection) -> str:
-    prefix = f"{selection.source}: " if selection.source else ""
-    return f"{prefix}region {_listed(selection.where or ())}"
 
 
 def _listed(numbers: tuple[float, ...] | list[float]) -> str:

@@ -17,7 +17,8 @@ same images, without the savings.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -68,23 +69,47 @@ class Tail:
         maps: as the layer puts them out; an activation in place may write to them.
         """
         if self._rest is not None:
-            images: Tensor = self._rest(maps)
-            return images
+            try:
+                images: Tensor = self._rest(maps)
+                return images
+            except hooks.Uncut:  # an edit by place is in force that looks ahead from the start
+                pass
         with hooks.patch(self._generator, self.layer, maps):
             images = self._generator(z)
         return images
 
-    def start(self, z: Tensor, maps: Tensor | None = None) -> Base:
+    def collect(self, maps: Tensor, z: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """What layers after the cut put out for maps of the cut's layer; as `hooks.collect`.
+
+        >>> Tail(generator, "8x8").collect(maps, z, ("16x16",))["16x16"].shape
+        torch.Size([1, 256, 16, 16])
+        """
+        if self._rest is not None:
+            try:
+                return hooks.collect(self._rest, names, maps)
+            except hooks.Uncut:
+                pass
+        with hooks.patch(self._generator, self.layer, maps):
+            return hooks.collect(self._generator, names, z)
+
+    def edit(self, name: str, function: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """`hooks.edit` of a layer after the cut."""
+        return hooks.edit(self._generator, name, function)
+
+    def start(
+        self, z: Tensor, maps: Tensor | None = None, seen: Mapping[str, Tensor] | None = None
+    ) -> Base:
         """Take latents whose maps are to be edited.
 
         maps: samples x filters x height x width, to edit in place of what the layer puts out.
+        seen: what later layers put out for them, if it is known, for `Base.planned`.
         Gradients do not flow back into them. Memory is that of one forward of the tail. On a CPU
         8 to 32 samples at once are fastest: what passes between two layers stays in the cache.
         """
         if maps is None:
             with torch.no_grad():
                 maps = hooks.activations(self._generator, self.layer, z)
-        return Base(self, z, maps)
+        return Base(self, z, maps, seen or {})
 
 
 class Base:
@@ -95,12 +120,13 @@ class Base:
     use. Raises InputError for a filter that the layer does not have, or that is given twice.
     """
 
-    def __init__(self, tail: Tail, z: Tensor, maps: Tensor):
+    def __init__(self, tail: Tail, z: Tensor, maps: Tensor, seen: Mapping[str, Tensor]):
         # oneDNN convolves few maps, or into few, up to twice as fast with the channels last.
         last = maps.dim() == 4 and maps.device.type == "cpu"
         self.order = torch.channels_last if last else torch.contiguous_format
         self.maps = maps.detach().contiguous(memory_format=self.order)
         self.outputs: dict[object, Tensor] = {}  # of linear functions of these maps
+        self.seen = dict(seen)  # what later layers put out for these maps
         self._tail = tail
         self._z = z
 
@@ -154,6 +180,29 @@ class Base:
                 ) from error
             edited = self.maps.index_copy(1, self.index(filters), new)
             return self._run(_Edit(self, edited, filters, new - old))
+
+    def planned(self, names: Sequence[str], plan: hooks.Plan) -> Tensor:
+        """The images with layers edited as `plan` says; see `hooks.lookahead`. Gradients flow.
+
+            >>> plan = edit.planner(generator, config)
+            >>> base = Tail(generator, edit.seen[0]).start(z)
+            >>> base.planned(edit.seen, plan).shape
+            torch.Size([1, 3, 64, 64])
+
+        names: the layers that `plan` takes, this one or later ones. They run once, however many
+        plans there are.
+        """
+        layer = self._tail.layer
+        missing = [name for name in names if name != layer and name not in self.seen]
+        if missing:
+            self.seen |= self._tail.collect(self.maps, self._z, missing)
+        seen = {layer: self.maps} | self.seen
+        functions = plan({name: seen[name] for name in names})
+        maps = functions.pop(layer, lambda maps: maps)(self.maps)
+        with ExitStack() as stack:
+            for name, function in functions.items():
+                stack.enter_context(self._tail.edit(name, function))
+            return self._tail.run(maps, self._z).contiguous()
 
     def index(self, filters: Sequence[int]) -> Tensor:
         return torch.as_tensor(filters, dtype=torch.long, device=self.maps.device)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from dcgan_probe.errors import unknown
+from dcgan_probe.figures.panels import tile, zoom_for
 from dcgan_probe.storage import files
 
 ANIMATIONS = (".png", ".gif")
@@ -33,6 +34,17 @@ def write(path: str | os.PathLike[str], frames: np.ndarray, fps: int = 20) -> No
     bgr = np.ascontiguousarray(frames[..., ::-1])
     film = _animation(bgr, ending, fps) if ending in ANIMATIONS else _mp4(bgr, fps)
     files.write_bytes(path, film)
+
+
+def write_tiled(path: str | os.PathLike[str], frames: np.ndarray, columns: int = 1) -> None:
+    """Write a film of several images side by side, at the zoom of figures.
+
+        >>> write_tiled("/tmp/grey.gif", np.full((10, 4, 64, 64, 3), 128, np.uint8), columns=2)
+
+    frames: T x N x H x W x 3 uint8, N images in rows of `columns`. Raises as `write` does.
+    """
+    zoom = zoom_for(frames.shape[2])
+    write(path, np.stack([tile(images, columns, zoom) for images in frames]))
 
 
 def _animation(bgr: np.ndarray, ending: str, fps: int) -> bytes:

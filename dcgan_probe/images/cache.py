@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from dcgan_probe.errors import InputError
 from dcgan_probe.images import decoding
 from dcgan_probe.images.containers import Unreadable, shown
+from dcgan_probe.images.decoding import DecodedImage
 from dcgan_probe.storage import files
 from dcgan_probe.storage.fingerprints import Fingerprint, digest, read_json
 
@@ -41,13 +42,15 @@ class CachedImages:
     """What `cached` returns.
 
     pixels: N x channels x size x size uint8, mapped read-only. names: of the rows of `pixels`.
-    skipped: name and reason of each image that did not decode. key: 64 hexadecimal digits that
+    skipped: name and reason of each image that did not decode. transparent: names of the rows that
+    are white because the image was wholly transparent. key: 64 hexadecimal digits that
     stand for the content of the images and for how they were brought to size.
     """
 
     pixels: np.memmap
     names: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    transparent: tuple[str, ...]
     key: str
 
 
@@ -133,7 +136,7 @@ class _Build:
     def run(self) -> None:
         """Decode what is not decoded yet; rows are on the disk before the file counts them."""
         counted = self.home / "progress.json"
-        state: dict[str, Any] = {"seen": 0, "rows": 0, "skipped": []}
+        state: dict[str, Any] = {"seen": 0, "rows": 0, "skipped": [], "transparent": []}
         if counted.exists():
             state = read_json(counted)
         row = math.prod(self.shape)
@@ -153,15 +156,19 @@ class _Build:
         except OSError as error:
             raise InputError(f"{self.home}: cannot be written: {error.strerror}") from error
 
-    def _add(self, state: dict[str, Any], found: np.ndarray | Unreadable, file: IO[bytes]) -> None:
+    def _add(
+        self, state: dict[str, Any], found: DecodedImage | Unreadable, file: IO[bytes]
+    ) -> None:
         name = self.source.names[self.chosen[state["seen"]]]
         state["seen"] += 1
         if isinstance(found, Unreadable):
             state["skipped"].append([name, str(found)])
             self._check_bad(state)
         else:
-            file.write(found.data)
+            file.write(found.pixels.data)
             state["rows"] += 1
+            if found.transparent:
+                state["transparent"].append(name)
         self.progress("decoding", state["seen"], len(self.chosen))
 
     def finish(self, content: Fingerprint, settings: dict[str, Any]) -> None:
@@ -189,7 +196,8 @@ class _Build:
         skipped = tuple((name, reason) for name, reason in state["skipped"])
         bad = {name for name, _ in skipped}
         names = tuple(n for i in self.chosen if (n := self.source.names[i]) not in bad)
-        return CachedImages(np.memmap(path, np.uint8, "r", shape=shape), names, skipped, key)
+        pixels = np.memmap(path, np.uint8, "r", shape=shape)
+        return CachedImages(pixels, names, skipped, tuple(state["transparent"]), key)
 
     def _check_bad(self, state: dict[str, Any]) -> None:
         bad = len(state["skipped"])
@@ -241,10 +249,10 @@ def _alone(home: Path, progress: Progress) -> Iterator[None]:
 
 def _decoded(
     source: ImageSource, indices: Sequence[int]
-) -> Generator[np.ndarray | Unreadable, None, None]:
+) -> Generator[DecodedImage | Unreadable, None, None]:
     """Images in order, decoded by one thread a core; at most two tasks a thread wait."""
     threads = os.cpu_count() or 1
-    waiting: deque[Future[list[np.ndarray | Unreadable]]] = deque()
+    waiting: deque[Future[list[DecodedImage | Unreadable]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for task in _tasks(source.container.entries(indices)):
             waiting.append(pool.submit(_decode, task, source.size, source.channels))
@@ -272,13 +280,13 @@ def _tasks(
 
 def _decode(
     task: list[bytes | np.ndarray | Unreadable], size: int, channels: int
-) -> list[np.ndarray | Unreadable]:
-    done: list[np.ndarray | Unreadable] = []
+) -> list[DecodedImage | Unreadable]:
+    done: list[DecodedImage | Unreadable] = []
     for entry in task:
         try:
             if isinstance(entry, Unreadable):
                 raise entry
-            done.append(decoding.pixels(entry, size, channels))
+            done.append(decoding.decode(entry, size, channels))
         except Unreadable as reason:
             done.append(reason)
     return done

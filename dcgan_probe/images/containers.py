@@ -6,20 +6,27 @@ import bz2
 import gzip
 import lzma
 import os
+import posixpath
+import re
+import stat
 import tarfile
 import weakref
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryFile
-from typing import IO, Any
+from tempfile import TemporaryFile, gettempdir
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, brief
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+T = TypeVar("T")
+# What OpenCV decodes, 8 or 16 bits a sample.
+ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
+ENDINGS += (".gif", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm")
 MAX_ENTRY = 256 << 20  # bytes
 # No archive of images holds a hundred times its own size; a bomb, written to fill the disk, does.
 MAX_UNPACKED = 100
@@ -29,6 +36,11 @@ COMPRESSED: dict[bytes, Callable[[Path], Any]] = {
     b"\xfd7zXZ\x00": lzma.open,
 }
 _BLOCK = 1 << 20
+PICKLES = "pickles of CIFAR"
+_CIFAR = re.compile(r"data_batch_\d|test_batch|batches\.meta")
+_KINDS = 6  # kinds of files left out that are named; the others are added up
+_HOPS = 40  # links to links that are followed, as Linux does
+_MAX_LINKED = 5_000_000
 
 
 class Unreadable(ValueError):
@@ -45,12 +57,30 @@ class Container:
         b'\\xff\\xd8\\xff'
 
     names: in an order that depends on the content alone, so a number is an image for good.
+    left_out: how many other files there are, by their kind.
     """
 
     names: Sequence[str]
 
     def __init__(self, path: Path):
         self.path = path
+        self.left_out: Counter[str] = Counter()
+
+    def taken(self) -> str:
+        """How many of the files are taken, and what the others are.
+
+        >>> container.taken()
+        'took 8 of 16: 4 links that lead nowhere, 4 .xcf'
+        """
+        count = len(self.names)
+        return f"took {count} of {count + self.left_out.total()}: {self.others()}"
+
+    def others(self) -> str:
+        """The files that are left out, by kind, the most frequent first."""
+        kinds = sorted(self.left_out.items(), key=lambda kind: (-kind[1], kind[0]))
+        named = [f"{count} {shown(kind)}" for kind, count in kinds[:_KINDS]]
+        rest = sum(count for _, count in kinds[_KINDS:])
+        return ", ".join(named + [f"{rest} others"] * bool(rest))
 
     def entry(self, index: int) -> bytes | np.ndarray:
         """One image: bytes of an encoded file, or H x W (x C) uint8; raises Unreadable."""
@@ -75,9 +105,60 @@ def is_image(name: str) -> bool:
     >>> [is_image(n) for n in ("a/b.JPG", "a/b.txt", "a/.b.jpg", "__MACOSX/a/b.jpg")]
     [True, False, False, False]
     """
+    return name.lower().endswith(ENDINGS) and not _is_hidden(name)
+
+
+def other_kind(name: str) -> str:
+    """What kind of file a name is of that is no image's, in a word.
+
+    >>> [other_kind(n) for n in ("a/b.XCF", "README", "a/.b.jpg")]
+    ['.xcf', 'without an ending', 'hidden']
+    """
+    if _is_hidden(name):
+        return "hidden"
+    if _CIFAR.fullmatch(PurePosixPath(name).name):
+        return PICKLES
+    return PurePosixPath(name).suffix.lower()[:20] or "without an ending"
+
+
+def _is_hidden(name: str) -> bool:
     parts = PurePosixPath(name).parts
-    shadow = any(part.startswith(".") and part != ".." for part in parts) or "__MACOSX" in parts
-    return name.lower().endswith(ENDINGS) and not shadow
+    return any(p.startswith(".") and p not in ("..", ".") for p in parts) or "__MACOSX" in parts
+
+
+def follow_links(
+    links: Mapping[str, str], files: Collection[str]
+) -> tuple[dict[str, str], list[str]]:
+    """The files that the links of an archive lead to, by the name each has through its link.
+
+        >>> follow_links({"b": "a", "c.png": "gone.png"}, ["a/1.png"])
+        ({'b/1.png': 'a/1.png'}, ['c.png'])
+
+    links: from the name of each to the path it leads to, from the archive's root. Returns also the
+    links that lead nowhere. Raises InputError where links multiply the files beyond all measure.
+    """
+    by_path = {posixpath.normpath(name): name for name in files}
+    targets = {posixpath.normpath(name): posixpath.normpath(to) for name, to in links.items()}
+    paths = sorted(by_path)
+    found: dict[str, str] = {}
+    nowhere = []
+    for link in links:
+        target = posixpath.normpath(links[link])
+        for _ in range(_HOPS):
+            target = targets.get(target, target)
+        inside = f"{target}/"
+        start = bisect_left(paths, inside)
+        stop = bisect_left(paths, f"{target}0")  # the character after "/"
+        if target in by_path:
+            found[link] = by_path[target]
+        elif start < stop and not link.startswith(inside):
+            if len(found) + stop - start > _MAX_LINKED:
+                raise InputError(f"found links to more than {_MAX_LINKED} files, expected fewer")
+            for path in paths[start:stop]:
+                found[f"{link}/{path.removeprefix(inside)}"] = by_path[path]
+        else:
+            nowhere.append(link)
+    return found, nowhere
 
 
 def shown(name: str) -> str:
@@ -91,15 +172,40 @@ def check_size(size: int) -> None:
         raise Unreadable(f"claims {size} bytes, more than the {MAX_ENTRY} allowed")
 
 
+class Drawn(Container):
+    """Some of the images of another container, drawn by a seed, in the order of their names."""
+
+    def __init__(self, whole: Container, n: int, seed: int):
+        super().__init__(whole.path)
+        self.whole = whole
+        chosen = np.random.default_rng(seed).permutation(len(whole.names))[:n]
+        self._chosen = np.sort(chosen).tolist()
+        self.names = [whole.names[i] for i in self._chosen]
+        self.left_out = whole.left_out
+
+    def entry(self, index: int) -> bytes | np.ndarray:
+        return self.whole.entry(self._chosen[index])
+
+    def entries(self, indices: Iterable[int]) -> Iterator[bytes | np.ndarray | Unreadable]:
+        return self.whole.entries(self._chosen[index] for index in indices)
+
+    def files(self, indices: Sequence[int]) -> dict[str, Path]:
+        return self.whole.files([self._chosen[index] for index in indices])
+
+
 class Folder(Container):
-    """A folder and its sub-folders."""
+    """A folder and its sub-folders; links are followed, but for one that leads back up."""
 
     def __init__(self, path: Path):
         super().__init__(path)
         try:
-            self.names = sorted(_walk(path, ""))
+            above = os.stat(path)
+            names = _walk(path, "", {(above.st_dev, above.st_ino)}, self.left_out)
+            self.names = sorted(names)
         except OSError as error:
             raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
+        except RecursionError:
+            raise InputError(f"{path}: found folders nested too deeply") from None
 
     def entry(self, index: int) -> bytes:
         try:
@@ -113,14 +219,31 @@ class Folder(Container):
         return {self.names[i]: self.path / self.names[i] for i in indices}
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    with os.scandir(folder) as found:
-        for entry in found:
+def _walk(
+    folder: Path, prefix: str, above: set[tuple[int, int]], left_out: Counter[str]
+) -> Iterator[str]:
+    """The names of the images under a folder; above: what tells it and those it lies in apart."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
             name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(folder / entry.name, f"{name}/")
-            elif is_image(name) and entry.is_file():
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+                found = entry.stat() if is_folder else None
+            except OSError:
+                left_out["unreadable"] += 1
+                continue
+            if found is not None:
+                own = found.st_dev, found.st_ino
+                if own in above:
+                    left_out["links to a folder above"] += 1
+                else:
+                    yield from _walk(folder / entry.name, f"{name}/", above | {own}, left_out)
+            elif not is_file:
+                left_out["links that lead nowhere" if entry.is_symlink() else "special files"] += 1
+            elif is_image(name):
                 yield name
+            else:
+                left_out[other_kind(name)] += 1
 
 
 class Zip(Container):
@@ -129,15 +252,29 @@ class Zip(Container):
     def __init__(self, path: Path, archive: zipfile.ZipFile):
         super().__init__(path)
         self._archive = archive
-        entries = {e.filename: e for e in archive.infolist() if is_image(e.filename)}
-        encrypted = [name for name, entry in entries.items() if entry.flag_bits & 1]
+        every = {e.filename: e for e in archive.infolist() if not e.is_dir()}
+        encrypted = [name for name, e in every.items() if e.flag_bits & 1 and is_image(name)]
         if encrypted:
+            images = sum(map(is_image, every))
             raise InputError(
                 f"{path}: {encrypted[0]}: found an encrypted entry, expected none "
-                f"({len(encrypted)} of {len(entries)} are)"
+                f"({len(encrypted)} of {images} are)"
             )
+        links = {name: self._target(e) for name, e in every.items() if _is_link(e)}
+        files = {name: entry for name, entry in every.items() if name not in links}
+        entries = _with_links(self, files, links)
         self.names = sorted(entries)
         self._entries = [entries[name] for name in self.names]
+
+    def _target(self, entry: zipfile.ZipInfo) -> str:
+        """Where a link leads: a zip has that for the link's content."""
+        try:
+            if entry.file_size > _BLOCK:
+                return ""
+            target = self._archive.read(entry).decode(errors="surrogateescape")
+        except Exception:  # counted among the links that lead nowhere
+            return ""
+        return posixpath.join(posixpath.dirname(entry.filename), target)
 
     def entry(self, index: int) -> bytes:
         entry = self._entries[index]
@@ -148,9 +285,25 @@ class Zip(Container):
         try:
             with self._archive.open(entry) as file:
                 data = file.read(entry.file_size)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-            raise Unreadable(f"cannot be read: {error}") from error
+        except Exception as error:  # zipfile, zlib and struct raise all sorts on a damaged header
+            raise Unreadable(f"cannot be read: {error or type(error).__name__}") from error
         return _whole(data, entry.file_size)
+
+
+def _is_link(entry: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(entry.external_attr >> 16)
+
+
+def _with_links(
+    container: Container, files: Mapping[str, T], links: Mapping[str, str]
+) -> dict[str, T]:
+    """The images of an archive, those that links lead to included; the others are counted."""
+    followed, nowhere = follow_links(links, files)
+    container.left_out["links that lead nowhere"] += len(nowhere)
+    every = {**{name: files[to] for name, to in followed.items()}, **files}
+    container.left_out.update(other_kind(name) for name in every if not is_image(name))
+    container.left_out += Counter()  # without what was counted 0 times
+    return {name: place for name, place in every.items() if is_image(name)}
 
 
 class Tar(Container):
@@ -158,27 +311,44 @@ class Tar(Container):
 
     def __init__(self, path: Path):
         super().__init__(path)
-        places: dict[str, tuple[int, int]] = {}
+        with open(path, "rb") as file:
+            head = file.read(6)
+        opened = next((o for magic, o in COMPRESSED.items() if head.startswith(magic)), None)
+        self._file: IO[bytes] = TemporaryFile() if opened else open(path, "rb")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        files: dict[str, tuple[int, int]] = {}
+        links: dict[str, str] = {}
         try:
-            with open(path, "rb") as file:
-                head = file.read(6)
-            opened = next((o for magic, o in COMPRESSED.items() if head.startswith(magic)), None)
-            self._file: IO[bytes] = TemporaryFile() if opened else open(path, "rb")  # noqa: SIM115
-            weakref.finalize(self, self._file.close)
             if opened:
-                _unpack(path, opened, self._file)
+                unpack(path, opened, self._file)
             with tarfile.open(fileobj=self._file, mode="r:", tarinfo=_Member) as archive:
                 while (member := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # it keeps all it has seen
-                    # Links are no files, and a sparse one is not stored as it is.
-                    if member.isreg() and not member.issparse() and is_image(member.name):
-                        places[member.name] = member.offset_data, member.size
-        except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
+                    self._add(member, files, links)
+        except InputError:
+            raise
+        except Exception as error:  # tarfile and its decompressors raise all sorts
             raise InputError(
-                f"{path}: found a damaged or cut off tar, expected a whole one: {error}"
+                f"{path}: found a damaged or cut off tar, expected a whole one: {brief(error)}"
             ) from error
+        places = _with_links(self, files, links)
         self.names = sorted(places)
         self._places = [places[name] for name in self.names]
+
+    def _add(
+        self, member: tarfile.TarInfo, files: dict[str, tuple[int, int]], links: dict[str, str]
+    ) -> None:
+        if member.size < 0:  # as an extended header may say
+            raise tarfile.ReadError("a negative size")
+        if member.issym():
+            links[member.name] = posixpath.join(posixpath.dirname(member.name), member.linkname)
+        elif member.islnk():
+            links[member.name] = member.linkname
+        elif member.isreg() and not member.issparse():
+            files[member.name] = member.offset_data, member.size
+            links.pop(member.name, None)
+        elif not member.isdir():  # a sparse file is not stored as it is
+            self.left_out["special files"] += 1
 
     def entry(self, index: int) -> bytes:
         place, size = self._places[index]
@@ -190,7 +360,8 @@ class Tar(Container):
             raise Unreadable(f"cannot be read: {error.strerror}") from error
 
 
-def _unpack(path: Path, opened: Callable[[Path], IO[bytes]], into: IO[bytes]) -> None:
+def unpack(path: Path, opened: Callable[[Path], IO[bytes]], into: IO[bytes]) -> None:
+    """Decompress a file into another, to no more than `MAX_UNPACKED` times its size."""
     limit = path.stat().st_size * MAX_UNPACKED + MAX_ENTRY
     with opened(path) as packed:
         while block := packed.read(_BLOCK):
@@ -199,8 +370,22 @@ def _unpack(path: Path, opened: Callable[[Path], IO[bytes]], into: IO[bytes]) ->
                     f"{path}: found more than {MAX_UNPACKED} times its size unpacked, "
                     "expected an archive of images"
                 )
-            into.write(block)
+            try:
+                into.write(block)
+            except OSError as error:
+                raise _no_room(path, error) from error
+    try:
+        into.flush()
+    except OSError as error:
+        raise _no_room(path, error) from error
     into.seek(0)
+
+
+def _no_room(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{gettempdir()}: cannot be written: {error.strerror}, expected room to unpack {path} "
+        "(TMPDIR names another folder)"
+    )
 
 
 class _Member(tarfile.TarInfo):
@@ -218,6 +403,8 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, *arguments: object) -> _Member:
         member = super().frombuf(*arguments)  # type: ignore[arg-type]
+        if member.size < 0:  # tarfile would go back, and never come to an end
+            raise tarfile.InvalidHeaderError("a negative size")  # type: ignore[attr-defined]
         if member.size > _BLOCK and not (member.isreg() or member.islnk()):
             # tarfile reads the long name, or the attributes, that follow into memory.
             raise tarfile.InvalidHeaderError("a header of a mebibyte")  # type: ignore[attr-defined]

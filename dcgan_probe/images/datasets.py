@@ -5,19 +5,24 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.images import arrays
-from dcgan_probe.images.containers import shown
+from dcgan_probe.images.containers import Folder, shown
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.images.subsets import Chosen
+from dcgan_probe.storage import files
 
 FOLDERS, Y = "folders", "y"
 PARTS = {"train": False, "test": True}
 TEST_SHARE = 0.2
+# What the column of the images' names is called, the first that is there.
+NAME_COLUMNS = ["name", "file", "file_name", "filename", "image_id", "path"]
+MAX_TABLE = 200_000_000  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +76,7 @@ def read(
     *,
     test: str | os.PathLike[str] | None = None,
     column: str = "label",
+    name_column: str | None = None,
     resize: bool = False,
     seed: int = 0,
 ) -> Labelled:
@@ -80,8 +86,10 @@ def read(
         >>> len(data), data.classes[:2], data.test.sum()
         (60000, ('airplane', 'automobile'), np.int64(10000))
 
-    labels: "folders", the folder that an image lies in; "y", the variable beside X in a `.mat`;
-    or a CSV with a column ``name`` or ``file``, one called as `column` says, and perhaps ``split``.
+    labels: "folders", the folder directly under the root, or under ``train`` and ``test`` there, as
+    torchvision's ImageFolder has it; "y", the variable beside X in a `.mat`; or a CSV with a column
+    of the images' names, one called as `column` says, and perhaps ``split``. name_column: the one
+    of names, if it is none of `NAME_COLUMNS`; names may be without their ending.
     test: other images, for testing. Without, it is told by a folder ``train`` or ``test`` above
     the image, or by the CSV's ``split``; where neither is, a fifth of each class is drawn by the
     seed. resize: see `Chosen`.
@@ -94,7 +102,7 @@ def read(
         opened.append(ImageSource(test, size, channels))
     given: list[str] = []
     part: list[bool | None] = []
-    table = None if labels in (FOLDERS, Y) else _Table(Path(labels), column)
+    table = None if labels in (FOLDERS, Y) else _Table(Path(labels), column, name_column)
     for number, source in enumerate(opened):
         if table is not None:
             names, own = table.of(source)
@@ -119,16 +127,30 @@ def read(
 
 
 def _folders(source: ImageSource) -> tuple[list[str], list[bool | None]]:
+    above = [_above(name) for name in source.names]
+    wrapped = not isinstance(source.container, Folder) and _wrapper(above)
     names, parts = [], []
-    for name in source.names:
-        above = PurePosixPath(name).parts[:-1]
-        if not above or above[-1] in PARTS:
+    for name, folders in zip(source.names, above, strict=True):
+        parts.append(next((PARTS[folder] for folder in folders if folder in PARTS), None))
+        below = folders[1:] if wrapped else folders
+        below = below[1:] if below and below[0] in PARTS else below
+        if not below or below[0] in PARTS:
             raise InputError(
                 f"{source.path}: {shown(name)}: found no folder of a class around it, expected one"
             )
-        names.append(above[-1])
-        parts.append(next((PARTS[folder] for folder in above if folder in PARTS), None))
+        names.append(below[0])
     return names, parts
+
+
+def _above(name: str) -> tuple[str, ...]:
+    return tuple(part for part in PurePosixPath(name).parts[:-1] if part not in (".", "/"))
+
+
+def _wrapper(above: list[tuple[str, ...]]) -> bool:
+    """Whether all of an archive lies in one folder, as it does where a folder was packed."""
+    tops = {folders[:1] for folders in above}
+    ((*top,), *others) = tops
+    return not others and bool(top) and top[0] not in PARTS and min(map(len, above)) > 1
 
 
 def _beside(source: ImageSource) -> list[str]:
@@ -155,45 +177,65 @@ def _beside(source: ImageSource) -> list[str]:
 class _Table:
     """The rows of a CSV, by the name of the image."""
 
-    def __init__(self, path: Path, column: str):
+    def __init__(self, path: Path, column: str, name_column: str | None):
         self.path = path
         try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                columns = reader.fieldnames or []
-                rows = list(reader)
-        except FileNotFoundError:
-            raise unknown("labels", path, [FOLDERS, Y, "the path of a CSV"]) from None
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            text = files.read_bytes(path, "a CSV", MAX_TABLE).decode("utf-8-sig")
+            lines = list(csv.reader(StringIO(text, newline=""), skipinitialspace=True))
+        except InputError:
+            if not path.exists():
+                raise unknown("labels", path, [FOLDERS, Y, "the path of a CSV"]) from None
+            raise
+        except (UnicodeDecodeError, csv.Error, ValueError) as error:
             raise InputError(f"{path}: cannot be read as a CSV: {error}") from error
-        name = next((key for key in ("name", "file") if key in columns), None)
-        if name is None or column not in columns:
+        columns = [name.strip() for name in lines[0]] if lines else []
+        known = [name_column] if name_column else NAME_COLUMNS
+        names = [name for name in known if name in columns]
+        if not names or column not in columns:
             raise InputError(
-                f"{path}: found columns {', '.join(columns) or '(none)'}, expected name and "
-                f"{column}"
+                f"{path}: found columns {', '.join(columns) or '(none)'}, expected "
+                f"{name_column or 'name'} and {column}"
             )
+        twice = [name for name in (names[0], column, "split") if columns.count(name) > 1]
+        if twice:
+            raise InputError(f"{path}: found two columns {twice[0]}, expected one")
         self.rows: dict[str, tuple[str, bool | None]] = {}
-        for number, row in enumerate(rows, start=2):
-            split = row.get("split")
-            if split is not None and split not in PARTS:
-                raise InputError(
-                    f"{path}: line {number}: split: found {split!r}, expected train or test"
-                )
-            if not row[column] or row[name] in self.rows:
-                what = "no label" if not row[column] else "a second label"
-                raise InputError(f"{path}: line {number}: found {what} of {row[name]!r}")
-            self.rows[row[name]] = row[column], None if split is None else PARTS[split]
+        for number, line in enumerate(lines[1:], start=2):
+            if line:
+                cells = [cell.strip() for cell in line] + [""] * (len(columns) - len(line))
+                row = dict(zip(columns, cells, strict=False))
+                self._add(number, row[names[0]], row[column], row.get("split"))
         self.taken: set[str] = set()
 
+    def _add(self, number: int, name: str, label: str, split: str | None) -> None:
+        if split is not None and split not in PARTS:
+            raise InputError(
+                f"{self.path}: line {number}: split: found {split!r}, expected train or test"
+            )
+        name = name.removeprefix("./")
+        if not label or name in self.rows:
+            what = "no label" if not label else "a second label"
+            raise InputError(f"{self.path}: line {number}: found {what} of {name!r}")
+        self.rows[name] = label, None if split is None else PARTS[split]
+
+    def _spelt(self, source: ImageSource) -> dict[str, str]:
+        """How the table spells the names of the images: whole, or without their ending."""
+        plain = {name: name for name in source.names}
+        stems = {name: str(PurePosixPath(name).with_suffix("")) for name in source.names}
+        if len(set(stems.values())) < len(stems) or any(name in self.rows for name in plain):
+            return plain  # with "a.png" and "a.jpg" there, "a" could be either
+        return stems if any(stem in self.rows for stem in stems.values()) else plain
+
     def of(self, source: ImageSource) -> tuple[list[str], list[bool | None]]:
-        missing = [name for name in source.names if name not in self.rows]
+        spelt = self._spelt(source)
+        missing = [name for name in source.names if spelt[name] not in self.rows]
         if missing:
             raise InputError(
                 f"{self.path}: found labels of {len(source) - len(missing)} of the {len(source)} "
                 f"images of {source.path}, expected all: none of {shown(missing[0])}"
             )
-        self.taken.update(source.names)
-        found = [self.rows[name] for name in source.names]
+        self.taken.update(spelt.values())
+        found = [self.rows[spelt[name]] for name in source.names]
         return [label for label, _ in found], [part for _, part in found]
 
     def check_all_taken(self, paths: list[Path]) -> None:

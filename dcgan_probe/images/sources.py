@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
-import struct
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,30 +12,49 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcgan_probe.errors import InputError
+from dcgan_probe import terminal
+from dcgan_probe.errors import InputError, brief
 from dcgan_probe.images import arrays, containers, decoding, lmdb
 from dcgan_probe.images.containers import Container, Unreadable, shown
+from dcgan_probe.storage import files
 
 
 class ImageSource:
-    """The images of a folder (with its sub-folders), a zip, tar, LMDB, `.npz` or `.mat`.
+    """The images of a folder (with its sub-folders), a zip, tar, LMDB, `.npz`, idx or `.mat`.
 
         >>> source = ImageSource("photographs.zip", size=64, channels=3)
         >>> source.read([0, 5]).shape
         torch.Size([2, 3, 64, 64])
 
-    They are in the order of their names; `limit` takes the first so many. Each is cropped to its
-    centre square and resized, see `decoding.pixels`. Raises InputError as `open_container` does.
+    They are in the order of their names. Where there are more than `limit`, so many are drawn by
+    the seed. Each is cropped to its centre square and resized, see `decoding.pixels`. What is left
+    out is said on stderr, with counts. Raises InputError as `open_container` does.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], size: int, channels: int, limit: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        size: int,
+        channels: int,
+        limit: int | None = None,
+        seed: int = 0,
     ):
         self.path = Path(path)
         self.size = size
         self.channels = channels
         self.container = open_container(self.path)
-        self.names = self.container.names[:limit]
+        self.whole = len(self.container.names)
+        if self.container.left_out:
+            terminal.note(f"{path}: {self.container.taken()}")
+        if limit is not None and limit < self.whole:
+            self.container = containers.Drawn(self.container, limit, seed)
+            terminal.note(f"{path}: took {limit} of {self.whole} images, drawn by seed {seed}")
+        self.names = self.container.names
+
+    def __str__(self) -> str:
+        """How many images of what: "600 of 1200 images of classes.zip"."""
+        some = "" if len(self) == self.whole else f"{len(self)} of "
+        return f"{some}{self.whole} images of {self.path.name}"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,63 +73,116 @@ class ImageSource:
             try:
                 if isinstance(entry, Unreadable):
                     raise entry
-                yield decoding.pixels(entry, self.size, self.channels)
+                found = decoding.decode(entry, self.size, self.channels)
+                if found.transparent:
+                    terminal.note(
+                        f"{self.path}: {shown(self.names[index])}: is wholly transparent, white"
+                    )
+                yield found.pixels
             except Unreadable as reason:
                 raise InputError(f"{self.path}: {shown(self.names[index])}: {reason}") from reason
 
 
 def open_container(path: Path) -> Container:
-    """Open what holds images, told by its content: a folder, zip, tar, LMDB, `.npz` or `.mat`.
+    """Open what holds images, told by its content.
 
         >>> open_container(Path("train_32x32.mat")).names[5]
         'X[00000005]'
 
-    Nothing is unpacked under its own name and nothing is executed. Raises InputError, one line,
-    for what is none of these, is damaged or encrypted, or holds no images.
+    A folder, zip, tar, LMDB, `.npz` (of several arrays one is named by `data.npz:x_train`), MNIST's
+    idx or `.mat`. Nothing is unpacked under its own name and nothing is executed. Raises
+    InputError, one line, for what is none of these, is damaged or encrypted, or holds no images.
     """
     container = _folder(path) if path.is_dir() else _file(path)
     if not container.names:
-        raise InputError(f"{path}: found no images, expected {' '.join(containers.ENDINGS)}")
+        there = f" (there are {container.others()})" if container.left_out else ""
+        raise InputError(
+            f"{path}: found no images, expected {' '.join(containers.ENDINGS)}{there}"
+            f"{_advice(container)}"
+        )
     return container
 
 
+_EXPECTED = "a folder or zip of images (or a tar, LMDB, .npz, .mat or MNIST's idx)"
+_PICKLE = "could execute code, so it is not read: save its arrays with numpy.savez in a script"
+# What else holds data sets of images, by how it begins, and what to do with it.
+_OTHERS = {
+    b"PAR1": "Parquet: save its images as files, or as one array with numpy.savez",
+    b"\x28\xb5\x2f\xfd": "a file compressed by zstd: decompress it by `unzstd`",
+    b"7z\xbc\xaf": "a 7z archive: unpack it",
+    b"Rar!": "a RAR archive: unpack it",
+    b"\x93NUMPY": "a single .npy: save its array with numpy.savez, N x H x W x C uint8",
+    b"\x80": f"a pickle, which {_PICKLE}",
+    b"\x89PNG": "one image: put images in a folder",
+    b"\xff\xd8\xff": "one image: put images in a folder",
+}
+_HDF5 = "HDF5 (MATLAB 7.3), expected MATLAB 5, as save -v7 writes"
+
+
+def _advice(container: Container) -> str:
+    """What to do with the files that are in the place of images."""
+    if container.left_out[".mdb"]:
+        return "; an LMDB is read where it is unpacked"
+    if container.left_out[".parquet"]:
+        return f"; {_OTHERS[b'PAR1']}"
+    if container.left_out[containers.PICKLES]:
+        return f"; each is a pickle, which {_PICKLE}"
+    return ""
+
+
 def _folder(path: Path) -> Container:
-    return lmdb.Lmdb(path) if lmdb.holds(path) else containers.Folder(path)
+    if not lmdb.holds(path):
+        return containers.Folder(path)
+    opened = lmdb.Lmdb(path)
+    beside = containers.Folder(path)
+    images = len(beside.names)
+    opened.left_out.update({"images beside the LMDB": images} if images else {})
+    return opened
 
 
 def _file(path: Path) -> Container:
-    expected = "a folder or zip of images (or a tar, LMDB, .npz or .mat)"
+    if ".npz:" in path.name and not path.exists():
+        name, _, member = path.name.rpartition(":")
+        return _npz(path.with_name(name), member)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: found no regular file, expected {expected}")
-        with open(path, "rb") as file:
+        with files.open_regular(path, _EXPECTED) as file:
             head = file.read(512)
-    except FileNotFoundError:
-        raise InputError(f"{path}: found nothing, expected {expected}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except InputError as error:
+        if path.exists():
+            raise
+        raise InputError(f"{path}: found nothing, expected {_EXPECTED}") from error
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         archive = _zip(path)
         members = [member.filename for member in archive.infolist()]
         of_arrays = bool(members) and all(name.endswith(".npy") for name in members)
-        return (arrays.Npz if of_arrays else containers.Zip)(path, archive)
+        return arrays.Npz(path, archive) if of_arrays else containers.Zip(path, archive)
     if head.startswith((b"MATLAB 7.3", b"\x89HDF")):
-        raise InputError(f"{path}: found HDF5 (MATLAB 7.3), expected MATLAB 5, as save -v7 writes")
+        raise InputError(f"{path}: found {_HDF5}")
     if head.startswith(b"MATLAB 5.0"):
         return arrays.Mat(path)
+    if arrays.is_idx(head):
+        return arrays.Idx(path)
     if lmdb.is_data(head):
         return lmdb.Lmdb(path)
+    for magic, advice in _OTHERS.items():
+        if head.startswith(magic):
+            raise InputError(f"{path}: found {advice}")
     if head[257:262] == b"ustar" or head.startswith(tuple(containers.COMPRESSED)):
-        return containers.Tar(path)
-    raise InputError(f"{path}: found a file of another kind, expected {expected}")
+        return arrays.Idx(path) if arrays.holds_idx(path, head) else containers.Tar(path)
+    raise InputError(f"{path}: found a file of another kind, expected {_EXPECTED}")
+
+
+def _npz(path: Path, member: str) -> Container:
+    with files.open_regular(path, _EXPECTED):
+        return arrays.Npz(path, _zip(path), member)
 
 
 def _zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
+    except Exception as error:  # zipfile and struct raise all sorts on a damaged directory
         raise InputError(
-            f"{path}: found a damaged or cut off zip, expected a whole one: {error}"
+            f"{path}: found a damaged or cut off zip, expected a whole one: {brief(error)}"
         ) from error
 
 

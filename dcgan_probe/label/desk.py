@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
+import numpy as np
 
-import dcgan_probe as dp
+from dcgan_probe.boxes.boxes import Box
+from dcgan_probe.figures.panels import tile
+from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.label.learning import HANDFUL, Learner
 from dcgan_probe.label.picks import ConceptWork
 from dcgan_probe.label.server import Answer
 from dcgan_probe.label.work import BoxWork
+from dcgan_probe.session import Session
 from dcgan_probe.storage.json_values import Value
-
-if TYPE_CHECKING:
-    import numpy as np
 
 COLUMNS = 16  # of samples on the one picture that holds them all
 
@@ -33,7 +34,7 @@ class Desk:
     A tab names itself in every request. The first one writes; a later one may take that over.
     """
 
-    def __init__(self, session: dp.Session, work: BoxWork | ConceptWork, notices: list[str]):
+    def __init__(self, session: Session, work: BoxWork | ConceptWork, notices: list[str]):
         self.session, self.work = session, work
         self.notices = notices
         self._writer: str | None = None
@@ -51,8 +52,7 @@ class Desk:
 
     def samples(self) -> bytes:
         """All samples as one PNG, 16 a row without gaps."""
-        pixels = dp.figures.pixels(self.session.sample(self.work.n))
-        return _png(pixels, COLUMNS)
+        return _png(pixels(self.session.sample(self.work.n)), COLUMNS)
 
     def join(self, request: Value) -> dict[str, Any]:
         """The whole work, and whether the tab may change it."""
@@ -101,7 +101,7 @@ class Desk:
         label = request["label"].text()
         found = self._learner.propose(self._boxes.boxes, label)
         self._boxes.proposed(
-            dp.Box(image, label, *edges) for image, extents in found.items() for edges in extents
+            Box(image, label, *edges) for image, extents in found.items() for edges in extents
         )
         return {"images": found}
 
@@ -112,7 +112,7 @@ class Desk:
         pictures = {
             name: base64.b64encode(_png(row, len(row))).decode() for name, row in rows.items()
         }
-        about = {"filters": str(found.selection), "seconds": round(found.seconds, 2)}
+        about = {"edit": str(found.edit), "seconds": round(found.seconds, 2)}
         return {"samples": found.samples, **pictures, **about}
 
     def _is_writer(self, tab: str) -> bool:
@@ -122,6 +122,6 @@ class Desk:
             return self._writer == tab
 
 
-def _png(pixels: np.ndarray, columns: int) -> bytes:
-    sheet = dp.figures.tile(pixels, columns, gap=0)
+def _png(images: np.ndarray, columns: int) -> bytes:
+    sheet = tile(images, columns, gap=0)
     return cv2.imencode(".png", sheet[..., ::-1])[1].tobytes()

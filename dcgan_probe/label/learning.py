@@ -1,19 +1,26 @@
-"""What the page asks of the probes: boxes to propose, and what forgetting would look like."""
+"""What the page asks for: boxes to propose, and a preview of forgetting an object."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING
 
-import dcgan_probe as dp
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
+from dcgan_probe.figures.rasters import pixels
+from dcgan_probe.recognition.erasing import erase_unjudged
+from dcgan_probe.recognition.regression import fit
+from dcgan_probe.recognition.samples import maps_of
+from dcgan_probe.session import Session
 
 HANDFUL = 5  # boxes of a label from which others are proposed
 LEAST_SIDE = 3
@@ -28,7 +35,7 @@ class Preview:
     samples: tuple[int, ...]
     before: np.ndarray
     after: np.ndarray
-    selection: dp.Selection
+    edit: PlaceEdit
     seconds: float
 
 
@@ -41,21 +48,19 @@ class Learner:
     One question at a time: the generator is edited for a preview.
     """
 
-    def __init__(self, session: dp.Session, n: int):
+    def __init__(self, session: Session, n: int):
         self.session = session
         self.n = n
         self._lock = Lock()
 
     @cached_property
     def _maps(self) -> Tensor:
-        from dcgan_probe.recognition.regression import maps_of
-
         # The last hidden layer: its cells are the smallest, and so are the errors of an edge.
         layer = list(self.session.config.hidden("generator"))[-1]
         return maps_of(self.session, self.session.latents(self.n), layer)
 
     def propose(
-        self, boxes: dp.Boxes | None, label: str
+        self, boxes: Boxes | None, label: str
     ) -> dict[int, list[tuple[int, int, int, int]]]:
         """Boxes that look like those of a label, on the samples that nobody looked at yet.
 
@@ -64,11 +69,6 @@ class Learner:
         are a box. Returns edges x0, y0, x1, y1 in pixels, by sample. InputError for fewer than
         `HANDFUL` boxes to learn from.
         """
-        import torch
-        from torch.nn import functional as F
-
-        from dcgan_probe.recognition.regression import fit
-
         drawn = [box for box in boxes.boxes if box.label == label] if boxes else []
         if boxes is None or len(drawn) < HANDFUL:
             raise InputError(f"found {len(drawn)} boxes of {label!r}, expected {HANDFUL} or more")
@@ -85,39 +85,33 @@ class Learner:
         width, height = boxes.image_size
         marked = F.interpolate(logits[:, None], (height, width), mode="bilinear") > 0
         least = LEAST_AREA * min((box.x1 - box.x0) * (box.y1 - box.y0) for box in drawn)
-        found = {image: _extents(marked[i, 0].numpy(), least) for i, image in enumerate(rest)}
-        return {image: extents for image, extents in found.items() if extents}
+        extents = {image: _extents(marked[i, 0].numpy(), least) for i, image in enumerate(rest)}
+        return {image: edges for image, edges in extents.items() if edges}
 
-    def preview(self, boxes: dp.Boxes | None, label: str) -> Preview:
-        """`forget` by the paper's rule, drawn on samples with boxes and not judged.
+    def preview(self, boxes: Boxes | None, label: str) -> Preview:
+        """The object erased by place, on samples with boxes; the edit is not judged.
 
         Raises InputError where there is no box of the label, or as `forget` does.
         """
-        from dcgan_probe.probes import forget
-
         began = time.perf_counter()
         if boxes is None:
             raise InputError(f"found no boxes of {label!r}, expected one or more")
         boxes = boxes.only(label)
         boxed = sorted({box.image for box in boxes.boxes})
-        boxes = replace(boxes, images=tuple(boxed))
         session = self.session
         with self._lock:
             z = session.latents(self.n)
-            selection = forget.choose(session, boxes, label)
+            edit = erase_unjudged(session, boxes, label)
             count = min(SHOWN, len(boxed))
             shown = [boxed[i * len(boxed) // count] for i in range(count)]
-            before = dp.figures.pixels(session.generate(z[shown]))
-            with session.editing(selection):
-                after = dp.figures.pixels(session.generate(z[shown]))
-        return Preview(tuple(shown), before, after, selection, time.perf_counter() - began)
+            before = pixels(session.generate(z[shown]))
+            with session.editing(edit):
+                after = pixels(session.generate(z[shown]))
+        return Preview(tuple(shown), before, after, edit, time.perf_counter() - began)
 
 
 def _extents(marked: np.ndarray, least_area: float) -> list[tuple[int, int, int, int]]:
     """Edges of the connected parts of H x W bool, without those that are small."""
-    import cv2
-    import numpy as np
-
     _, _, stats, _ = cv2.connectedComponentsWithStats(marked.astype(np.uint8), connectivity=4)
     return sorted(
         (x, y, x + width, y + height)

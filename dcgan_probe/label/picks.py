@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.label.resuming import NotSaved, resumed
+from dcgan_probe.label.work_file import NotSaved, resume
 from dcgan_probe.latents import concepts
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.storage.json_values import Value
@@ -30,7 +30,7 @@ class ConceptWork:
 
     def __init__(self, path: Path, n: int, seed: int, checkpoint: str):
         self.path, self.n, self.seed = path, n, seed
-        found, self.notice = resumed(path, concepts.FORMAT, Concepts.read)
+        found, self.notice = resume(path, concepts.FORMAT, Concepts.read)
         if found is not None and found.checkpoint != checkpoint:
             raise InputError(
                 f"{path}: checkpoint: found concepts of {found.checkpoint[:8]}, "

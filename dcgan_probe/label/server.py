@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.label.resuming import NotSaved
+from dcgan_probe.label.work_file import NotSaved
 from dcgan_probe.storage.json_values import Value
 
 HOST = "127.0.0.1"

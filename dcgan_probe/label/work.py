@@ -12,7 +12,7 @@ from typing import Any
 from dcgan_probe.boxes.boxes import Box, Boxes
 from dcgan_probe.boxes.formats import OWN_FORMAT
 from dcgan_probe.errors import InputError
-from dcgan_probe.label.resuming import NotSaved, resumed
+from dcgan_probe.label.work_file import NotSaved, resume
 from dcgan_probe.storage.json_values import Value
 
 EDGES = ("x0", "y0", "x1", "y1")
@@ -29,7 +29,7 @@ class BoxWork:
         ((3,), 1)
 
     The file lists the samples that were looked at, so it is right at every moment, however few
-    they are. There is none as long as nothing was looked at. A file that is there is gone on with;
+    they are. There is none as long as nothing was looked at. A file that is there is resumed;
     one that cannot be read is kept aside, and `notice` says under which name. Raises InputError,
     and leaves the file as it is, where it is of another checkpoint, seed or size, or not ours.
     """
@@ -48,7 +48,7 @@ class BoxWork:
         self.path = path
         self.size, self.seed, self.checkpoint = size, seed, checkpoint
         self._asked = [Value(label, "--object").text() for label in labels]
-        self.boxes, self.notice = resumed(path, OWN_FORMAT, Boxes.read)
+        self.boxes, self.notice = resume(path, OWN_FORMAT, Boxes.read)
         if self.boxes is not None:
             _check(self.boxes, size, seed, checkpoint)
         self.n = max(n, self.boxes.n if self.boxes else 0)

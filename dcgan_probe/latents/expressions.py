@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from dcgan_probe.errors import InputError
 
@@ -53,6 +57,17 @@ def parse(text: str) -> dict[str, float]:
     if not any(terms.values()):
         raise InputError(f"expression {text!r}: found a sum of nothing, expected a name in it")
     return terms
+
+
+def combine(factors: Mapping[str, float], tensors: Mapping[str, Tensor]) -> Tensor:
+    """The sum of tensors by name, each times its coefficient.
+
+        >>> combine({"a": 1.0, "b": -0.5}, {"a": torch.ones(2), "b": torch.ones(2)})
+        tensor([0.5000, 0.5000])
+
+    factors: as `parse` returns them; tensors: one of the same shape for each.
+    """
+    return torch.stack([factor * tensors[name] for name, factor in factors.items()]).sum(0)
 
 
 class _Reader:

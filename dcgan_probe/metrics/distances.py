@@ -118,6 +118,7 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
     a, b: N x C x S x S float32 in [-1, 1], S a multiple of 16. Returns N float32 from 0 to 1: five
     scales, each half the last, with the published weights; a negative mean at a scale counts as 0.
+    Equal to the value of pixels from 0 to 255: luminance is a ratio of means, with black at 0.
     The window is Gaussian, 11 x 11 of sigma 1.5, where the image holds it; on a smaller image (the
     last two scales of 64 x 64, the last three of 32 x 32) it shrinks to the image, and sigma with
     it. That is the practice of Progressive Growing of GANs; pytorch-msssim refuses such images.
@@ -258,6 +259,8 @@ def _ssim(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     mean_a, mean_b, square_a, square_b, product = blurred.chunk(5, dim=1)
     variances = (square_a - mean_a**2) + (square_b - mean_b**2)
     contrast = (2 * (product - mean_a * mean_b) + C2) / (variances + C2)
+    # Black is -1 here, and 0 where means are compared. Variances do not depend on it.
+    mean_a, mean_b = mean_a + 1, mean_b + 1
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
     return (luminance * contrast).mean(dim=(1, 2, 3)), contrast.mean(dim=(1, 2, 3))
 

@@ -16,8 +16,11 @@ from dcgan_probe.metrics import newton
 
 SOLVERS = ("auto", "library", "newton")
 TOLERANCE = 1e-4
-# Up to so many numbers LinearSVC takes a second or so; see benchmarks/features/solver.md.
-LIBRARY_TAKES = 1_000_000
+# A part of it is left for what rounding the weights to single precision adds.
+ROOM = 0.9
+# Where LinearSVC is faster: few numbers, or mostly zeros. See benchmarks/features/solver.md.
+LIBRARY_TAKES = 100_000
+SPARSE = 0.2
 Features = np.ndarray | Tensor
 
 
@@ -83,16 +86,18 @@ def fit(
     labels: N whole numbers of at least two kinds; y is 1 for a class and -1 for the rest. c > 0.
     This is scikit-learn's ``LinearSVC(C=c)``, with its penalty on the intercept. solver: "library"
     is that class; "newton" is ours, for features that do not fit into memory twice as doubles, on
-    CPUs and on CUDA devices; "auto" takes the library's for small problems on the CPU, and goes
-    on from there with ours if its gap is too wide. tolerance: the gap to end at, as a share of the
-    objective; the library alone ends by a measure of its own, and ours warns if it stops before.
+    CPUs and on CUDA devices; "auto" takes the library's on the CPU for small problems and for
+    features that are mostly 0, and goes on from there with ours if its gap is too wide.
+    tolerance: the gap to end at, as a share of the objective, of the weights as returned; the
+    library alone ends by a measure of its own, and ours warns if it stops before.
     start: a machine of the same classes and features to begin with, of another C for example;
     the library takes none.
 
     Raises InputError for an unknown solver; no rows; one class; labels of another length; c,
     tolerance or features that are not as they should be. Memory, beside the features: a
     chunk of 16 MiB (512 MiB on CUDA); M = 1024 to 2048 rows of them; and in doubles some M x M
-    numbers a class, and about a dozen times K x F and N x K.
+    numbers a class, and about a dozen times K x F and N x K. Where C is large for the length of
+    rows and they are at most 16,384: N x N doubles, and beyond that it may stop early, and warn.
     Source: section 5.1 (a regularised linear L2-SVM).
     """
     if solver not in SOLVERS:
@@ -117,20 +122,39 @@ def fit(
             )
         first = torch.from_numpy(np.column_stack([start.weights, start.intercepts])).to(first)
         first = first[-len(signs) :]
-    _check_finite(x)
-    small = device.type == "cpu" and x.numel() <= LIBRARY_TAKES
-    used = "library" if solver == "library" or (solver == "auto" and small) else "newton"
-    found = problem.at(_library(x, owner, c).to(first) if used == "library" else first)
-    # The library ends by another measure, which can leave a gap where classes are far apart.
-    if solver != "library" and (found.gap > tolerance * found.objective).any():
-        used, found = "newton", newton.solve(problem, found, tolerance)
+    density = _density(x)
+    used = solver
+    if solver == "auto":
+        handed_over = device.type == "cpu" and _suits_the_library(x, density)
+        used = "library" if handed_over else "newton"
+    bound = torch.zeros(len(signs), dtype=torch.float64, device=device)
+    begun = None if start is None else start.c
+    if used == "library":
+        first = _library(x, owner, c, density).to(first)
+        found, gap = problem.rounded(first, bound, tolerance)
+        # The library ends by another measure, which can leave a gap where classes are far apart.
+        if solver == "auto" and (gap > tolerance * found.objective).any():
+            used, begun = "newton", c
+    if used == "newton":
+        for precision in (torch.float32, torch.float64):
+            problem.dtype = precision
+            first, bound = newton.solve(problem, problem.at(first), ROOM * tolerance, begun)
+            begun = c
+            found, gap = problem.rounded(first, bound, tolerance)
+            if (gap <= tolerance * found.objective).all():
+                break
+        else:
+            worst = float((gap / found.objective).max())
+            warnings.warn(
+                f"svm: stopped at a gap of {worst:.1e}, expected {tolerance:.1e}", stacklevel=2
+            )
     weights = found.weights.float().cpu().numpy()
-    objective, gap = found.objective.cpu().numpy(), found.gap.cpu().numpy()
+    objective, above = found.objective.cpu().numpy(), gap.cpu().numpy()
     if len(classes) == 2:
         weights = np.concatenate([-weights, weights])
-        objective, gap = objective.repeat(2), gap.repeat(2)
+        objective, above = objective.repeat(2), above.repeat(2)
     weights, intercepts = np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy()
-    return Svm(classes, weights, intercepts, objective, gap, c, used)
+    return Svm(classes, weights, intercepts, objective, above, c, used)
 
 
 def _rows(features: Features) -> Tensor:
@@ -165,16 +189,32 @@ def _labels(
     return classes, owner
 
 
-def _check_finite(x: Tensor) -> None:
+def _density(x: Tensor) -> float:
+    """The share of numbers that are not 0; InputError unless all are finite."""
+    filled = 0
     for at, part in newton.chunks(x, x.device, x.dtype):
         if not part.isfinite().all():
             row = at.start + int((~part.isfinite().all(1)).nonzero()[0])
             raise InputError(f"features: row {row}: found NaN or infinity, expected finite numbers")
+        filled += int(part.count_nonzero())
+    return filled / x.numel()
 
 
-def _library(x: Tensor, owner: np.ndarray, c: float) -> Tensor:
+def _suits_the_library(x: Tensor, density: float) -> bool:
+    return x.numel() <= LIBRARY_TAKES or density < SPARSE
+
+
+def _library(x: Tensor, owner: np.ndarray, c: float, density: float) -> Tensor:
+    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
     from sklearn.svm import LinearSVC
 
-    machine = LinearSVC(C=c, tol=1e-6, max_iter=100_000, dual="auto", random_state=0)
-    machine.fit(x.cpu().numpy(), owner)
+    # Coordinate descent in the dual suits many columns; few are faster by the primal, whose
+    # tolerance means more.
+    dual = x.shape[1] >= min(len(x), newton.WIDE)
+    values = x.cpu().numpy()
+    if dual and density < SPARSE:
+        values = csr_matrix(values, dtype=np.float64)
+    tolerance = 1e-6 if dual else 1e-4
+    machine = LinearSVC(C=c, tol=tolerance, max_iter=100_000, dual=dual, random_state=0)
+    machine.fit(values, owner)
     return torch.from_numpy(np.column_stack([machine.coef_, machine.intercept_]))

@@ -6,7 +6,7 @@ A layer is called by the resolution of what it puts out, and that name is what u
     generator       4x4  8x8  16x16  32x32  64x64      z -> image
     discriminator   32x32  16x16  8x8  4x4  score      image -> logit
 
-A discriminator of two convolutions a resolution has 32x32a before 32x32, and so on.
+Where two convolutions put out the same resolution, the first is 32x32a and the second 32x32.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 1024
 MAX_FEATURE_MAPS = 16384
+
+# Fields that were added later, and what they are in files and states from before.
+SINCE = {"d_depth": 1, "stride_second": False}
 
 # n latents of a generator of random numbers, n x z_size float32.
 Draw = Callable[[int, "np.random.Generator"], "Tensor"]
@@ -69,15 +72,18 @@ class Config:
     size: image height and width in pixels, a power of two from 16 to 256.
     channels: 1 (grey) or 3 (RGB).
     g_width, d_width: feature maps at half the image size; they double with every halving.
-    kernel: 4 or 5, the size of every strided kernel; those without stride are 3 or 5.
+    kernel: 4 or 5, or 3 with `stride_second`: the size of every strided kernel; those without
+        stride are 3 or 5.
     z_size, z_distribution: the latent; "uniform" on [-1, 1] or "normal" (standard).
     norm_per_unit: batch norm of the generator's first layer has a gain and bias for every unit
         (the authors' code) or one for every feature map (what most others do).
     norm_eps: added to the variance in batch norm.
-    d_depth: convolutions of the discriminator at each resolution, 1 or 2; the first is strided.
+    d_depth: convolutions of the discriminator for each halving, 1 or 2; the first is strided.
+    stride_second: of two, the second is strided instead, so the first of all keeps the size of the
+        image; the generator mirrors that (the authors' network of ImageNet).
 
     Raises InputError for a value outside of these. Source: section 3; the authors' code for the
-    latent's range, the norm of the first layer and its eps.
+    latent's range, the norm of the first layer and its eps, and the network of ImageNet.
     """
 
     size: int = 64
@@ -90,6 +96,7 @@ class Config:
     norm_per_unit: bool = True
     norm_eps: float = 1e-8
     d_depth: int = 1
+    stride_second: bool = False
 
     def __post_init__(self) -> None:
         def need(name: str, ok: bool, expected: str) -> None:
@@ -108,11 +115,14 @@ class Config:
         for name in ("g_width", "d_width"):
             widest = getattr(self, name) * self.size // 8
             need(name, widest <= MAX_FEATURE_MAPS, f"at most {MAX_FEATURE_MAPS} maps at 4x4")
-        need("kernel", self.kernel in (4, 5), "4 or 5")
+        kernels = (3, 4, 5) if self.stride_second else (4, 5)
+        need("kernel", self.kernel in kernels, "4 or 5, or 3 with stride_second")
         need("z_size", 1 <= self.z_size <= 4096, "1 to 4096")
         need("z_distribution", self.z_distribution in ("uniform", "normal"), "uniform or normal")
         need("norm_eps", 0 < self.norm_eps < 1, "a number between 0 and 1")
         need("d_depth", self.d_depth in (1, 2), "1 or 2")
+        two = "false, or d_depth 2"
+        need("stride_second", self.d_depth == 2 or not self.stride_second, two)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for `from_dict`.
@@ -121,8 +131,10 @@ class Config:
         64
         """
         values = dataclasses.asdict(self)
-        if self.d_depth == 1:
-            del values["d_depth"]  # older files have none, and the same network is the same bytes
+        # Older files have none of these, and the same network is the same bytes.
+        for name, usual in SINCE.items():
+            if values[name] == usual:
+                del values[name]
         return values
 
     @classmethod
@@ -136,17 +148,32 @@ class Config:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Heights of the generator's layers, 4 to `size`."""
+        """Heights of the images on the way, 4 to `size`."""
         return tuple(4 * 2**i for i in range(int(math.log2(self.size // 4)) + 1))
+
+    def sides(self, network: str) -> tuple[int, ...]:
+        """Heights of what the convolutions put out, and the generator's linear layer.
+
+        >>> PRESETS["cifar10"].sides("discriminator")
+        (32, 16, 16, 8, 8, 4)
+        """
+        halved = self.resolutions[:-1]
+        if network == "generator":
+            twice = 2 if self.stride_second else 1
+            return (4, *(2 * side for side in halved for _ in range(twice)))
+        if self.stride_second:
+            return tuple(side for half in reversed(halved) for side in (2 * half, half))
+        return tuple(side for side in reversed(halved) for _ in range(self.d_depth))
 
     def layers(self, network: str) -> tuple[str, ...]:
         """Names of the layers of "generator" or "discriminator", in the order of the data."""
-        names = tuple(f"{r}x{r}" for r in self.resolutions)
-        if network == "generator":
-            return names
-        # The plain name is that of the last convolution of a resolution.
-        ends = ("a", "")[-self.d_depth :]
-        return (*(name + end for name in reversed(names[:-1]) for end in ends), "score")
+        sides = self.sides(network)
+        # The plain name is that of the last layer of a resolution.
+        names = (
+            f"{side}x{side}" + ("a" if side == after else "")
+            for side, after in zip(sides, (*sides[1:], 0), strict=True)
+        )
+        return (*names, *(["score"] if network == "discriminator" else []))
 
     def hidden(self, network: str) -> dict[str, tuple[int, int]]:
         """Layers of feature maps, in the order of the data: without the image and the score.
@@ -168,6 +195,9 @@ PRESETS = {
         norm_per_unit=False,
         norm_eps=1e-5,
     ),
-    # Section 5.1: 128-128-256-256-512-512 maps, whose 4x4 grids are its 28,672 features.
-    "cifar10": Config(size=32, z_size=256, d_depth=2),
+    # Section 5.1, from the authors' code: 128-128-256-256-512-512 maps, whose 4x4 grids are its
+    # 28,672 features. Its kernels are 3x3, its strides on the layers 2, 4 and 6.
+    "cifar10": Config(size=32, kernel=3, z_size=256, d_depth=2, stride_second=True),
+    # As many maps, by kernels of 5x5 and strides on 1, 3 and 5; called cifar10 before.
+    "cifar10-5x5": Config(size=32, z_size=256, d_depth=2),
 }

@@ -38,7 +38,11 @@ class Generator(nn.Sequential):
     config: Config
 
     def __init__(self, config: Config):
-        maps = [config.g_width * config.size // 2 // r for r in config.resolutions[:-1]]
+        sides = config.sides("generator")
+        # With two convolutions for each doubling, the first keeps the number of maps.
+        widest = config.g_width * config.size // 8
+        halvings = range(len(config.resolutions) - 1)
+        maps = [widest >> i for i in halvings for _ in range(1 + config.stride_second)]
         blocks: OrderedDict[str, nn.Module] = OrderedDict()
         units = maps[0] * 16
         first: list[tuple[str, nn.Module]] = [
@@ -49,16 +53,19 @@ class Generator(nn.Sequential):
             first.insert(1, ("norm", nn.BatchNorm1d(units, eps=config.norm_eps)))
         else:
             first.append(("norm", nn.BatchNorm2d(maps[0], eps=config.norm_eps)))
-        blocks["4x4"] = nn.Sequential(OrderedDict([*first, ("act", nn.ReLU())]))
-        for i, resolution in enumerate(config.resolutions[1:], start=1):
+        names = config.layers("generator")
+        blocks[names[0]] = nn.Sequential(OrderedDict([*first, ("act", nn.ReLU())]))
+        for i, name in enumerate(names[1:], start=1):
             last = i == len(maps)
+            strided = sides[i] > sides[i - 1]
+            padding = (config.kernel - 1) // 2
             conv = nn.ConvTranspose2d(
                 maps[i - 1],
                 config.channels if last else maps[i],
-                config.kernel,
-                stride=2,
-                padding=(config.kernel - 1) // 2,
-                output_padding=config.kernel % 2,
+                config.kernel if strided else 2 * padding + 1,
+                stride=2 if strided else 1,
+                padding=padding,
+                output_padding=config.kernel % 2 if strided else 0,
                 bias=False,
             )
             parts: list[tuple[str, nn.Module]] = [("conv", conv)]
@@ -67,7 +74,7 @@ class Generator(nn.Sequential):
             else:
                 parts += [("norm", nn.BatchNorm2d(maps[i], eps=config.norm_eps))]
                 parts += [("act", nn.ReLU())]
-            blocks[f"{resolution}x{resolution}"] = nn.Sequential(OrderedDict(parts))
+            blocks[name] = nn.Sequential(OrderedDict(parts))
         super().__init__(blocks)
         self.config = config
 
@@ -86,13 +93,14 @@ class Discriminator(nn.Sequential):
     config: Config
 
     def __init__(self, config: Config):
-        sizes = [r for r in reversed(config.resolutions[:-1]) for _ in range(config.d_depth)]
-        maps = [config.d_width * config.size // 2 // r for r in sizes]
+        sides = (config.size, *config.sides("discriminator"))
+        halvings = range(len(config.resolutions) - 1)
+        maps = [config.d_width << i for i in halvings for _ in range(config.d_depth)]
         padding = (config.kernel - 1) // 2
         blocks: OrderedDict[str, nn.Module] = OrderedDict()
         for i, name in enumerate(config.layers("discriminator")[:-1]):
             before = config.channels if i == 0 else maps[i - 1]
-            strided = i % config.d_depth == 0
+            strided = sides[i + 1] < sides[i]
             # Without stride only an odd kernel keeps the resolution.
             kernel = config.kernel if strided else 2 * padding + 1
             stride = 2 if strided else 1

@@ -1,9 +1,7 @@
-"""The contract of a probe, and how probes are found and handed the session.
+"""Find plugins by entry point, and load them.
 
-A probe declares a click command under the entry point group ``dcgan_probe.probes`` of any
-installed package; it gets the session, by `pass_session`, and it returns a `Result`. Those that
-ship are found in the same way. A module is imported only when its command is used, so a broken or
-slow one costs nobody else.
+Probes, detectors and classifiers of all installed packages, those that ship among them. A module
+is imported only when its command is used, so a broken or slow one costs only its own command.
 """
 
 from __future__ import annotations
@@ -13,19 +11,15 @@ import copy
 import functools
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import click
 
 from dcgan_probe.errors import InputError, brief, guarded
-
-if TYPE_CHECKING:
-    from dcgan_probe.results.result import Result
-    from dcgan_probe.session import Session
 
 GROUP = "dcgan_probe.probes"
 GROUPS = {
@@ -33,22 +27,6 @@ GROUPS = {
     "detector": "dcgan_probe.detectors",
     "classifier": "dcgan_probe.classifiers",
 }
-
-
-class Probe(Protocol):
-    """What the module of a probe holds beside its command: the same, for scripts.
-
-        >>> from dcgan_probe.probes import sample
-        >>> probe: Probe = sample
-        >>> print(probe.run(Session.open("rooms"), n=4))
-        4 samples
-
-    run: takes the session and the probe's own options, and returns a result that saves and draws
-    itself. The command passes its options on to it and gives what it returns to `Session.save`.
-    """
-
-    @property
-    def run(self) -> Callable[Concatenate[Session, ...], Result]: ...
 
 
 class Broken(NamedTuple):
@@ -66,7 +44,7 @@ class Broken(NamedTuple):
     why: str
 
 
-def look(only_ours: bool = False) -> tuple[list[metadata.EntryPoint], list[Broken]]:
+def discover(only_ours: bool = False) -> tuple[list[metadata.EntryPoint], list[Broken]]:
     """Entry points of all groups, and what is broken.
 
     Nothing is imported. only_ours: of this package alone, and no other's metadata are read. Of a
@@ -103,16 +81,16 @@ def find(group: str = GROUP, only_ours: bool = False) -> dict[str, list[metadata
     >>> [owner(point) for point in find()["sample"]]
     ['dcgan-probe']
 
-    As `look` finds them, without what is broken.
+    As `discover` finds them, without what is broken.
     """
     points: dict[str, list[metadata.EntryPoint]] = {}
-    for point in look(only_ours)[0]:
+    for point in discover(only_ours)[0]:
         if point.group == group:
             points.setdefault(point.name, []).append(point)
     return points
 
 
-def the_one(points: list[metadata.EntryPoint]) -> metadata.EntryPoint:
+def entry_point(points: list[metadata.EntryPoint]) -> metadata.EntryPoint:
     """The entry point that a name means: ours, if it is one of them.
 
     Raises InputError with all owners if other packages have taken the same name.
@@ -164,7 +142,7 @@ def _fault(point: metadata.EntryPoint) -> str:
     return ""
 
 
-def made(point: metadata.EntryPoint, needs: Mapping[str, type], *arguments: Any) -> Any:
+def instantiate(point: metadata.EntryPoint, needs: Mapping[str, type], *arguments: Any) -> Any:
     """What the factory of a detector or classifier returns for arguments.
 
     needs: attributes that it must have, and their types; it must be callable too. Raises
@@ -184,8 +162,8 @@ def made(point: metadata.EntryPoint, needs: Mapping[str, type], *arguments: Any)
 def load(point: metadata.EntryPoint) -> click.Command:
     """Import a probe; InputError names the package and what went wrong.
 
-    A stranger's raises InputError too for whatever its function raises, but for what is click's.
-    What ours raise is a bug of ours, and passed on.
+    A probe of another package raises InputError for whatever its function raises, except for
+    click's own exceptions. What a probe that ships raises is a bug, and passed on.
     """
     where = _where(point)
     with guarded(f"{where}: cannot be imported"):
@@ -223,7 +201,7 @@ def summary(point: metadata.EntryPoint) -> str:
         if spec.origin is None or not spec.origin.endswith(".py"):
             return ""  # compiled
         tree = ast.parse(Path(spec.origin).read_bytes())
-    except Exception as error:  # whatever a stranger's source is
+    except Exception as error:  # another package's source may be anything
         return f"(broken: {type(error).__name__}: {error})"
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == point.attr:
@@ -242,58 +220,3 @@ def _spec(module: str) -> ModuleSpec | None:
             return None
         path = spec.submodule_search_locations
     return spec
-
-
-class Last(click.Command):
-    """The last of its line, so that its options may stand behind its arguments."""
-
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        return super().make_context(*args, **{**extra, "allow_interspersed_args": True})
-
-
-class Opener:
-    """Opens the session of a command line when the first command asks for it."""
-
-    def __init__(self, open_session: Callable[[], Session]):
-        self._open = open_session
-
-    @functools.cached_property
-    def session(self) -> Session:
-        return self._open()
-
-    def close(self) -> None:
-        if "session" in self.__dict__:
-            self.session.close()
-
-
-def pass_session(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a click command the session as its first argument.
-
-        >>> @click.command()
-        ... @pass_session
-        ... def brightness(session):
-        ...     session.report({"brightness": session.sample(16).mean().item()})
-
-    Before the command runs, its folder under ``--out`` is reserved, or refused.
-    """
-
-    @click.pass_context
-    @functools.wraps(function)
-    def command(context: click.Context, *args: Any, **options: Any) -> Any:
-        session = session_of(context)
-        session.start(context.info_name or function.__name__)
-        return context.invoke(function, session, *args, **options)
-
-    return command
-
-
-def session_of(context: click.Context) -> Session:
-    """The session of the line that a command is on, for one that may write no results.
-
-    >>> session_of(click.get_current_context()).seed
-    0
-    """
-    opener = context.find_object(Opener)
-    if opener is None:
-        raise click.UsageError(f"{context.info_name} runs under the command dcgan-probe")
-    return opener.session

@@ -82,7 +82,7 @@ def check(
         for i, (status, why) in zip(own, imported([points[i] for i in own], limit), strict=True):
             if status != "ok":
                 found[i] = replace(found[i], status=status, why=why)
-    for broken in entry_points.look(only_ours)[1]:
+    for broken in entry_points.discover(only_ours)[1]:
         found.append(Plugin(*broken[:-1], "broken", broken.why))
     return found
 

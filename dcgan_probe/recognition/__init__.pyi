@@ -1,5 +1,11 @@
 from . import box_detector as box_detector
 from . import classifiers as classifiers
 from . import detectors as detectors
+from . import erasing as erasing
 from . import exported as exported
+from . import logistic as logistic
+from . import places as places
 from . import regression as regression
+from . import retrained as retrained
+from . import rule as rule
+from . import samples as samples

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import dcgan_probe as dp
+from dcgan_probe import hooks
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import features
 from dcgan_probe.recognition.regression import fit
-
-if TYPE_CHECKING:
-    import numpy as np
+from dcgan_probe.session import BATCH
 
 PLACES = 10_000  # at most so many are learnt from
 TINTED = 3  # copies of every image, beside the image itself
@@ -88,7 +87,7 @@ class BoxDetector(nn.Module):
     def overlap(self, images: Tensor, inside: np.ndarray) -> float:
         """Intersection over union of marked pixels and pixels inside of boxes, all together."""
         with torch.no_grad():
-            marked = torch.cat([self(part).cpu() > 0.5 for part in images.split(dp.session.BATCH)])
+            marked = torch.cat([self(part).cpu() > 0.5 for part in images.split(BATCH)])
         truth = torch.from_numpy(inside)
         return ((marked & truth).sum() / (marked | truth).sum()).item()
 
@@ -126,7 +125,7 @@ class BoxDetector(nn.Module):
             return
         layers = features.layers(discriminator)
         finer = layers[:-1] or layers
-        with dp.hooks.record(discriminator, *finer) as seen:
+        with hooks.record(discriminator, *finer) as seen:
             discriminator(images)
         yield from (seen[name] for name in finer)
 

@@ -63,7 +63,7 @@ class Classifier(Protocol):
     def __call__(self, images: Tensor, /) -> Any: ...
 
 
-def seen(classifier: Classifier, images: Tensor) -> Tensor:
+def classify(classifier: Classifier, images: Tensor) -> Tensor:
     """What a classifier sees in images: N x L float32 from 0 to 1, on the CPU.
 
     images: N x C x H x W float32 in [-1, 1]; the classifier sees at most 64 at a time. Raises
@@ -93,7 +93,7 @@ def seen(classifier: Classifier, images: Tensor) -> Tensor:
 
 
 def wanted(classifier: Classifier, shows: Iterable[str]) -> list[tuple[int, bool]]:
-    """Conditions such as "smile" and "not hat", as columns of `seen` and whether they must be.
+    """Conditions such as "smile" and "not hat", as columns of `classify` and whether they must be.
 
     >>> wanted(faces, ["smile", "not hat"])
     [(0, True), (3, False)]
@@ -126,9 +126,9 @@ def find(name: str, session: Session) -> Classifier:
     installed name goes before a path. Raises InputError for a name that is not there, a package
     that cannot be imported, and as `exported.read` and `Learnt.of` do.
     """
-    points = plugins.find(GROUP, terminal.here().only_ours)
+    points = plugins.find(GROUP, terminal.current().only_ours)
     if name in points:
-        return plugins.made(plugins.the_one(points[name]), _NEEDS)
+        return plugins.instantiate(plugins.entry_point(points[name]), _NEEDS)
     if not os.path.exists(name):
         known = [*sorted(points), "the path of a file of torch.export.save or of a folder"]
         raise unknown("classifier", name, known)

@@ -85,9 +85,9 @@ def find(
     Raises InputError for a name that is not there, a package that cannot be imported, a label that
     the detector does not know, and as `exported.read` does.
     """
-    points = plugins.find(GROUP, terminal.here().only_ours)
+    points = plugins.find(GROUP, terminal.current().only_ours)
     if name in points:
-        return plugins.made(plugins.the_one(points[name]), _NEEDS, label)
+        return plugins.instantiate(plugins.entry_point(points[name]), _NEEDS, label)
     if not os.path.exists(name):
         known = [
             *dict.fromkeys([*also, *sorted(points)]),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import dcgan_probe as dp
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+
 from dcgan_probe.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
 
 MAX_ITERATIONS = 1000
 FOLDS = 5
@@ -43,28 +42,12 @@ class Fit:
         return activations @ self.weights + self.bias
 
 
-def maps_of(session: dp.Session, z: Tensor, layer: str) -> Tensor:
-    """Feature maps of a generator's layer for latents, N x filters x h x w float32, on the CPU."""
-    import torch
-
-    parts = []
-    with torch.no_grad():
-        for batch in z.split(dp.session.BATCH):
-            maps = dp.hooks.activations(session.generator, layer, batch.to(session.device))
-            if maps.dim() != 4:
-                raise InputError(f"layer {layer!r}: found {maps.dim() - 1}-d values, expected maps")
-            parts.append(maps.cpu())
-    return torch.cat(parts)
-
-
 def cells_of(maps: np.ndarray, inside: np.ndarray, seed: int, where: str = "boxes") -> Cells:
     """All places inside the boxes, and as many outside, drawn at random from the same images.
 
     maps: N x filters x h x w. inside: N x h x w bool. Raises InputError if no place is inside, or
     none outside. Source: section 6.3.1.
     """
-    import numpy as np
-
     rng = np.random.default_rng(seed)
     activations, targets, images = [], [], []
     for i in np.flatnonzero(inside.any(axis=(1, 2))):
@@ -86,9 +69,6 @@ def cells_of(maps: np.ndarray, inside: np.ndarray, seed: int, where: str = "boxe
 
 def fit(activations: np.ndarray, inside: np.ndarray) -> Fit:
     """scikit-learn's LogisticRegression as it comes (L2, C = 1), on activations as they are."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = LogisticRegression(max_iter=MAX_ITERATIONS).fit(activations, inside)
@@ -110,9 +90,6 @@ def sparse(cells: Cells) -> np.ndarray:
     penalties in `SPARSE` the strongest one is taken whose held-out accuracy is within 0.01 of the
     best. Returns one float64 a filter, in units of these activations; those left out are 0.
     """
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
     scale = cells.activations.std(axis=0) + 1e-6
 
     def fitted(rows: np.ndarray, c: float) -> LogisticRegression:
@@ -135,9 +112,6 @@ def sparse(cells: Cells) -> np.ndarray:
 
 def folds(cells: Cells) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to learn from and to test on, 5 times: no image is on both sides."""
-    import numpy as np
-    from sklearn.model_selection import GroupKFold
-
     count = len(np.unique(cells.images))
     if count < 2:
         return []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dcgan_probe.plugins.entry_points import Last
+from dcgan_probe.plugins.contract import Last
 from dcgan_probe.terminal import answer
 
 

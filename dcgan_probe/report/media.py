@@ -22,7 +22,7 @@ SIDE = 128  # pixels of the screen that a small image is brought to, by a whole 
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedPicture:
     """A picture or film. source: a data URI; still: one too, of the first image of what moves."""
 
     name: str
@@ -42,11 +42,11 @@ class Picture:
 class Pair:
     """A sample before and after an edit, data URIs of images of equal size."""
 
-    before: Picture
-    after: Picture
+    before: EmbeddedPicture
+    after: EmbeddedPicture
 
 
-def picture(path: Path) -> Picture:
+def picture(path: Path) -> EmbeddedPicture:
     """A picture as a data URI, packed smaller where that loses nothing.
 
     Raises InputError for what is no picture, or claims more than 64 million pixels.
@@ -56,11 +56,11 @@ def picture(path: Path) -> Picture:
     image = _decoded(data, path)
     height, width = image.shape[:2]
     if kind == "image/gif" or b"acTL" in data[:4096] or b"ANIM" in data[:64]:
-        return Picture(path.name, width, height, _uri(kind, data), packed(image))
+        return EmbeddedPicture(path.name, width, height, _uri(kind, data), packed(image))
     source = _uri(kind, data)
     if kind == "image/png" and image.dtype == np.uint8:
         source = min(source, packed(image), key=len)
-    return Picture(path.name, width, height, source)
+    return EmbeddedPicture(path.name, width, height, source)
 
 
 def pairs(before: Path, after: Path) -> tuple[Pair, ...] | None:
@@ -73,11 +73,11 @@ def pairs(before: Path, after: Path) -> tuple[Pair, ...] | None:
     for i in range(width // height):
         tiles = [strip[:, i * height : (i + 1) * height] for strip in strips]
         uris = [packed(np.ascontiguousarray(tile)) for tile in tiles]
-        made.append(Pair(*(Picture(f"{i}", height, height, uri) for uri in uris)))
+        made.append(Pair(*(EmbeddedPicture(f"{i}", height, height, uri) for uri in uris)))
     return tuple(made)
 
 
-def film(path: Path) -> Picture:
+def film(path: Path) -> EmbeddedPicture:
     """A film as a data URI, with its first image; InputError if OpenCV cannot read one."""
     data = _read(path)
     kind = "video/webm" if data.startswith(b"\x1a\x45\xdf\xa3") else "video/mp4"
@@ -92,7 +92,7 @@ def film(path: Path) -> Picture:
     if not done or image is None:
         raise InputError(wrong)
     height, width = image.shape[:2]
-    return Picture(path.name, width, height, _uri(kind, data), packed(image), film=True)
+    return EmbeddedPicture(path.name, width, height, _uri(kind, data), packed(image), film=True)
 
 
 def packed(image: np.ndarray) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,8 +19,8 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.report import contents, media, plots
 from dcgan_probe.report.charts import Chart
 from dcgan_probe.report.contents import Found
-from dcgan_probe.report.media import Pair, Picture
-from dcgan_probe.report.reading import READINGS, Reading, key_numbers
+from dcgan_probe.report.media import EmbeddedPicture, Pair
+from dcgan_probe.report.reading import Reading, interpret
 from dcgan_probe.report.tables import Group, Listing, cut, group
 from dcgan_probe.storage import files, json_values
 
@@ -38,7 +38,7 @@ _UNSEEN = re.compile(
 
 @dataclass(frozen=True)
 class Section:
-    """What the page says of one probe. anchor: its id; reading: None for a stranger's.
+    """What the page says of one probe. anchor: its id; reading: None where the probe brings none.
 
     differs: what it was made with where that is not the same for all; edits: those in force.
     """
@@ -47,12 +47,12 @@ class Section:
     found: Found
     summary: str
     reading: Reading | None
-    key: list[tuple[str, str]]
+    key: Sequence[tuple[str, str]]
     doubts: list[str]
     pairs: tuple[Pair, ...]
-    pictures: list[tuple[Picture, str]]
-    films: list[Picture]
-    charts: list[Chart]
+    pictures: list[tuple[EmbeddedPicture, str]]
+    films: list[EmbeddedPicture]
+    charts: Sequence[Chart]
     values: Group
     options: Group
     differs: Group
@@ -115,7 +115,7 @@ def html(folder: Path) -> str:
         policy=policy,
         style=Markup(style),
         script=Markup(script),
-        list_chart=plots.listing,
+        list_chart=plots.chart_list,
     )
 
 
@@ -155,14 +155,13 @@ def _checkpoint(one: Found) -> tuple[str, str]:
 
 
 def _section(one: Found, anchor: str, shared: dict[str, Any]) -> Section:
-    reading = READINGS.get(one.command)
+    read = interpret(one.command, one.values, _selections(one))
+    reading = read.reading
     strips = {path.name: path for path in one.pictures if path.name in (BEFORE, AFTER)}
     pairs = media.pairs(strips[BEFORE], strips[AFTER]) if len(strips) == 2 else None
     pictures = [path for path in one.pictures if pairs is None or path.name not in strips]
     said = reading.pictures if reading else {}
     values = {key: value for key, value in one.values.items() if key not in _DOUBTS}
-    selections = _selections(one)
-    charts = list(reading.charts(one.values, selections)) if reading and reading.charts else []
     differs = {
         key: value
         for key, value in one.made_with.items()
@@ -175,12 +174,12 @@ def _section(one: Found, anchor: str, shared: dict[str, Any]) -> Section:
         one,
         "" if reading else _summary(one.command),
         reading,
-        key_numbers(reading, one.values) if reading else [],
-        _doubts(one),
+        read.key,
+        _doubts(one, read.fault),
         pairs or (),
         [(media.picture(path), _said(said, path)) for path in pictures],
         [media.film(path) for path in one.films],
-        charts,
+        read.charts,
         group(values),
         group(options) if isinstance(options, dict) else group({}),
         group(differs),
@@ -190,20 +189,20 @@ def _section(one: Found, anchor: str, shared: dict[str, Any]) -> Section:
     )
 
 
-def _doubts(one: Found) -> list[str]:
-    """What the probe itself doubts, and what became of its files."""
+def _doubts(one: Found, fault: str) -> list[str]:
+    """What the probe itself doubts, what is wrong with its reading, what became of its files."""
     said = [one.values.get(name) for name in _DOUBTS]
     lines = [str(line) for lines in said if isinstance(lines, list) for line in lines]
-    return [cut(line) for line in [*lines, *one.changed][:20]]
+    return [cut(line) for line in [*filter(None, [fault]), *lines, *one.changed][:20]]
 
 
-def _said(said: dict[str, str], path: Path) -> str:
+def _said(said: Mapping[str, str], path: Path) -> str:
     """What is on a picture, numbered pages too: filters_02 is of filters."""
     return said.get(path.stem) or said.get(re.sub(r"_?\d+$", "", path.stem), "")
 
 
 def _summary(command: str) -> str:
-    """The first line of a stranger's docstring, if its probe is installed here."""
+    """The first line of a probe's docstring, if it is installed here."""
     points = plugins.find().get(command, [])
     text = plugins.summary(points[0]) if len(points) == 1 else ""
     return "" if text.startswith("(broken") else cut(text)

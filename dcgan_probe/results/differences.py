@@ -65,10 +65,10 @@ def differences(a: Saved, b: Saved) -> list[Difference]:
     ]
 
 
-def told(found: list[Difference]) -> str:
+def describe(found: list[Difference]) -> str:
     """Differences for a person, by part.
 
-    >>> told([])
+    >>> describe([])
     'no differences'
     """
     lines = []

@@ -6,22 +6,65 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dcgan_probe.errors import InputError
 
 # How the name of a file ends that is not whole yet.
 _PART = ".part"
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike[str], expected: str) -> Iterator[IO[bytes]]:
+    """A regular file opened to read; never a pipe, which would block, nor an endless device.
+
+        >>> with open_regular("/tmp/example.bin", "a file of boxes") as file:
+        ...     head = file.read(512)
+
+    Raises InputError where there is no such file, it cannot be read, or is of another kind.
+    """
+    try:
+        # Looked at after it was opened, so that nobody can put another in its place between.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    except FileNotFoundError:
+        raise InputError(f"{path}: found no such file, expected {expected}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise _unreadable(path, error) from error
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise InputError(f"{path}: found no regular file, expected {expected}")
+        try:
+            yield file
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+
+def read_bytes(path: str | os.PathLike[str], expected: str, limit: int) -> bytes:
+    """All of a regular file; raises as `open_regular`, and for more than `limit` bytes.
+
+    >>> read_bytes("/tmp/example.bin", "a file of boxes", limit=1000)
+    b'whole'
+    """
+    with open_regular(path, expected) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise InputError(f"{path}: found {size} bytes, expected at most {limit}")
+        data = file.read(limit + 1)
+    if len(data) > limit:  # it grew while it was read
+        raise InputError(f"{path}: found more than {limit} bytes, expected at most as many")
+    return data
 
 
 @contextmanager
@@ -145,6 +188,11 @@ def new_folder(
             raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or error
+    return InputError(f"{path}: cannot be read: {reason}")
 
 
 def _unwritable(path: Path, error: Exception) -> InputError:

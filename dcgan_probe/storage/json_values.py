@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
+from collections import Counter
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.storage import files
 
 MAX_BYTES = 100_000_000
+# Of whatever size, a value takes some hundred bytes of memory at most.
+MAX_VALUES = 4_000_000
+# Joiners that Persian, Indic scripts and emoji are spelt with, and marks of reading direction.
+_INVISIBLE = frozenset("\u200b\u200c\u200d\u200e\u200f\u2060")
 
 
 class Value:
@@ -92,9 +99,9 @@ class Value:
 
     def text(self) -> str:
         """Text of at least one visible character and no control characters."""
-        if not isinstance(self.found, str) or not self.found.strip():
+        if not isinstance(self.found, str) or _INVISIBLE.issuperset("".join(self.found.split())):
             raise self.error("text")
-        if not self.found.isprintable():
+        if not all(map(_is_text, self.found)):
             raise self.error("text of printable characters")
         return self.found
 
@@ -104,6 +111,11 @@ class Value:
         if len(sides) != 2:
             raise self.error("a list of width and height")
         return pixels(sides[0]), pixels(sides[1])
+
+
+def _is_text(character: str) -> bool:
+    blank = unicodedata.category(character) == "Zs"  # a no-break space, an ideographic one
+    return character.isprintable() or blank or character in _INVISIBLE
 
 
 def shown(found: Any) -> str:
@@ -126,9 +138,9 @@ def load(path: Path, kind: str) -> Value:
     """The JSON in a file; kind says what it should be, as "boxes".
 
     Raises InputError, with line and column where there are any, if the file cannot be read, is
-    larger than 100 MB, or is not JSON.
+    larger than 100 MB or of more than 4 million values, is not JSON, or names a key twice.
     """
-    return Value(_parse(_text(path, kind), path, kind), str(path))
+    return Value(parse(read_text(path, f"a file of {kind}"), path, kind), str(path))
 
 
 def read_own(path: Path, kind: str, written: str) -> Value:
@@ -140,40 +152,53 @@ def read_own(path: Path, kind: str, written: str) -> Value:
     return file
 
 
-def _text(path: Path, kind: str) -> str:
+def read_text(path: Path, expected: str) -> str:
+    """UTF-8 text of a regular file of at most 100 MB, without a byte order mark."""
     try:
-        if not path.exists():  # raises where the name is too long
-            raise InputError(f"{path}: found no such file, expected a file of {kind}")
-        if not path.is_file():
-            raise InputError(f"{path}: found no regular file, expected a file of {kind}")
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{path}: found {size} bytes, expected at most {MAX_BYTES}")
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        return files.read_bytes(path, expected, MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: byte {error.start}: found bytes that are not UTF-8 text, expected JSON"
+            f"{path}: byte {error.start}: found bytes that are not UTF-8 text, expected {expected}"
         ) from error
 
 
-def _parse(text: str, path: Path, kind: str) -> Any:
-    if not text.strip():
+def parse(text: str, path: Path, kind: str) -> Any:
+    """The value of JSON text; raises as `load` does."""
+    if not text or text.isspace():
         raise InputError(f"{path}: found an empty file, expected JSON")
-    if text.lstrip().startswith("<"):
+    if text[:1000].lstrip().startswith("<"):
         raise InputError(f"{path}: found HTML or XML, expected JSON")
+    values = sum(map(text.count, ",:[{"))
+    if values > MAX_VALUES:
+        raise InputError(
+            f"{path}: found JSON of about {values} values, expected {kind} of at most {MAX_VALUES}"
+        )
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}: line {error.lineno}, column {error.colno}: "
             f"found broken or cut-off JSON ({error.msg}), expected a whole JSON file"
         ) from error
+    except _Twice as error:
+        raise InputError(f"{path}: found {error}, expected each key once") from None
     except RecursionError as error:
         raise InputError(f"{path}: found JSON nested too deeply, expected {kind}") from error
     except ValueError as error:  # an integer of more than 4300 digits
         raise InputError(f"{path}: found a number of endless digits, expected {kind}") from error
+
+
+class _Twice(Exception):
+    """A key that an object names twice. Python would keep the last value and say nothing."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        others = ", ".join(shown(key) for key in list(made)[:5])
+        raise _Twice(f"the key {shown(twice)} twice in the object with keys {others}")
+    return made
 
 
 def check(value: Any, place: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from dcgan_probe import figures
 from dcgan_probe.errors import InputError
 from dcgan_probe.storage import files
+from dcgan_probe.training import figures as charts
 
 METRICS, SAMPLES = "metrics.jsonl", "samples"
 # The epochs after which the paper shows its bedrooms (figures 2 and 3).
@@ -70,7 +71,7 @@ class Record:
 
     def draw(self) -> None:
         """Draw ``losses.png``: the losses and distances noted so far."""
-        figures.training(self.lines, self.folder / "losses.png", self.caption)
+        charts.draw(self.lines, self.folder / "losses.png", self.caption)
 
     def _draw_epochs(self) -> None:
         sheets = [figures.read_image(self.folder / SAMPLES / f"epoch_{e}.png") for e in EPOCHS]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from dcgan_probe import checkpoints, latents
 from dcgan_probe.distributed import Ranks
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks.config import Config
+from dcgan_probe.networks.config import SINCE, Config
 from dcgan_probe.networks.dcgan import Discriminator, Generator, estimate_statistics, initialise
 from dcgan_probe.training import cpu
 from dcgan_probe.training.augment import augment
@@ -222,7 +222,8 @@ class Trainer:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             # What older states do not hold.
-            older = {"network.d_depth": 1, "recipe.augment": False, "recipe.decay_steps": 0}
+            older = {f"network.{name}": usual for name, usual in SINCE.items()}
+            older |= {"recipe.augment": False, "recipe.decay_steps": 0}
             saved = {**older, **state["settings"]}
         except Exception as error:
             raise InputError(

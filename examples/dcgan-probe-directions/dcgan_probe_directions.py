@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dcgan_probe as dp
-from dcgan_probe.plugins.entry_points import pass_session
+from dcgan_probe.plugins.contract import pass_session
 
 if TYPE_CHECKING:
     import numpy as np

@@ -255,7 +255,7 @@ def test_names_are_never_markup(label, context):
     saved(page)
     page.keyboard.press("f")
     expect(page.locator("#preview-title")).to_have_text("Without “<b>two</b>”")
-    expect(page.locator("#preview-text")).not_to_have_text("Choosing filters …")
+    expect(page.locator("#preview-text")).not_to_have_text("Erasing …")
     page.keyboard.press("Escape")
     assert {box["label"] for box in run.written("a.json")["boxes"]} == {HOSTILE, "<b>two</b>"}
     assert page.locator("img, b, script:not([src])").count() == 0

@@ -22,6 +22,7 @@ import torch
 
 import dcgan_probe as dp
 from dcgan_probe.storage import files
+from dcgan_probe.training import figures
 from dcgan_probe.training.loop import train
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
@@ -89,7 +90,7 @@ def main() -> None:
     folder, kills = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
     trainer()
-    dp.figures.training([{"step": 1, "generator": 0.0}], folder / "imported.png", "")
+    figures.draw([{"step": 1, "generator": 0.0}], folder / "imported.png", "")
     start = time.perf_counter()
     os.waitpid(forked(folder / "unbroken"), 0)
     whole = time.perf_counter() - start

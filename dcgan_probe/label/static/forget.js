@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 
 export async function forget(server, label, size) {
   $("preview-title").textContent = `Without “${label}”`;
-  $("preview-text").textContent = "Choosing filters …";
+  $("preview-text").textContent = "Erasing …";
   $("pairs").replaceChildren();
   if (!$("preview").open) $("preview").showModal();
   try {
@@ -13,7 +13,7 @@ export async function forget(server, label, size) {
     const [before, after] = await Promise.all([found.before, found.after].map(decoded));
     $("pairs").replaceChildren(...found.samples.map((sample, i) =>
       pair(sample, [part(before, i, size), part(after, i, size)])));
-    $("preview-text").textContent = `Above: as it is. Below: ${found.filters}, chosen by your ` +
+    $("preview-text").textContent = `Above: as it is. Below: ${found.edit}, learnt from your ` +
       `boxes in ${found.seconds} s. These samples have boxes; the command forget measures on others.`;
   } catch (failure) {
     $("preview-text").textContent = failure.message;

@@ -1,0 +1,70 @@
+"""The command ``dcgan-probe convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dcgan_probe.cli.checkpoint_options import checkpoint_options, take_facts
+from dcgan_probe.errors import InputError
+from dcgan_probe.plugins.contract import Last
+from dcgan_probe.terminal import answer
+
+
+@click.command(cls=Last)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write, NAME.safetensors; any other name is a folder as the Hugging Face hub has.",
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Images for the discriminator's batch-norm statistics, where the files hold none.",
+)
+@checkpoint_options
+@click.pass_context
+def convert(
+    context: click.Context, paths: tuple[Path, ...], to: Path, images: Path | None, **said: Any
+) -> None:
+    """Convert other people's checkpoints to one safetensors file, or to a folder for the hub.
+
+    PATHS are state dicts of a DCGAN (netG_epoch_N.pth, netD_epoch_N.pth, either or both, or a
+    folder of them) or a folder of the .npy arrays that the paper's authors published; for a folder
+    also a checkpoint of dcgan-probe, which keeps its SHA-256. What a file does not hold is assumed,
+    and said; the options say otherwise, and the converted file keeps it.
+    """
+    from dcgan_probe import checkpoints
+    from dcgan_probe.checkpoints import huggingface, native, weights
+    from dcgan_probe.storage import files
+
+    facts = take_facts(said)
+    force = context.find_root().params["force"]
+    folder = to.suffix != ".safetensors"
+    if folder:
+        files.check_free(to, force, huggingface.WRITTEN)
+    elif to.exists() and not force:
+        raise InputError(f"{to}: already exists, expected a new file (or --force)")
+    alone = folder and len(paths) == 1 and images is None and not paths[0].is_dir()
+    if alone and native.is_own(weights.look_at(paths[0])):
+        checkpoint = native.read_own(paths[0], paths[0].stem)
+        sha = huggingface.save(paths[0], to, force)
+    else:
+        checkpoint = checkpoints.convert(paths, images, facts)
+        sha = (
+            huggingface.save(checkpoint, to, force) if folder else checkpoints.save(checkpoint, to)
+        )
+    about = [f"{name}: {value}" for name, value in checkpoint.info.items()]
+    answer(
+        {
+            "file": str(to),
+            "sha256": sha,
+            "config": checkpoint.config.to_dict(),
+            "info": checkpoint.info,
+        },
+        "\n".join([f"{to}: SHA-256 {sha}", str(checkpoint.config), *about]),
+    )

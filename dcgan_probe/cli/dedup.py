@@ -1,0 +1,48 @@
+"""The command ``dcgan-probe dedup``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dcgan_probe.cli.options import cache_option, data_option, max_bad_option
+from dcgan_probe.terminal import answer
+
+
+@click.command()
+@data_option
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="List to write: names of the images to keep.",
+)
+@click.option(
+    "--within",
+    default=0,
+    type=click.IntRange(0, 8),
+    help="Bits in which the codes of duplicates may differ; the paper's 0.",
+)
+@max_bad_option
+@cache_option
+@click.pass_context
+def dedup(context: click.Context, **options: Any) -> None:
+    """Find near-duplicates among images, and write the list of those to keep.
+
+    Images with equal codes of a denoising autoencoder (section 4.1 of the paper) are duplicates,
+    and the first of them by name is kept. Writes the list, which `train --keep` reads, and into
+    OUT/dedup what was found, with a picture to check it by eye.
+    """
+    from dcgan_probe.dedup import duplicates
+    from dcgan_probe.dedup.autoencoder import Settings
+
+    root = context.find_root().params
+    settings = Settings(seed=root["seed"])
+    folder = root["out"] / "dedup"
+    found = duplicates.run(folder, root["device"], root["force"], settings=settings, **options)
+    written = ", ".join(sorted(path.name for path in folder.iterdir()))
+    values = json.loads((folder / duplicates.FILE).read_text(encoding="utf-8"))
+    answer(values, f"{found}\nwrote {options['to']} and {folder}: {written}")

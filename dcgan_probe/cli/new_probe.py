@@ -1,0 +1,32 @@
+"""The command ``dcgan-probe new-probe``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from dcgan_probe.plugins.contract import Last
+from dcgan_probe.terminal import answer
+
+
+@click.command("new-probe", cls=Last)
+@click.argument("name")
+@click.option(
+    "--to", type=click.Path(path_type=Path), help="Folder; dcgan-probe-NAME if not given."
+)
+@click.pass_context
+def write_probe(context: click.Context, name: str, to: Path | None) -> None:
+    """Write a package with a working probe and its test, to start from."""
+    from dcgan_probe.plugins import new_probe
+
+    root = context.find_root()
+    assert isinstance(root.command, click.Group)
+    folder = new_probe.write(name, to, root.command.list_commands(root))
+    written = sorted(path.name for path in folder.iterdir())
+    install = shlex.join(["pip", "install", "-e", str(folder)])
+    answer(
+        {"folder": str(folder), "files": written},
+        f"wrote {folder}: {', '.join(written)}\nnext: {install}, then dcgan-probe {name}",
+    )

@@ -1,0 +1,67 @@
+"""What every edit of a generator has, and reading one of either kind from a file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from dcgan_probe.edits import filters, places
+from dcgan_probe.edits.filters import Selection
+from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.errors import InputError
+from dcgan_probe.networks.config import AnyConfig
+from dcgan_probe.storage import json_values
+
+
+class Edit(Protocol):
+    """An edit of a generator: a `Selection` of filters, or a `PlaceEdit`.
+
+    checkpoint: SHA-256 of the one that it edits; source: the file that it was read from, or "".
+    layers: that it edits; changes: what of them, for messages. Its text says in a few words what it
+    does, as captions have it.
+    """
+
+    @property
+    def checkpoint(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def changes(self) -> str: ...
+
+    @property
+    def layers(self) -> tuple[str, ...]: ...
+
+    def change(self) -> dict[str, Any]:
+        """What it does, as JSON values, for results."""
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON, whole or not at all."""
+
+    def on(self, generator: nn.Module, config: AnyConfig) -> AbstractContextManager[Any]:
+        """A ``with`` inside of which a generator is edited."""
+
+
+_KINDS: dict[str, type[Selection] | type[PlaceEdit]] = {
+    filters.FORMAT: Selection,
+    places.FORMAT: PlaceEdit,
+}
+
+
+def read(path: str | os.PathLike[str]) -> Selection | PlaceEdit:
+    """The edit in a file, of either kind; InputError says what is wrong with another file.
+
+    >>> read("windows.json").layers      # doctest: +SKIP
+    ('8x8', '16x16')
+    """
+    file = json_values.load(Path(path), "an edit")
+    found = file["format"].found if "format" in file else None
+    if not isinstance(found, str) or found not in _KINDS:
+        expected = " or ".join(map(repr, _KINDS))
+        raise InputError(f"{path}: format: found {json_values.shown(found)}, expected {expected}")
+    return _KINDS[found].read(path)

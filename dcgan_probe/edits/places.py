@@ -1,0 +1,356 @@
+"""Edits by place: what is drawn at some locations is replaced, all filters of it.
+
+    with session.editing(edit):          # a PlaceEdit, from `forget --by places` or a file
+        images = session.sample(16)      # wall where the windows were
+
+At the first layer of the edit, activations are replaced where a regression sees the object, by
+those of a donor or by what is around. At a later layer, if there is one, the maps that the edited
+ones became are mixed in where the regression sees the object there: outside, everything comes back
+as it was. With a region in place of the regression, whatever is there is replaced; with a donor
+that has the object, it is put there (a transplant).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dcgan_probe import hooks
+from dcgan_probe.edits.donors import Donors, Match, Part, Pool, match
+from dcgan_probe.edits.filling import FILLS, LIMIT, fill
+from dcgan_probe.edits.filters import cells, region_edges, region_of
+from dcgan_probe.edits.regression import PlaceRegression
+from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.networks.config import AnyConfig
+from dcgan_probe.storage import files, json_values
+from dcgan_probe.storage.json_values import Value
+
+FORMAT = "dcgan-probe/place-edit/1"
+# Where a donor is cloned, half of its squared difference in level is forgiven when it is matched.
+LEVEL = {"clone": 0.5}
+# p from which on a location is a sign of the object, and not a false alarm.
+SIGN = 0.1
+
+
+@dataclass(frozen=True)
+class PlaceEdit:
+    """Activations replaced at some locations of one layer, or of several one after the other.
+
+        >>> sha = session.checkpoint.sha256
+        >>> gone = PlaceEdit(("8x8", "16x16"), sha, "window", regression=regression,
+        ...                  fill="clone", donors=Donors(0, range(20_000, 20_150)))
+        >>> brushed = PlaceEdit(("16x16",), sha, fill="smooth", where=(10, 8, 30, 25))
+        >>> put = PlaceEdit(("16x16",), sha, "window", where=(32, 8, 52, 25), fill="clone",
+        ...                 donors=Donors(0, (142,)), moved=(22, 0))
+        >>> with session.editing(gone, put):
+        ...     session.sample(8)
+
+    - `layers` in the order of the data; `checkpoint` is the SHA-256 of the one whose layers they
+      are; `label` names the object.
+    - `regression` says where the object is; `widen` is added to its logits, so that the edit
+      reaches its rim. `where` is a region of the image, edges x0, y0, x1, y1 in its pixels: with a
+      regression the edit stays inside; without one all of it is replaced.
+    - `fill` is "mix", "clone" or "smooth" (see `filling`); the first two take the donor, of
+      `donors`, that fits best on the rim.
+    - `moved` is by how many pixels, to the right and down, a donor's maps are moved: whole
+      locations of every layer.
+    - `nonnegative`: the first layer's maps are never below 0, as was measured on samples.
+    - `about` says how it was chosen, as JSON values; `source` is the path that it was read from
+      and does not count in comparisons.
+
+    Raises InputError for whatever is none of this.
+    """
+
+    layers: tuple[str, ...]
+    checkpoint: str
+    label: str = ""
+    regression: PlaceRegression | None = None
+    widen: float = 0.0
+    where: tuple[float, float, float, float] | None = None
+    fill: str = "mix"
+    donors: Donors | None = None
+    moved: tuple[float, float] = (0.0, 0.0)
+    nonnegative: bool = False
+    about: dict[str, Any] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
+
+    changes: ClassVar[str] = "locations"
+
+    def __post_init__(self) -> None:
+        value = Value(vars(self), self.source or "edit")
+        layers = tuple(layer.text() for layer in value["layers"].items())
+        if not layers or len(set(layers)) < len(layers):
+            raise value["layers"].error("one layer or more, each once")
+        object.__setattr__(self, "layers", layers)
+        value["checkpoint"].text()
+        if self.label:
+            value["label"].text()
+        if self.fill not in FILLS:
+            raise unknown("fill", self.fill, FILLS, where=value.where)
+        if (self.donors is None) != (self.fill == "smooth"):
+            found = "no donors" if self.donors is None else "donors"
+            raise InputError(f"{value.where}: fill {self.fill}: found {found}")
+        if self.regression is None and self.where is None:
+            raise InputError(f"{value.where}: found no regression and no region, expected one")
+        if self.regression is not None:
+            for name in layers:
+                if name not in self.regression.layers:
+                    raise unknown("layer", name, self.regression.layers, value.where)
+        object.__setattr__(self, "widen", value["widen"].number())
+        if self.where is not None:
+            object.__setattr__(self, "where", region_edges(value["where"]))
+        moved = tuple(number.number() for number in value["moved"].items())
+        if len(moved) != 2:
+            raise value["moved"].error("two numbers, to the right and down")
+        object.__setattr__(self, "moved", moved)
+        if not isinstance(self.about, dict):
+            raise value["about"].error("an object")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> PlaceEdit:
+        """An edit that `write` wrote; InputError says what is wrong with another file."""
+        file = json_values.read_own(Path(path), "an edit by place", FORMAT)
+        plain = ("layers", "checkpoint", "label", "fill", "about")
+        values = {name: file[name].found for name in plain}
+        optional = ("widen", "where", "moved", "nonnegative")
+        values |= {name: file[name].found for name in optional if name in file}
+        if "regression" in file:
+            values["regression"] = PlaceRegression.from_dict(file["regression"])
+        if "donors" in file:
+            values["donors"] = Donors.from_change(file["donors"])
+        return cls(**values, source=str(path))
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON, whole or not at all; what `read` returns is equal to this, bit for bit."""
+        value = {"format": FORMAT, "checkpoint": self.checkpoint, **self.change()}
+        if self.regression is not None:
+            value["regression"] = self.regression.to_dict()
+        files.write_json(path, {**value, "about": self.about})
+
+    def change(self) -> dict[str, Any]:
+        """What the edit does, as JSON values, the regression by the SHA-256 of its numbers."""
+        value: dict[str, Any] = {
+            "layers": list(self.layers),
+            "label": self.label,
+            "fill": self.fill,
+            "nonnegative": self.nonnegative,
+        }
+        if self.regression is not None:
+            value["regression"] = self.regression.sha256
+        if self.widen:
+            value["widen"] = self.widen
+        if self.where is not None:
+            value["where"] = list(self.where)
+        if self.donors is not None:
+            value["donors"] = self.donors.change()
+        if any(self.moved):
+            value["moved"] = list(self.moved)
+        return value
+
+    def __str__(self) -> str:
+        """In a few words, as captions have it.
+
+        >>> str(PlaceEdit(("16x16",), sha, "window", fill="smooth", where=(10, 8, 30, 25)))
+        'window replaced at 16x16 by its surroundings inside 10,8,30,25'
+        """
+        inside = "" if self.where is None else f" inside {','.join(f'{x:g}' for x in self.where)}"
+        how = f"{' and '.join(self.layers)} by {self._filled_by()}{inside}"
+        return f"{self.label or 'all'} replaced at {how}"
+
+    def _filled_by(self) -> str:
+        if self.donors is None:
+            return "its surroundings"
+        count = len(self.donors.indices)
+        if count == 1:
+            name = f"sample {self.donors.seed}:{self.donors.indices[0]}"
+        else:
+            name = f"the best of {count} donors"
+        return f"{name}, cloned" if self.fill == "clone" else name
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The layers whose unedited maps it needs, which `hooks.lookahead` records."""
+        more = self.regression.layers if self.regression is not None else ()
+        return tuple(dict.fromkeys((*more, *self.layers)))
+
+    def on(self, generator: nn.Module, config: AnyConfig) -> AbstractContextManager[Any]:
+        """A ``with`` inside of which a generator is edited, as it is before it is entered.
+
+            >>> with edit.on(generator, config):
+            ...     images = generator(z)
+
+        Donors are drawn from the generator with the edits that it has now.
+        Raises InputError for layers or a region that it does not have, at once.
+        """
+        return hooks.lookahead(generator, self.seen, self.planner(generator, config))
+
+    def planner(self, generator: nn.Module, config: AnyConfig) -> Planner:
+        """What takes maps of the layers `seen` and returns functions of maps, for a lookahead.
+
+        Raises InputError as `on` does.
+        """
+        return Planner(self, generator, config)
+
+
+class Planner:
+    """An edit by place of a generator, with its donors' maps: called with maps, it plans.
+
+    Results do not depend on how samples are put into batches.
+    """
+
+    def __init__(self, edit: PlaceEdit, generator: nn.Module, config: AnyConfig):
+        self.edit = edit
+        weight = next(generator.parameters())
+        self.device = weight.device
+        self.config = config
+        first = _draw(generator, edit.seen, _one(config), self.device)
+        for name in edit.layers:
+            if first[name].dim() != 4 or first[name][0, 0].numel() < 2:
+                raise InputError(
+                    f"{edit.source or 'edit'}: layer {name!r}: found no places to tell apart, "
+                    "expected maps of several locations"
+                )
+        _check_order(edit, config)
+        self.grids = {name: (h.shape[2], h.shape[3]) for name, h in first.items()}
+        self.masks = {name: self._mask(name, first[name]) for name in edit.layers}
+        self.logits(first)
+        self.pool = None if edit.donors is None else self._pool(generator, edit.donors)
+
+    def __call__(self, maps: Mapping[str, Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
+        logits = self.logits(maps)
+        donor = None if self.pool is None else find_donors(self.edit, self.pool, maps, logits).maps
+        return replacing(self.edit, maps, logits, donor)
+
+    def logits(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """N x h x w, of being replaced, at every layer; in [-12, 12], or -inf: not at all."""
+        edit = self.edit
+        if edit.regression is None:
+            n = len(maps[edit.layers[0]])
+            full = {name: torch.full((n, *self.grids[name]), LIMIT) for name in edit.layers}
+            logits = {name: each.to(maps[name].device) for name, each in full.items()}
+        else:
+            found = edit.regression.logits(maps, edit.layers)
+            logits = {name: reach(found[name], edit.widen) for name in edit.layers}
+        for name, mask in self.masks.items():
+            if mask is not None:
+                logits[name] = torch.where(mask, logits[name], -torch.inf)
+        return logits
+
+    def _mask(self, name: str, maps: Tensor) -> Tensor | None:
+        if self.edit.where is None:
+            return None
+        region = region_of(self.edit.where, self.config, self.edit.source)
+        found = cells(region, name, tuple(maps.shape), self.config)[0]
+        return torch.from_numpy(found).to(self.device)
+
+    def _pool(self, generator: nn.Module, donors: Donors) -> Pool:
+        edit, z = self.edit, donors.latents(self.config)
+
+        def draw(part: slice) -> Part:
+            maps = _draw(generator, edit.seen, z[part], self.device)
+            n = len(z[part])
+            p = {
+                name: torch.zeros(n, *self.grids[name], device=self.device) for name in edit.layers
+            }
+            if edit.regression is not None:
+                found = edit.regression.logits(maps, edit.layers)
+                p = {name: torch.sigmoid(found[name]) for name in edit.layers}
+            return Part({name: self._moved(name, maps[name]) for name in edit.layers}, p)
+
+        return Pool(draw, len(donors.indices))
+
+    def _moved(self, name: str, maps: Tensor) -> Tensor:
+        right, down = self.edit.moved
+        if not right and not down:
+            return maps
+        height, width = self.grids[name]
+        steps = right * width / self.config.size, down * height / self.config.size
+        if any(step != round(step) for step in steps):
+            side = self.config.size / width
+            raise InputError(
+                f"{self.edit.source or 'edit'}: moved: found {right:g}, {down:g} pixels, expected "
+                f"multiples of {side:g}, a location of layer {name}"
+            )
+        x, y = (round(step) for step in steps)
+        padded = F.pad(maps, (max(x, 0), max(-x, 0), max(y, 0), max(-y, 0)), mode="replicate")
+        return padded[:, :, max(-y, 0) :, max(-x, 0) :][:, :, :height, :width]
+
+
+def reach(logit: Tensor, widen: float) -> Tensor:
+    """Where an edit acts: logits moved by log-odds `widen`, N x h x w, in [-12, 12].
+
+    Locations that are not connected to one that shows the object with p of `SIGN` or more, by
+    others of which that holds once they are widened, are left exactly as they are: in a sample
+    without the object nothing changes.
+    """
+    wide = (logit + widen).clamp(-LIMIT, LIMIT)
+    sign = math.log(SIGN / (1 - SIGN))
+    candidate = (wide > sign).float()[:, None]
+    reached = (logit > sign).float()[:, None] * candidate
+    for _ in range(logit.shape[1] + logit.shape[2]):
+        grown = F.max_pool2d(reached, 3, 1, 1) * candidate
+        if torch.equal(grown, reached):
+            break
+        reached = grown
+    return torch.where(reached[:, 0] > 0, wide, -torch.inf)
+
+
+def find_donors(
+    edit: PlaceEdit, pool: Pool, maps: Mapping[str, Tensor], logits: Mapping[str, Tensor]
+) -> Match:
+    """The donor of every sample, by the rims at all layers of the edit."""
+    p = {name: torch.sigmoid(logits[name]) for name in edit.layers}
+    level = LEVEL.get(edit.fill, 0.0)
+    return match(pool, {name: maps[name] for name in edit.layers}, p, level)
+
+
+def replacing(
+    edit: PlaceEdit,
+    maps: Mapping[str, Tensor],
+    logits: Mapping[str, Tensor],
+    donor: Tensor | None,
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Functions of maps, by layer: the first is filled, and what that becomes is mixed in later.
+
+    maps: unedited, N x filters x h x w by layer. logits: N x h x w, of being replaced. donor: its
+    maps of the first layer, None for "smooth".
+    """
+    first, *later = edit.layers
+    edited = fill(maps[first], logits[first], donor, edit.fill, edit.nonnegative)
+    functions: dict[str, Callable[[Tensor], Tensor]] = {first: lambda _maps: edited}
+    for name in later:
+        functions[name] = _mixer(maps[name], logits[name])
+    return functions
+
+
+def _mixer(before: Tensor, logit: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda became: fill(before, logit, became, "mix")
+
+
+def _check_order(edit: PlaceEdit, config: AnyConfig) -> None:
+    order = [name for name in config.layers("generator") if name in edit.layers]
+    if len(order) == len(edit.layers) and tuple(order) != edit.layers:
+        raise InputError(
+            f"{edit.source or 'edit'}: layers: found {', '.join(edit.layers)}, expected them in "
+            f"the order of the data: {', '.join(order)}"
+        )
+
+
+def _one(config: AnyConfig) -> Tensor:
+    return Donors(0, (0,)).latents(config)
+
+
+@torch.no_grad()
+def _draw(
+    generator: nn.Module, names: tuple[str, ...], z: Tensor, device: torch.device
+) -> dict[str, Tensor]:
+    return hooks.collect(generator, names, z.to(device))

@@ -1,0 +1,19 @@
+"""Strips of the same samples before and after an edit, for a report to lay over each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dcgan_probe.figures.rasters import write_image
+from dcgan_probe.results.result import STRIPS
+
+
+def write(folder: Path, before: np.ndarray, after: np.ndarray) -> None:
+    """Write before.png and after.png: images side by side, without labels or gaps.
+
+    before, after: N x H x W x 3 uint8, of the same latents.
+    """
+    for name, images in zip(STRIPS, (before, after), strict=True):
+        write_image(folder / name, np.concatenate(images, axis=1))

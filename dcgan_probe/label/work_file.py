@@ -1,0 +1,83 @@
+"""Resume a work file: reload it, set a damaged one aside, allow a single writer."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from dcgan_probe.errors import InputError
+
+T = TypeVar("T")
+
+
+class NotSaved(InputError):
+    """A change that could not be written: it is not part of the work, and may be sent again."""
+
+
+def resume(path: Path, form: str, read: Callable[[Path], T]) -> tuple[T | None, str]:
+    """Read what a file holds, None where there is none yet, and a notice for the user, or "".
+
+        >>> resume(Path("windows.json"), OWN_FORMAT, Boxes.read)
+        (None, '')
+
+    form: its "format". A file that holds no JSON, or that is of this format and cannot be read, is
+    renamed, and the notice names it. Raises InputError for other JSON: it stays as it is.
+    """
+    if path.suffix != ".json":
+        raise InputError(f"{path}: found a name that ends in {path.suffix!r}, expected .json")
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        pass  # cut off or overwritten; `read` says where
+    else:
+        found = value.get("format") if isinstance(value, dict) else None
+        if found != form:
+            raise InputError(f"{path}: format: found {found!r}, expected {form!r}")
+    try:
+        return read(path), ""
+    except InputError as error:
+        return None, f"{error}; it is kept as {_put_aside(path).name}, and a new file begun"
+
+
+def _put_aside(path: Path) -> Path:
+    names = (path.with_name(f"{path.stem}.damaged-{i}.json") for i in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    try:
+        return path.rename(aside)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be renamed: {error.strerror or error}") from error
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[str]:
+    """Be the only one to label into a file inside the ``with``; InputError if somebody else does.
+
+    Gives a notice for the user, or "": where the folder cannot be written to, nothing is locked.
+    """
+    file = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(
+            f"{path}: found another label at work on it, expected a file of its own"
+        ) from error
+    except OSError as error:
+        yield f"{path}: cannot be written: {error.strerror or error}"
+        return
+    try:
+        yield ""
+    finally:
+        file.release()

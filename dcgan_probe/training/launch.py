@@ -1,0 +1,125 @@
+"""Train on a set of images as ``dcgan-probe train`` does: from its path to files in a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from dcgan_probe import distributed, terminal
+from dcgan_probe.errors import InputError
+from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.networks.config import PRESETS
+from dcgan_probe.training import cpu, dataset
+from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, Outcome, train
+from dcgan_probe.training.recipe import Recipe
+from dcgan_probe.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What `launch` returns.
+
+    data: the images in words. first: whether this process, of several, wrote the files.
+    """
+
+    folder: Path
+    outcome: Outcome
+    data: str
+    first: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        outcome = self.outcome
+        file = str(self.folder / CHECKPOINT)
+        return {"file": file, "sha256": outcome.sha256, "stopped": outcome.stopped}
+
+    def __str__(self) -> str:
+        outcome = self.outcome
+        lines = [
+            f"{self.folder / CHECKPOINT}: SHA-256 {outcome.sha256}, {outcome.steps} steps on "
+            f"{self.data}"
+        ]
+        if outcome.best is not None:
+            step, distance = outcome.best
+            measured = f"step {step}, sliced Wasserstein distance {distance:.2f}"
+            lines.append(f"{self.folder / BEST}: {measured}")
+        if outcome.stopped:
+            lines.append(f"stopped by {outcome.stopped}: run the same line to go on")
+        return "\n".join(lines)
+
+
+def launch(
+    folder: Path,
+    seed: int,
+    device: str,
+    force: bool,
+    data: Path,
+    steps: int | None,
+    epochs: int | None,
+    preset: str,
+    network: dict[str, int | None],
+    recipe: dict[str, Any],
+    precision: str,
+    keep: Path | None,
+    cache_folder: Path | None,
+    max_bad: float,
+    save_every: int,
+    compiled: bool,
+    tensorboard: bool,
+) -> Trained:
+    """Train on a set of images, or resume from the state that `folder` holds.
+
+    network: members of the preset's `Config` to replace, where they are not None. recipe: those of
+    the `Recipe`. Raises InputError as `train` does, for images that cannot be read, and for a
+    folder that holds something else.
+    """
+    if (steps is None) == (epochs is None):
+        raise InputError("train: found both or none of --steps and --epochs, expected one")
+    given: dict[str, Any] = {name: value for name, value in network.items() if value is not None}
+    config = dataclasses.replace(PRESETS[preset], **given)
+    if folder.exists() and any(folder.iterdir()) and not (folder / STATE).exists() and not force:
+        raise InputError(f"{folder}: holds no {STATE} to go on from, expected a new folder")
+    cpu.keep_memory()
+    with distributed.joined(device) as own:
+        if precision == "auto":
+            precision = "bfloat16" if own.device.type == "cuda" else "float32"
+        full = Recipe(precision=precision, seed=seed, **recipe)
+        source = ImageSource(data, config.size, config.channels)
+        images = dataset.read(source, cache_folder, max_bad, keep, own.first)
+        # Mapped again by torch, which has no read-only tensors: privately, so the file stays.
+        file = str(images.pixels.filename)
+        flat = torch.from_file(file, False, images.pixels.size, dtype=torch.uint8)
+        pixels = flat.view(images.pixels.shape)
+        trainer = Trainer(config, full, pixels, own, images.key, compiled)
+        if force and own.first:
+            (folder / STATE).unlink(missing_ok=True)
+        own.wait()
+        if steps is None:
+            assert epochs is not None
+            steps = -(-epochs * trainer.minibatches.per_epoch // full.minibatches)
+        about = {"data": f"{len(images.names)} images of {data.name}", "data_key": images.key}
+        with tqdm(
+            total=steps * full.batch,
+            desc="training",
+            unit=" images",
+            unit_scale=True,
+            mininterval=0.5,
+            disable=not own.first or terminal.current().quiet or None,  # None: off a terminal too
+        ) as bar:
+
+            def progress(step: int, losses: dict[str, float] | None) -> None:
+                if losses is None:  # where it starts: images seen before are no part of the rate
+                    bar.initial = bar.n = step * full.batch
+                    return
+                shown = {name[0].upper(): f"{value:.2f}" for name, value in losses.items()}
+                bar.set_postfix(shown, refresh=False)
+                bar.update(step * full.batch - bar.n)
+
+            outcome = train(
+                trainer, folder, steps, save_every, about, tensorboard, progress, bar.write
+            )
+            bar.update(outcome.steps * full.batch - bar.n)
+        return Trained(folder, outcome, str(about["data"]), own.first)

@@ -1,0 +1,5 @@
+"""Change any filters of the generator: drop, scale or replace them, everywhere or in a region."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

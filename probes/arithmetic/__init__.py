@@ -1,0 +1,5 @@
+"""Sums of concepts in latent space, as the paper's smiling woman - neutral woman + neutral man."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,35 @@
+"""Add and subtract concepts: "smiling_woman - neutral_woman + neutral_man"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dcgan_probe.plugins import completion
+from dcgan_probe.plugins.contract import pass_session
+from dcgan_probe.plugins.latent_options import concepts_option, exemplars_option
+
+
+@click.command()
+@click.argument("expression")
+@concepts_option
+@exemplars_option
+@click.option("--name", default="result", help="How later commands of the line call the sum.")
+@click.option(
+    "--classifier",
+    shell_complete=completion.installed("classifier"),
+    help="Measure how often it works, as this sees it: an installed classifier (faces), a file of "
+    "torch.export, or a folder of images with a sub-folder a label.",
+)
+@click.option("--draws", default=100, type=click.IntRange(2), help="Of exemplars, to measure.")
+@pass_session
+def arithmetic(session: Any, path: Path | None, classifier: str | None, **options: Any) -> None:
+    """Add and subtract concepts: "smiling_woman - neutral_woman + neutral_man"."""
+    from dcgan_probe.probes.arithmetic.probe import run
+    from dcgan_probe.recognition import classifiers
+
+    concepts = session.read_concepts(path)
+    judge = classifiers.find(classifier, session) if classifier else None
+    session.save(run(session, concepts=concepts, classifier=judge, **options))

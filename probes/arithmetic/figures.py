@@ -1,0 +1,36 @@
+"""The chart of how often sums of concepts do what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dcgan_probe.figures import charts
+from dcgan_probe.figures.canvas import BLUE, ORANGE, blank, rendered
+from dcgan_probe.metrics.intervals import Proportion
+
+
+def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> np.ndarray:
+    """Of each method the share that has what was asked, and the mean share that kept the rest.
+
+    Returns H x W x 3 uint8; a mean that is None is not drawn.
+    """
+    figure = blank(640, 40 + 34 * len(methods))
+    axes = figure.subplots()
+    for row, (has, kept) in enumerate(methods.values()):
+        axes.plot(has.interval, [row, row], color=BLUE, linewidth=2)
+        for at, mark, colour, label in (
+            (has.value, "o", BLUE, "has what was asked"),
+            (kept, "D", ORANGE, "kept what was not"),
+        ):
+            if at is not None:
+                axes.plot(at, row, mark, color=colour, label=None if row else label)
+    charts.style(axes, ticks=10)
+    axes.set_yticks(range(len(methods)), list(methods), fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(-0.02, 1.02)
+    axes.grid(axis="x", color="#EEEEEE")
+    charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    figure.subplots_adjust(left=0.27, right=0.98, bottom=0.12, top=0.88)
+    return rendered(figure)

@@ -1,0 +1,92 @@
+"""Sums of concepts in latent space, as the paper's smiling woman - neutral woman + neutral man."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan_probe.errors import at_least
+from dcgan_probe.figures.rasters import pixels
+from dcgan_probe.latents import expressions
+from dcgan_probe.latents.concepts import Concepts, check_name
+from dcgan_probe.latents.expressions import combine
+from dcgan_probe.probes.arithmetic import trials
+from dcgan_probe.probes.arithmetic.result import NOISE, Arithmetic, Term
+from dcgan_probe.recognition.classifiers import Classifier
+from dcgan_probe.session import Session
+
+
+def run(
+    session: Session,
+    expression: str,
+    concepts: Concepts | None = None,
+    exemplars: int = 3,
+    name: str = "result",
+    classifier: Classifier | None = None,
+    draws: int = 100,
+) -> Arithmetic:
+    """Add and subtract concepts in latent space, and say how often that works.
+
+        >>> session = Session.open("faces")
+        >>> concepts = session.read_concepts()
+        >>> run(session, "smiling - neutral + glasses", concepts).z.shape
+        torch.Size([1, 100])
+
+    expression: see `expressions.parse`; its names are concepts, whose first `exemplars` are
+    averaged, samples, as 3:17, and what earlier commands kept. name: under which the sum is kept
+    in the session. classifier: measure `draws` draws of exemplars, see `trials.measure`.
+    Edits in force are kept.
+
+    Raises InputError for a malformed expression, unknown names, concepts of fewer exemplars.
+    Source: section 6.3.2, figure 7.
+    """
+    at_least(1, exemplars=exemplars)
+    at_least(2, draws=draws)
+    factors = expressions.parse(expression)
+    check_name(name, "--name")
+    latents = {n: session.find_latents(n, concepts, exemplars) for n in factors}
+    z = combine(factors, {n: each.mean(0) for n, each in latents.items()})[None]
+    success = None
+    if classifier is not None:
+        success = trials.measure(session, factors, concepts, classifier, exemplars, draws)
+    session.keep(name, z)
+    images = {n: session.generate(each) for n, each in latents.items()}
+    in_pixels = combine(factors, {n: each.mean(0) for n, each in images.items()})
+    return Arithmetic(
+        made_with=session.made_with(
+            expression=expression,
+            exemplars=exemplars,
+            concepts=concepts.file if concepts else None,
+            name=name,
+            classifier=classifier.name if classifier else None,
+            draws=draws,
+        ),
+        expression=expression,
+        name=name,
+        terms=tuple(_term(session, n, factors[n], latents[n], images[n]) for n in factors),
+        z=z,
+        neighbours=_neighbours(session, z),
+        in_pixels=pixels(in_pixels[None])[0],
+        success=success,
+        caption=session.caption(),
+    )
+
+
+def _neighbours(session: Session, z: Tensor) -> np.ndarray:
+    """Images of 1 x z_size with uniform noise, and without in the middle: 3 x 3 x H x W x 3."""
+    random = torch.Generator().manual_seed(session.seed)
+    noise = (torch.rand(9, z.shape[1], generator=random) * 2 - 1) * NOISE
+    noise[4] = 0
+    images = pixels(session.generate(z + noise))
+    return images.reshape(3, 3, *images.shape[1:])
+
+
+def _term(session: Session, name: str, factor: float, z: Tensor, images: Tensor) -> Term:
+    return Term(
+        name=name,
+        factor=factor,
+        exemplars=pixels(images),
+        mean=pixels(session.generate(z.mean(0, keepdim=True)))[0],
+        in_pixels=pixels(images.mean(0, keepdim=True))[0],
+    )

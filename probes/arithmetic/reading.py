@@ -1,0 +1,32 @@
+"""How to read a sum of concepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dcgan_probe.report.plots import at
+from dcgan_probe.report.reading import Reading
+
+
+def _has_what_was_asked(values: dict[str, Any]) -> Any:
+    """The share of the sum of mean latents, "mean of 3", for any number of exemplars."""
+    methods = at(values, "success.methods")
+    for name, method in methods.items() if isinstance(methods, dict) else ():
+        if name.startswith("mean of "):
+            return at(method, "has_what_was_asked")
+    return None
+
+
+READING = Reading(
+    "The mean latents of each concept are added and subtracted; around the sum lie eight "
+    "neighbours of it. The last row is the same sum of the pixels: what is gained is what the "
+    "row above does better.",
+    "A single sum that works was perhaps picked. How often it works, beside an image of the "
+    "concept alone, is what a classifier counts over many draws; where it was not asked, "
+    "there is one picture and no number.",
+    {"sum": "expression", "has what was asked": _has_what_was_asked},
+    {
+        "arithmetic": "Exemplars of each concept, images of their mean latents, and the sum",
+        "success": "The first draws of every method, and how often each has what was asked",
+    },
+)

@@ -1,0 +1,102 @@
+"""What `arithmetic.run` returns: the terms of a sum, and the images of the sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from dcgan_probe.figures.panels import Block, draw
+from dcgan_probe.latents.sampling import write as write_latents
+from dcgan_probe.probes.arithmetic.success import Success
+from dcgan_probe.results.result import Result
+
+# Uniform noise of at most so much is added to the sum for its eight neighbours.
+NOISE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One name of a sum: its coefficient, and pixels of its exemplars, of their mean, and in them.
+
+    exemplars: n x H x W x 3 uint8; mean: the image of the mean latent, in_pixels: the mean image,
+    H x W x 3 uint8.
+    """
+
+    name: str
+    factor: float
+    exemplars: np.ndarray
+    mean: np.ndarray
+    in_pixels: np.ndarray
+
+    def __str__(self) -> str:
+        size = "" if abs(self.factor) == 1 else f"{abs(self.factor):g} "
+        return f"{'-' if self.factor < 0 else '+'} {size}{self.name}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arithmetic(Result):
+    """What `run` returns. z: 1 x z_size float32, the sum; name: how later commands call it.
+
+    neighbours: 3 x 3 x H x W x 3 uint8, the image of the sum in the middle and those of the sum
+    with noise around it; in_pixels: the same sum of images, H x W x 3 uint8. success: how often
+    such sums have what they should, if that was measured.
+    """
+
+    expression: str
+    name: str
+    terms: tuple[Term, ...]
+    z: Tensor
+    neighbours: np.ndarray
+    in_pixels: np.ndarray
+    success: Success | None
+    caption: str
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "expression": self.expression,
+            "name": self.name,
+            "coefficients": {term.name: term.factor for term in self.terms},
+            "length_of_z": float(self.z.norm()),
+            "largest_of_z": float(self.z.abs().max()),
+            "success": self.success.values() if self.success else None,
+        }
+
+    def draw(self, folder: Path) -> None:
+        write_latents(folder / "z.safetensors", self.z, self.made_with["checkpoint"]["sha256"])
+        rows = max(3, *(len(term.exemplars) for term in self.terms))
+        blank = np.full_like(self.in_pixels, 255)
+
+        def column(images: np.ndarray, mean: np.ndarray, in_pixels: np.ndarray) -> np.ndarray:
+            padding = [blank] * (rows - len(images))
+            return np.stack([*images, *padding, mean, in_pixels])[:, None]
+
+        blocks = [
+            Block(str(term), column(term.exemplars, term.mean, term.in_pixels))
+            for term in self.terms
+        ]
+        middle = self.neighbours[1, 1]
+        result = [
+            column(self.neighbours[:, i], *((middle, self.in_pixels) if i == 1 else (blank, blank)))
+            for i in range(3)
+        ]
+        blocks.append(Block(f"= {self.name}", np.concatenate(result, axis=1)))
+        draw(
+            folder / "arithmetic.png",
+            self.expression,
+            blocks,
+            [*["exemplar"] * rows, "mean of z", "mean of pixels"],
+            "Above, the exemplars of each concept. In the row of z, the images of their mean "
+            "latents and of the sum of these, which is also the middle of the nine: around it, the "
+            f"sum with uniform noise of up to {NOISE} in every number. In the last row, the same "
+            f"sum of the images themselves. {self.caption}.",
+        )
+        if self.success:
+            self.success.draw(folder / "success.png", self.caption)
+
+    def __str__(self) -> str:
+        line = f"{self.name} = {self.expression}"
+        return line if self.success is None else f"{line}\n{self.success}"

@@ -1,0 +1,110 @@
+"""How often sums of concepts do what they say: numbers, words and a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcgan_probe.figures.panels import Block, draw
+from dcgan_probe.metrics.intervals import Proportion
+from dcgan_probe.probes.arithmetic.figures import chart_methods
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Method:
+    """One way to make images: of its draws, how many have what was asked, and kept the rest.
+
+    has: all that was asked; kept: by label that was not asked, how many show it as the base does;
+    drift: sliced Wasserstein distance, times 1000, from as many samples; pixels: images of the
+    first draws, N x H x W x 3 uint8.
+    """
+
+    has: Proportion
+    kept: dict[str, Proportion]
+    drift: float
+    pixels: np.ndarray
+
+    @property
+    def kept_mean(self) -> float | None:
+        """None if every label was asked for."""
+        values = [share.value for share in self.kept.values()]
+        return sum(values) / len(values) if values else None
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "has_what_was_asked": _values(self.has),
+            "kept_what_was_not": {label: _values(share) for label, share in self.kept.items()},
+            "kept_mean": self.kept_mean,
+            "sliced_wasserstein_x1000": self.drift,
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Success:
+    """What `trials.measure` returns.
+
+    asked: conditions that the sum should meet; changed: those of them that the base does not.
+    candidates: clear samples of each concept; floor: the drift of samples from other samples.
+    """
+
+    classifier: str
+    about: dict[str, Any]
+    base: str
+    asked: tuple[str, ...]
+    changed: tuple[str, ...]
+    exemplars: int
+    candidates: dict[str, int]
+    floor: float
+    methods: dict[str, Method]
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "classifier": {"name": self.classifier, "about": self.about},
+            "base": self.base,
+            "asked": list(self.asked),
+            "changed": list(self.changed),
+            "candidates": self.candidates,
+            "sliced_wasserstein_x1000_of_samples": self.floor,
+            "methods": {name: method.values() for name, method in self.methods.items()},
+        }
+
+    def draw(self, path: Path, caption: str) -> None:
+        """The first draws of every method, and their shares with intervals."""
+        draw(
+            path,
+            f"Does it work? Asked: {', '.join(self.asked)}",
+            [Block("", np.stack([m.pixels for m in self.methods.values()]))],
+            [f"{name}\n{method.has.value:.2f} have it" for name, method in self.methods.items()],
+            f"The first of {next(iter(self.methods.values())).has.total} draws of {self.exemplars} "
+            f"exemplars a concept, among those that {self.classifier} clearly sees so. The same "
+            f"draws in a column. Below, the share that has all that was asked, and of the labels "
+            f"that were not, the mean share that is as in {self.base}; bars: Wilson's 95%. "
+            f"{caption}.",
+            zoom=1,
+            below=chart_methods(
+                {name: (method.has, method.kept_mean) for name, method in self.methods.items()}
+            ),
+        )
+
+    def __str__(self) -> str:
+        first = next(iter(self.methods.values()))
+        lines = [
+            f"asked: {', '.join(self.asked)} ({self.classifier}; {first.has.total} draws of "
+            f"{self.exemplars} exemplars; base: {self.base})"
+        ]
+        for name, method in self.methods.items():
+            mean = method.kept_mean
+            kept = "" if mean is None else f"{mean:.2f} of the other labels kept, "
+            lines.append(
+                f"{name}: {method.has} have it, {kept}{method.drift:.0f} from samples "
+                f"(samples from each other: {self.floor:.0f})"
+            )
+        return "\n".join(lines)
+
+
+def _values(share: Proportion) -> dict[str, Any]:
+    low, high = share.interval
+    return {"share": share.value, "low": low, "high": high, "of": share.total}

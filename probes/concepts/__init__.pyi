@@ -1,0 +1,3 @@
+from .command import concepts as concepts
+from .suggestions import Suggestions as Suggestions
+from .suggestions import suggest as suggest

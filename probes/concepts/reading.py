@@ -1,0 +1,13 @@
+"""How to read what `concepts suggest` wrote."""
+
+from __future__ import annotations
+
+from dcgan_probe.report.reading import Reading
+
+READING = Reading(
+    "Samples that meet the conditions best, as the classifier sees them.",
+    "Samples at the top of a classifier's list are its surest, not the most typical. Look "
+    "before you name a concept after them.",
+    {"name": "name", "share of samples that show it": "frequency"},
+    {"suggestions": "Suggested samples with their scores"},
+)

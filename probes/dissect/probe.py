@@ -1,0 +1,146 @@
+"""Compare every filter of a layer with every labelled object, by its map and by its effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
+
+from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.distributed import Ranks
+from dcgan_probe.edits.filters import cells_in_and_out
+from dcgan_probe.errors import InputError, at_least
+from dcgan_probe.probes.dissect.agreement import Agreement, agreement
+from dcgan_probe.probes.dissect.effects import Effect, Judge, measure
+from dcgan_probe.probes.dissect.figures import Pictures, pictures
+from dcgan_probe.probes.dissect.result import Dissected, Object
+from dcgan_probe.recognition import detectors, exported
+from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.samples import BoxedSamples, default_layer
+from dcgan_probe.session import Session
+
+
+def run(
+    session: Session,
+    boxes: Boxes,
+    layer: str | None = None,
+    label: str | None = None,
+    n: int = 200,
+    judge: str | Detector | None = None,
+    top: int = 8,
+    ranks: Ranks | None = None,
+) -> Dissected:
+    """Hold every filter of a generator's layer against every object that boxes were drawn on.
+
+        >>> session = Session.open("rooms")
+        >>> found = run(session, Boxes.read("windows.json"), layer="16x16", n=50)
+        >>> found.objects[0].effect.area_left.shape
+        (128,)
+
+    boxes: drawn on samples of this very checkpoint. layer: of the generator, that of `forget` if
+    None. label: one of the labels of the boxes; all if None.
+
+    Agreement is measured on the boxed samples: the IoU of boxes and map > threshold at the layer's
+    size; half of the images choose the threshold, the others score it. Effect is measured on n
+    samples that no box was drawn on, by dropping each filter alone: what a detector still finds of
+    the object, and the mean absolute change of pixels, on images in [-1, 1], inside and outside of
+    where it was before. judge: a detector, or what `detectors.find` takes; if None, that which
+    ships for the label. Where none does, the change is measured on the boxed samples, in and out
+    of the boxes.
+
+    top: how many filters are drawn, those of the largest effect. ranks: processes that share the
+    filters; all return the same. Memory holds the layer's maps of the boxed samples, and a batch.
+
+    Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
+    places or in which the boxes hold no cell or all cells, and what a detector does wrongly.
+    Source: Bau et al. 2019, GAN Dissection, with boxes in place of its segmentations; dropping,
+    section 6.3.1.
+    """
+    at_least(1, n=n, top=top)
+    boxes.check(session.checkpoint.sha256)
+    if not boxes.boxes:
+        raise InputError(f"{boxes.source or 'boxes'}: found no boxes, expected at least one")
+    layer = layer or default_layer(session.config)
+    labels = boxes.labels if label is None else (label,)
+    judges = _judges(session, [boxes.only(each) for each in labels], judge)
+    samples = BoxedSamples.draw(session, boxes, layer)
+    agreements = [_agreement(samples, each) for each in judges]
+    start = boxes.n if session.seed == boxes.seed else 0
+    fresh = session.latents(n, start=start)
+    ranks = ranks or Ranks(device=session.device)
+    objects: dict[str, Object] = {}
+    for z, by_detector in ((fresh, True), (samples.z, False)):
+        own = {
+            each: match
+            for each, match in zip(judges, agreements, strict=True)
+            if (each.detector is not None) == by_detector
+        }
+        if own:
+            effects, strongest = measure(session, layer, z, list(own), ranks)
+            for (each, match), effect in zip(own.items(), effects, strict=True):
+                shown = pictures(session, layer, each.label, match, effect, z, strongest, top)
+                objects[each.label] = _object(each, match, effect, len(z), shown)
+    options = {"layer": layer, "labels": list(labels), "n": n, "top": top}
+    options["boxes"] = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": boxes.n}
+    return Dissected(
+        made_with=session.made_with(**options),
+        layer=layer,
+        objects=tuple(objects[each] for each in labels),
+    )
+
+
+def _agreement(samples: BoxedSamples, judge: Judge) -> Agreement:
+    """How well each filter matches the boxes of one judge, on samples of several labels."""
+    boxes, maps = judge.boxes, samples.maps.numpy()
+    inside = cells_in_and_out(boxes, samples.layer, maps.shape, samples.session.config)
+    where = f"{boxes.source or 'boxes'}: layer {samples.layer!r}: {judge.label!r}"
+    return agreement(maps, inside, where)
+
+
+def _object(
+    judge: Judge, match: Agreement, effect: Effect, samples: int, pictures: Pictures
+) -> Object:
+    return Object(
+        label=judge.label,
+        judge=judge.name,
+        about={} if judge.detector is None else judge.detector.about,
+        samples=samples,
+        agreement=match,
+        effect=effect,
+        tells_effect=_rank_correlation(match.held_out_iou, effect.size),
+        tells_place=_rank_correlation(match.held_out_iou, effect.inside - effect.outside),
+        pictures=pictures,
+    )
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    if len(set(a)) == 1 or len(set(b)) == 1:
+        return None
+    return float(spearmanr(a, b).statistic)
+
+
+def _judges(
+    session: Session, objects: Sequence[Boxes], judge: str | Detector | None
+) -> list[Judge]:
+    """Who judges each object: the named detector, that which ships, or the boxes.
+
+    objects: the boxes of one label each.
+    """
+    judges = []
+    for boxes in objects:
+        (label,) = boxes.labels
+        detector = judge or detectors.shipped(session.checkpoint.name, label)
+        if isinstance(detector, str):
+            detector = detectors.find(detector, label, session.device)
+        # Only an installed detector was asked for this very label.
+        one_object = detector is judge or isinstance(detector, exported.Network)
+        if len(objects) > 1 and detector and one_object:
+            labels = ", ".join(each.labels[0] for each in objects)
+            raise InputError(
+                f"detector {detector.name}: found {len(objects)} labels for its one object, "
+                f"expected --object with one of: {labels}"
+            )
+        judges.append(Judge(boxes, detector))
+    return judges

@@ -1,0 +1,52 @@
+"""How to read a dissected layer, and its filters as a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dcgan_probe.report.charts import BLUE, GREY, MOST, Chart, Mark
+from dcgan_probe.report.plots import as_list, at, drawable, rows_with
+from dcgan_probe.report.reading import Reading
+from dcgan_probe.report.tables import cut, interval, number
+
+
+def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Chart]:
+    """A dot a filter: how it matches the object, and how the object depends on it."""
+    layer = cut(str(values.get("layer")), 40)
+    for one in as_list(values.get("objects")):
+        rows = rows_with(at(one, "filters"), "filter", "held_out_iou", "effect")
+        marks = []
+        for row in rows[:MOST]:
+            x, y, ends = row["held_out_iou"], row["effect"], row.get("effect_95")
+            effect, clear = f"{y:.3f}", False
+            if isinstance(ends, list) and len(ends) == 2 and all(map(drawable, ends)):
+                effect, clear = interval(y, *ends), ends[0] > 0 or ends[1] < 0
+            text = f"filter {number(row['filter'])} of layer {layer}: IoU {x:.3f}, effect {effect}"
+            marks.append(Mark(x, y, text, BLUE if clear else GREY))
+        if marks:
+            yield Chart(
+                f"Looks like “{cut(str(at(one, 'label')), 60)}”, and causes it? A dot is a filter",
+                "held-out IoU with the boxes",
+                "effect",
+                tuple(marks),
+                ((BLUE, "interval without zero"), (GREY, "interval with zero")),
+            )
+
+
+READING = Reading(
+    "IoU says whether a filter's map looks like the object; effect, the share of the "
+    "object's area that goes without it, says whether the object needs it. Below zero the "
+    "object grows. A filter high on the object that changes it without effect paints what "
+    "others would draw anyway.",
+    "Effects are of one filter at a time and do not add up. Each interval is of one filter: "
+    "of many that do nothing, 1 in 20 is off zero by chance. The effect is what a detector "
+    "sees, and a filter that draws by being low agrees with nothing.",
+    {
+        "object": "objects.0.label",
+        "correlation of looking like it with effect": ("objects.0.rank_correlation_of_iou.effect"),
+        "IoU of a mask of all places": "objects.0.chance_iou",
+    },
+    {"dissect": "Filters of most effect: where each is high, and what dropping it changes"},
+    charts,
+)

@@ -1,0 +1,6 @@
+from .command import evaluate as evaluate
+from .comparison import Comparison as Comparison
+from .comparison import Spread as Spread
+from .probe import run as run
+from .result import Evaluation as Evaluation
+from .result import FeatureDistance as FeatureDistance

@@ -1,0 +1,63 @@
+"""The chart of an evaluation: numbers of samples beside those of held-out images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from dcgan_probe.figures import charts
+from dcgan_probe.figures.canvas import BLUE, FONT, INK, PALE, blank, rendered
+from dcgan_probe.probes.evaluate.comparison import Comparison, Spread
+
+WIDTH = 440
+FLOOR_COLOUR = "#BBBBBB"
+
+
+def chart_comparisons(
+    panels: Sequence[tuple[str, Mapping[str, Comparison]]], height: int
+) -> np.ndarray:
+    """Bars of numbers beside those of the held-out images, height x WIDTH x 3 uint8.
+
+    panels: a title, and numbers by their label, for each.
+    """
+    figure = blank(WIDTH, height)
+    ratios = [len(rows) + 0.4 for _, rows in panels]
+    grid = figure.subplots(len(panels), 1, height_ratios=ratios)
+    for axes, (title, rows) in zip(grid, panels, strict=True):
+        each = rows.values()
+        _bars(axes, "samples", [one.samples for one in each], -0.2, BLUE)
+        _bars(axes, "held-out images", [one.held_out for one in each], 0.2, FLOOR_COLOUR)
+        axes.set_title(title, loc="left", fontsize=9, fontfamily=FONT)
+        charts.style(axes, hidden=("top", "right", "left"))
+        axes.set_yticks(range(len(rows)), list(rows), **charts.TEXT)
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        axes.set_xlim(left=0)
+    handles = grid[0].get_legend_handles_labels()
+    charts.legend(figure, *handles, loc="upper right", ncols=2)
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    return rendered(figure)
+
+
+def _bars(axes: Axes, label: str, spreads: Sequence[Spread], shift: float, colour: str) -> None:
+    """Means as bars, with the least and the most as whiskers, and each mean beside."""
+    means = [spread.mean for spread in spreads]
+    reach = [
+        [spread.mean - min(spread.values) for spread in spreads],
+        [max(spread.values) - spread.mean for spread in spreads],
+    ]
+    places = np.arange(len(spreads)) + shift
+    axes.barh(places, means, 0.36, xerr=reach, color=colour, ecolor=PALE, label=label)
+    for place, spread in zip(places, spreads, strict=True):
+        axes.annotate(
+            f"{spread.mean:.3g}",
+            (max(spread.values), place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            **charts.TEXT,
+        )

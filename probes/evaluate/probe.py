@@ -1,0 +1,129 @@
+"""How far samples are from held-out images, beside how far held-out images are from each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dcgan_probe.errors import InputError
+from dcgan_probe.figures.rasters import pixels
+from dcgan_probe.images import sources
+from dcgan_probe.metrics.distances import rank_warning
+from dcgan_probe.probes.evaluate.comparison import Comparison, Spread
+from dcgan_probe.probes.evaluate.result import COLUMNS, SPLITS, Evaluation, FeatureDistance
+from dcgan_probe.probes.evaluate.sets import (
+    FRECHET,
+    SIMILARITY,
+    ImageSet,
+    compare,
+    extract_features,
+)
+from dcgan_probe.recognition import exported
+from dcgan_probe.recognition.exported import Network
+from dcgan_probe.session import BATCH, Session
+
+
+def run(
+    session: Session,
+    images: str | Path,
+    n: int = 2000,
+    features: str | Path | None = None,
+) -> Evaluation:
+    """Measure samples against images that the generator was not trained on.
+
+        >>> result = run(Session.open("rooms"), "held_out.zip", n=1000)
+        >>> result.wasserstein["64"].samples.mean > result.wasserstein["64"].held_out.mean
+        True
+
+    images: what `sources.ImageSource` opens. n: at most so many of them, the first by name.
+    features: a file of torch.export.save with a network from N x C x S x S float32 images in
+    [-1, 1] to N x D features, for a Fréchet distance; its batch must be dynamic.
+
+    The held-out images are split at random into halves, four times. Each time new samples, as many
+    as one half, are compared with that half, and for the floor the other half is too. The splits
+    share the held-out images, so four new sets of images would lie further apart than the range.
+
+    Raises InputError for fewer than 4 images, and for an extractor that cannot be read safely or
+    does not put out finite N x D features.
+    Source: see `metrics.sliced_wasserstein`, `metrics.diversity`, `metrics.frechet_distance`.
+    """
+    extractor = None if features is None else exported.read(Path(features)).to(session.device)
+    source = session.images(images, n)
+    count = len(source) // 2
+    if count < 2:
+        raise InputError(
+            f"{images}: found {len(source)} images to use, expected at least 4: two halves of two"
+        )
+    real = torch.cat(list(sources.batches(source, BATCH)))[: 2 * count]
+    held_out = ImageSet.extract(real, extractor)
+    if extractor is not None:
+        _check_repeatable(extractor, held_out)
+    numbers, floors, shown = _compare_splits(session, held_out, extractor, count)
+    comparisons = {
+        name: Comparison(
+            samples=Spread(tuple(each[name] for each in numbers)),
+            held_out=Spread(tuple(each[name] for each in floors)),
+        )
+        for name in numbers[0]
+    }
+    similarity, distance = comparisons.pop(SIMILARITY), comparisons.pop(FRECHET, None)
+    words = f"{2 * count} images of {Path(images).name}"
+    used = None if extractor is None else {"name": extractor.path.name, "sha256": extractor.sha256}
+    return Evaluation(
+        made_with=session.made_with(images=words, n=n, features=used),
+        images=words,
+        count=count,
+        wasserstein=comparisons,
+        similarity=similarity,
+        frechet=_describe(extractor, held_out, distance, count),
+        samples=shown,
+        held_out=pixels(held_out.images[: len(shown)]),
+        caption=session.caption(),
+    )
+
+
+def _check_repeatable(extractor: Network, images: ImageSet) -> None:
+    """Refuse an extractor that has other features of the same images when asked again."""
+    assert images.features is not None, "the extractor was shown the images"
+    first = images.images[:BATCH]
+    again = extract_features(extractor, first)
+    if not torch.allclose(again, images.features[: len(first)], rtol=1e-3, atol=1e-5):
+        raise InputError(
+            f"{extractor.path}: found other features when the same images were shown again, "
+            "expected the same; export the network in eval mode"
+        )
+
+
+def _compare_splits(
+    session: Session, held_out: ImageSet, extractor: Network | None, count: int
+) -> tuple[list[dict[str, float]], list[dict[str, float]], np.ndarray]:
+    """Numbers of samples, those of the other half, split by split; and the first samples drawn."""
+    rng = np.random.default_rng(session.seed)
+    numbers, floors = [], []
+    for split in session.progress(range(SPLITS), "measuring"):
+        one, other = torch.from_numpy(rng.permutation(2 * count)).split(count)
+        seed = int(rng.integers(2**32))
+        new = sources.eight_bit(session.generate(session.latents(count, start=split * count)))
+        if split == 0:
+            shown = pixels(new[: COLUMNS**2])
+        half = held_out.only(one)
+        numbers.append(compare(ImageSet.extract(new, extractor), half, seed))
+        floors.append(compare(held_out.only(other), half, seed))
+    return numbers, floors, shown
+
+
+def _describe(
+    extractor: Network | None, held_out: ImageSet, distance: Comparison | None, count: int
+) -> FeatureDistance | None:
+    if extractor is None or distance is None or held_out.features is None:
+        return None
+    size = held_out.features.shape[1]
+    return FeatureDistance(
+        extractor=extractor.path.name,
+        sha256=extractor.sha256,
+        features=size,
+        distance=distance,
+        warning=rank_warning(count, size),
+    )

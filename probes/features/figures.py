@@ -1,0 +1,144 @@
+"""The pictures of `features`: accuracy by labels, confusion of classes, contributions of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcgan_probe import figures
+from dcgan_probe.figures import charts
+
+from .accuracy import Row
+from .contributions import Contribution
+from .protocols import Published
+
+COLOURS = (figures.BLUE, figures.INK, figures.ORANGE, figures.GREEN)
+WIDTH, HEIGHT = 640, 400
+LINE = 16  # of text, pixels
+MOST_NUMBERS = 20  # classes; with more the numbers would not be legible in their squares
+
+
+def draw_accuracy(
+    path: Path, rows: Sequence[Row], published: Sequence[Published], chance: float, caption: str
+) -> None:
+    """Accuracy by the number of labels, one line a kind of features, published ones dashed.
+
+    chance: the accuracy of guessing, in [0, 1].
+    """
+    height = HEIGHT + 50 * len(published)
+    counts = sorted({point.labels for row in rows for point in row.points})
+
+    def plot(axes: Any) -> None:
+        for i, (row, colour) in enumerate(zip(rows, COLOURS, strict=False)):
+            _plot_row(axes, row, colour, 1.02**i)  # bars beside each other
+        lines = [
+            (100 * one.accuracy, f"published: {one.name}, {100 * one.accuracy:.1f}", "--")
+            for one in published
+        ]
+        lines.append((100 * chance, "chance", ":"))
+        above = -np.inf
+        for value, words, style in sorted(lines):
+            axes.axhline(value, color=figures.PALE, linestyle=style, linewidth=0.7)
+            above = max(value + 0.4, above + 100 * LINE / height)  # no label on another
+            ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axes.text(counts[0], above, words, va="bottom", bbox=ground, **charts.TEXT)
+        axes.set_ylim(0, 100)
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(counts, [str(count) for count in counts], **charts.TEXT)
+        charts.style(axes, x="labels", y="test accuracy, %", labels=8)
+        charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+
+    _draw(path, "How much a linear machine reads in the features", plot, caption, height)
+
+
+def draw_confusion(path: Path, confusion: np.ndarray, classes: Sequence[str], caption: str) -> None:
+    """Which class is taken for which, rows brought to 100%. confusion: K x K counts."""
+    share = 100 * confusion / confusion.sum(1, keepdims=True)
+    side = max(360, 36 * len(share)) if len(share) <= MOST_NUMBERS else 720
+
+    def plot(axes: Any) -> None:
+        axes.imshow(share, cmap="viridis", vmin=0, vmax=100)
+        ticks = range(len(share))
+        axes.set_xticks(ticks, list(classes), rotation=90, **charts.TEXT)
+        axes.set_yticks(ticks, list(classes), **charts.TEXT)
+        charts.style(axes, x="predicted", y="true", labels=8, hidden=list(axes.spines))
+        if len(share) > MOST_NUMBERS:
+            return
+        for i, row in enumerate(share):
+            for j, value in enumerate(row):
+                colour = figures.INK if value > 60 else "white"
+                axes.text(
+                    j, i, f"{value:.0f}", ha="center", va="center", color=colour, **charts.TEXT
+                )
+
+    _draw(path, "Which class is taken for which", plot, caption, side, side + 100)
+
+
+def draw_layers(
+    path: Path, layers: Sequence[Contribution], all_layers: float, caption: str
+) -> None:
+    """What each layer reaches alone, beside its share of the weight of all.
+
+    all_layers: the accuracy of all layers together, in [0, 1].
+    """
+    names = [layer.layer for layer in layers]
+    places = np.arange(len(names))
+
+    def plot(axes: Any) -> None:
+        alone = [100 * layer.point.score.mean for layer in layers]
+        share = [100 * layer.share for layer in layers]
+        for shift, values, colour, label in (
+            (-0.2, alone, figures.BLUE, "test accuracy of the layer alone"),
+            (0.2, share, figures.ORANGE, "share of the squared weight of all"),
+        ):
+            axes.barh(places + shift, values, 0.36, color=colour, label=label)
+            for place, value in zip(places + shift, values, strict=True):
+                end = (value, place)
+                axes.annotate(
+                    f"{value:.1f}", end, (4, 0), "data", "offset points", va="center", **charts.TEXT
+                )
+        whole = 100 * all_layers
+        axes.axvline(whole, color=figures.INK, linestyle="--", linewidth=0.8)
+        axes.annotate(
+            f"all layers {whole:.1f}", (whole, -0.6), (4, 0), "data", "offset points", **charts.TEXT
+        )
+        axes.set_ylim(len(names) - 0.4, -0.8)
+        axes.set_yticks(places, names, **charts.TEXT)
+        charts.style(axes, x="%", labels=8)
+        axes.set_xlim(0, 100)
+        charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+
+    _draw(path, "Which layers carry the answer", plot, caption, 120 + 70 * len(names))
+
+
+def _plot_row(axes: Any, row: Row, colour: str, shift: float) -> None:
+    """The line of one kind of features, with its intervals. shift: factor of the labels."""
+    x = [point.labels * shift for point in row.points]
+    y = [100 * point.score.mean for point in row.points]
+    ends = [[100 * end for end in point.score.interval] for point in row.points]
+    errors = [
+        [value - low for value, (low, _) in zip(y, ends, strict=True)],
+        [high - value for value, (_, high) in zip(y, ends, strict=True)],
+    ]
+    name = f"{row.name}, {row.features} features"
+    axes.errorbar(x, y, errors, color=colour, marker="o", markersize=4, capsize=3, label=name)
+
+
+def _draw(
+    path: Path,
+    title: str,
+    plot: Callable[[Any], None],
+    caption: str,
+    height: int,
+    width: int = WIDTH,
+) -> None:
+    figure = figures.blank(width, height)
+    axes = figure.subplots()
+    plot(axes)
+    figure.tight_layout()
+    chart = figures.rendered(figure)
+    figures.draw(path, title, [figures.Block("", chart[None, None])], [""], caption, zoom=1)

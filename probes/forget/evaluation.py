@@ -1,0 +1,121 @@
+"""What a choice of filters does to the boxed samples, and to samples that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from dcgan_probe.edits import comparison
+from dcgan_probe.edits.filters import Selection
+from dcgan_probe.metrics.distances import sliced_wasserstein
+from dcgan_probe.probes.forget.choice import RULES
+from dcgan_probe.probes.forget.judgement import BATCH, Change, Drift, Proof, prove
+from dcgan_probe.probes.forget.rivals import Rivals
+from dcgan_probe.probes.forget.settings import Settings
+from dcgan_probe.probes.forget.traces import Traces, trace
+from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.samples import BoxedSamples
+from dcgan_probe.session import Session
+
+PROJECTIONS = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an edit does, and the images that it was measured on, N x C x S x S.
+
+    change, random: on the boxed samples, by the choice and by each random set. boxed: those samples
+    before and after. proofs: what every judge says of fresh samples. fresh: those samples before,
+    after, and with one random set. traces: what probes trained again find on those, for the first
+    judge; none without judges.
+    """
+
+    change: Change
+    random: tuple[Change, ...]
+    boxed: tuple[Tensor, Tensor]
+    proofs: tuple[Proof, ...]
+    drift: Drift
+    fresh: tuple[Tensor, Tensor, Tensor]
+    traces: tuple[Traces, ...]
+
+
+def evaluate(
+    samples: BoxedSamples,
+    rivals: Rivals,
+    judges: Sequence[Detector],
+    start: int,
+    n: int,
+    real: Tensor | None = None,
+) -> Evaluation:
+    """Measure a choice on the boxed samples, and on n fresh ones of the session's seed.
+
+    start: number of the first of the fresh samples. real: images to measure drift from; the n
+    samples after the fresh ones if None. Raises InputError where a judge finds no object.
+    """
+    session = samples.session
+    z = session.latents(n, start=start)
+    before, after = _images(session, rivals, samples.z, [[], rivals.chosen])
+    as_is, edited, at_random = _images(session, rivals, z, [[], rivals.chosen, rivals.random[0]])
+    inside = samples.boxes.mask((before.shape[2], before.shape[3]))
+    changes = comparison.changes(
+        session.generator,
+        rivals.layer,
+        _batches(session, samples.z, "edits"),
+        [rivals.chosen, *rivals.random],
+        inside,
+    )
+    change, *random = (Change(*means) for means in changes)
+    proofs = tuple(prove(session, rivals, judges, z)) if judges else ()
+    other = session.generate(session.latents(n, start=start + n)) if real is None else real
+    drift = Drift(
+        before=_distance(as_is, other, session.seed),
+        after=_distance(edited, other, session.seed),
+        random=_distance(at_random, other, session.seed),
+        reference="other samples" if real is None else "the real images",
+    )
+    fresh = (as_is, edited, at_random)
+    traces = tuple(
+        trace(session, judge, as_is, {"chosen": edited, "random": at_random})
+        for judge in judges[:1]
+    )
+    return Evaluation(change, tuple(random), (before, after), proofs, drift, fresh, traces)
+
+
+def measure_stability(
+    samples: BoxedSamples, settings: Settings, chosen: Sequence[Selection], resamples: int
+) -> float | None:
+    """Mean Jaccard overlap of the chosen filters with those from boxed images drawn again.
+
+    samples: those that were chosen with. None without resamples.
+    """
+    if not resamples:
+        return None
+    session = samples.session
+    kept = {(edit.layer, f) for edit in chosen for f in edit.filters}
+    overlaps = []
+    for i in session.progress(range(resamples), "choosing again"):
+        rng = np.random.default_rng([session.seed, 3, i])
+        images = samples.boxes.images
+        drawn = samples.only(rng.choice(images, len(images)).tolist())
+        rankings = RULES[settings.select](drawn, settings)
+        again = {(rank.chosen.layer, f) for rank in rankings for f in rank.chosen.filters}
+        overlaps.append(len(kept & again) / len(kept | again))
+    return float(np.mean(overlaps))
+
+
+def _images(
+    session: Session, rivals: Rivals, z: Tensor, edits: Sequence[Sequence[Selection]]
+) -> list[Tensor]:
+    batches = _batches(session, z, "images of edits")
+    return comparison.images(session.generator, rivals.layer, batches, edits)
+
+
+def _batches(session: Session, z: Tensor, title: str) -> Iterable[Tensor]:
+    return session.progress(z.to(session.device).split(BATCH), title)
+
+
+def _distance(images: Tensor, reference: Tensor, seed: int) -> float:
+    return sliced_wasserstein(images, reference, seed, projections=PROJECTIONS)["mean"]

@@ -1,0 +1,103 @@
+"""Forget an object by place: erase it where a regression sees it, and measure what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.probes.forget.erased import Erased, pictures
+from dcgan_probe.probes.forget.judgement import BATCH, Outcome, Tally, measure_outcome
+from dcgan_probe.probes.forget.judges import split
+from dcgan_probe.probes.forget.traces import trace
+from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.erasing import choose_erasing
+from dcgan_probe.session import Session
+
+SHOWN = 12
+
+
+def erase(
+    session: Session,
+    boxes: Boxes,
+    label: str | None = None,
+    layers: Sequence[str] | None = None,
+    fill: str | None = None,
+    left: float = 0.05,
+    judges: Sequence[str | Detector] | None = None,
+    n: int = 160,
+    anyway: bool = False,
+) -> Erased:
+    """Choose how to erase an object by place, and measure what is left of it on fresh samples.
+
+        >>> result = erase(session, session.read_boxes("windows.json"), "window")
+        >>> with session.editing(*result.edits):
+        ...     without = session.sample(16)
+
+    boxes, label, judges, n: as `run` takes them. layers, fill, left, anyway: as `choose_erasing`
+    does. Raises InputError as they do.
+    """
+    label = boxes.one_label(label)
+    boxes = boxes.only(label)
+    boxes.check(session.checkpoint.sha256)
+    choosing, detectors = split(session, boxes, label, judges)
+    erasing = choose_erasing(session, choosing, label, layers, fill, left, anyway=anyway)
+    start = boxes.n if session.seed == boxes.seed else 0
+    z = session.latents(n, start=start)
+    before = session.generate(z)
+    after = before if erasing.edit is None else _edited(session, erasing.edit, z)
+    outcomes = {
+        judge.name: (judge.about, _measure(session, judge, before, after)) for judge in detectors
+    }
+    traces = tuple(trace(session, judge, before, {"erased": after}) for judge in detectors[:1])
+    named = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": len(boxes.boxes)}
+    options = {
+        "by": "places",
+        "label": label,
+        "layers": None if layers is None else list(layers),
+        "fill": fill,
+        "left": left,
+        "judges": [judge.name for judge in detectors],
+        "n": n,
+        "boxes": named,
+        "boxes_chosen_with": len(choosing.boxes),
+    }
+    words = f"samples {start} to {start + min(n, SHOWN) - 1} of seed {session.seed}"
+    return Erased(
+        made_with=session.made_with(**options),
+        label=label,
+        erasing=erasing,
+        outcomes=outcomes,
+        traces=traces,
+        samples=n,
+        pictures=pictures(session, before[:SHOWN], after[:SHOWN], words),
+    )
+
+
+def _edited(session: Session, edit: PlaceEdit, z: Tensor) -> Tensor:
+    with session.editing(edit):
+        return session.generate(z)
+
+
+def _measure(session: Session, judge: Detector, before: Tensor, after: Tensor) -> Outcome:
+    tally = Tally(judge, 1)
+    for was, became in zip(before.split(BATCH), after.split(BATCH), strict=True):
+        tally.begin(was)
+        tally.add(0, was, became)
+    sums_before, sums = tally.collect(len(before))
+    pixels = before[0, 0].numel()
+    return measure_outcome(session.seed, sums, sums_before, 0, pixels)
+
+
+def as_layers(layer: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """One layer, several, or none, as a tuple.
+
+    >>> as_layers("8x8")
+    ('8x8',)
+    """
+    if layer is None or isinstance(layer, str):
+        return None if layer is None else (layer,)
+    return tuple(layer)

@@ -1,0 +1,222 @@
+"""Find the filters that draw an object, and measure what is left of it without them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+
+from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.edits.levels import means
+from dcgan_probe.edits.ranking import Ranking
+from dcgan_probe.errors import at_least, unknown
+from dcgan_probe.images import sources
+from dcgan_probe.probes.forget.choice import CHOOSING, RULES
+from dcgan_probe.probes.forget.erased import Erased
+from dcgan_probe.probes.forget.evaluation import evaluate, measure_stability
+from dcgan_probe.probes.forget.figures import pictures
+from dcgan_probe.probes.forget.judges import split
+from dcgan_probe.probes.forget.places import as_layers, erase
+from dcgan_probe.probes.forget.result import Forgotten
+from dcgan_probe.probes.forget.rivals import Rivals
+from dcgan_probe.probes.forget.settings import LEFT, WAYS, Settings
+from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.regression import held_out_accuracy
+from dcgan_probe.recognition.rule import choose as choose
+from dcgan_probe.recognition.samples import BoxedSamples
+from dcgan_probe.recognition.samples import default_layer as default_layer
+from dcgan_probe.session import BATCH, Session
+
+SHOWN = 12
+
+
+@overload
+def run(
+    session: Session,
+    boxes: Boxes,
+    label: str | None = ...,
+    layer: str | Sequence[str] | None = ...,
+    *,
+    left: float = ...,
+    judges: Sequence[str | Detector] | None = ...,
+    n: int = ...,
+    by: Literal["places"],
+    fill: str | None = ...,
+) -> Erased: ...
+
+
+@overload
+def run(
+    session: Session,
+    boxes: Boxes,
+    label: str | None = ...,
+    layer: str | Sequence[str] | None = ...,
+    controls: int = ...,
+    select: str = ...,
+    k: int = ...,
+    replace: str | None = ...,
+    left: float = ...,
+    judges: Sequence[str | Detector] | None = ...,
+    n: int = ...,
+    resamples: int = ...,
+    real: Tensor | None = ...,
+    by: Literal["filters"] = ...,
+    fill: None = ...,
+) -> Forgotten: ...
+
+
+def run(
+    session: Session,
+    boxes: Boxes,
+    label: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    controls: int = 20,
+    select: str = "paper",
+    k: int = 16,
+    replace: str | None = None,
+    left: float = LEFT,
+    judges: Sequence[str | Detector] | None = None,
+    n: int = 160,
+    resamples: int = 0,
+    real: Tensor | None = None,
+    by: str = "filters",
+    fill: str | None = None,
+) -> Forgotten | Erased:
+    """Find the filters that draw an object, and what is left of it without them.
+
+        >>> session = Session.open("rooms")
+        >>> result = run(session, session.read_boxes("windows.json"), label="window")
+        >>> with session.editing(*result.edits):
+        ...     without = session.sample(16)
+
+    boxes: drawn on samples of this very checkpoint. label: which of their labels; may be left out
+    where there is one. layer: of the generator, see `default_layer`; several for "gates".
+    controls: how many random filter sets of equal size to compare with.
+
+    select: "paper", every filter with a weight above zero in a logistic regression that tells
+    activations inside the boxes from as many drawn at random outside of them on the same images;
+    "top", the `k` of largest weight; "l1", those of a sparse regression; "causal", by the effect of
+    dropping them; "gates", gains and replacements learnt by gradient. replace: what takes the place
+    of dropped filters, "zero", their "mean", or that "outside" of the boxes, which is the default
+    for causal, as zero is for the others; gates learn their own.
+    left: how much of the evidence for the object causal and gates leave, to their own guide.
+
+    judges: detectors by name or path (see `detectors.find`), or themselves, that say what is left
+    on n fresh samples; "boxes" is one learnt from every second image with boxes, and the choice is
+    then made on the others only. If not given, the detector that ships for the object, or "boxes".
+    resamples: how often to choose again from boxed images drawn with replacement. real: N x C x S x
+    S images to measure drift from; other samples if not given.
+
+    by: "filters" is all that is said above, the paper's experiment. "places" erases the object
+    where a regression sees it, all filters of it, and returns an `Erased`; it chooses layers, fill
+    and width itself (see `recognition.erasing.choose_erasing`), and takes label, layer, left,
+    judges and n, and `fill`: "mix", "clone" or "smooth".
+
+    The accuracy of the regression is held-out: of 5 folds by image, no image on both sides.
+    Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
+    places or in which the boxes hold no cell or all cells, a choice of no filter or of all, and
+    for a judge that finds no object or puts out what is no mask.
+    Source: section 6.3.1, figure 6.
+    """
+    if by not in WAYS:
+        raise unknown("way to forget", by, WAYS)
+    if by == "places":
+        return erase(session, boxes, label, as_layers(layer), fill, left, judges, n)
+    at_least(1, n=n, controls=controls)
+    at_least(0, resamples=resamples)
+    replace = replace or ("outside" if select == "causal" else "zero")
+    layers = _sort_layers(session, layer)
+    settings = Settings(layers=layers, select=select, k=k, replace=replace, left=left)
+    label = boxes.one_label(label)
+    boxes = boxes.only(label)
+    boxes.check(session.checkpoint.sha256)
+    choosing_boxes, detectors = split(session, boxes, label, judges)
+
+    samples = BoxedSamples.draw(session, boxes, layers[0])
+    samples.check()
+    choosing = samples.only(choosing_boxes.images)
+    rankings = RULES[select](choosing, settings)
+    # New samples, as in the paper: none of those that the boxes were drawn on.
+    start = boxes.n if session.seed == boxes.seed else 0
+    rivals = Rivals.draw(rankings, _means(session, rankings, n), controls, session.seed)
+    outcomes = evaluate(samples, rivals, detectors, start, n, real)
+
+    accuracy = held_out_accuracy(choosing.cells)
+    named = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": len(boxes.boxes)}
+    about = {
+        "rule": select,
+        "label": label,
+        "weights": choosing.regression.weights.tolist(),
+        "held_out_accuracy": accuracy,
+        "converged": choosing.regression.converged,
+        "boxes": named,
+        "seed": session.seed,
+    }
+    if any(edit.values for edit in rivals.chosen):
+        about["replaced_by"] = settings.replaced_by
+    options = {
+        "label": label,
+        **settings.options(),
+        "controls": controls,
+        "judges": [judge.name for judge in detectors],
+        "n": n,
+        "boxes": named,
+        "boxes_chosen_with": len(choosing_boxes.boxes),
+    }
+    words = f"samples {start} to {start + min(n, SHOWN) - 1} of seed {session.seed}"
+    shown = [images[:SHOWN] for images in outcomes.fresh]
+    return Forgotten(
+        made_with=session.made_with(**options),
+        label=label,
+        rule=select,
+        selections=tuple(dataclasses.replace(edit, about=about) for edit in rivals.chosen),
+        weights=choosing.regression.weights,
+        accuracy=tuple(accuracy),
+        converged=choosing.regression.converged,
+        cells=int(choosing.cells.inside.sum()),
+        boxes=len(boxes.boxes),
+        unresolved=boxes.count_between((samples.maps.shape[2], samples.maps.shape[3])),
+        change=outcomes.change,
+        random=outcomes.random,
+        proofs=outcomes.proofs,
+        drift=outcomes.drift,
+        stability=measure_stability(choosing, settings, rivals.chosen, resamples),
+        pictures=pictures(samples, choosing.regression, outcomes.boxed, shown, words),
+        traces=outcomes.traces,
+        notes=tuple(ranking.note for ranking in rankings if ranking.note),
+    )
+
+
+def read_real(session: Session, path: Path, n: int) -> Tensor:
+    """Read at most n real images of a folder or another source, N x C x S x S in [-1, 1]."""
+    batches = sources.batches(session.images(path, n), BATCH)
+    return torch.cat([batch.cpu() for batch in batches])
+
+
+def _means(session: Session, rankings: Sequence[Ranking], n: int) -> dict[str, tuple[float, ...]]:
+    """What random filters are replaced by, of every filter in each layer that has replacements."""
+    z = session.latents(n, start=CHOOSING)
+    return {
+        ranking.chosen.layer: means(
+            session.generator, ranking.chosen.layer, range(ranking.count), z
+        )
+        for ranking in rankings
+        if ranking.chosen.values
+    }
+
+
+def _sort_layers(session: Session, layer: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The layers to edit, each once, in the order of the data."""
+    if layer is None:
+        layer = default_layer(session.config)
+    if isinstance(layer, str):
+        return (layer,)
+    order = session.config.layers("generator")
+    for name in layer:
+        if name not in order:
+            raise unknown("layer", name, order, where="Generator")
+    return tuple(sorted(set(layer), key=order.index))

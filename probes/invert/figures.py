@@ -1,0 +1,34 @@
+"""The chart of an inversion: how the losses of all starts fall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+
+from dcgan_probe.figures import charts
+from dcgan_probe.figures.canvas import BLUE, ORANGE, blank, rendered
+
+
+def chart_losses(losses: Mapping[str, Tensor], width: int) -> np.ndarray:
+    """The losses of every start, a colour a target, H x width x 3 uint8.
+
+    losses: by the name of the target, m x (steps + 1), the best start first.
+    """
+    figure = blank(width, 240)
+    axes = figure.subplots()
+    for (label, starts), colour in zip(losses.items(), (BLUE, ORANGE), strict=True):
+        for row, each in enumerate(starts.tolist()):
+            axes.plot(
+                each,
+                color=colour,
+                label=f"{label}, best" if row == 0 else None,
+                alpha=1.0 if row == 0 else 0.4,
+                linewidth=1.8 if row == 0 else 0.7,
+            )
+    axes.set_yscale("log")
+    charts.style(axes, x="step", y="loss")
+    charts.legend(axes, loc="upper right", ncols=2)
+    figure.subplots_adjust(left=80 / width, right=0.99, bottom=0.18, top=0.96)
+    return rendered(figure)

@@ -1,0 +1,5 @@
+"""Find training images nearest to samples, and say whether they are copies."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .command import neighbours as neighbours
+from .probe import run as run
+from .result import Neighbours as Neighbours

@@ -1,0 +1,99 @@
+"""The pictures of `neighbours`: samples beside their nearest images, and two checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcgan_probe import figures
+from dcgan_probe.figures import charts
+
+from .comparison import Comparison, Examples, SampleSet
+
+CHART = (560, 200)
+SHEET = 36  # samples of either checkpoint that are drawn side by side
+_LINE = 16
+
+
+def draw_nearest(
+    path: Path,
+    pixels: np.ndarray,
+    comparison: Comparison,
+    examples: Examples,
+    before: Comparison | None,
+    caption: str,
+) -> None:
+    """Some samples beside their nearest images, above the distances of all.
+
+    pixels: all samples, m x H x W x 3 uint8. before: of the earlier checkpoint, for its distances.
+    """
+    shown = comparison.shown()
+    rows = [i for _, i in shown]
+    zoom = _zoom(pixels)
+    samples = _labelled(pixels[rows][:, None], [[""]] * len(rows), zoom)
+    training = _labelled(examples.training, _numbers(comparison.distances[rows]), zoom)
+    blocks = [figures.Block("sample", samples), figures.Block("nearest training images", training)]
+    title = f"Samples and their nearest training images, by {comparison.space}"
+    if comparison.verdict is not None:
+        numbers = _numbers(comparison.to_held_out[rows][:, None])
+        blocks.append(figures.Block("held-out", _labelled(examples.held_out, numbers, zoom)))
+        title += f": {comparison.verdict.name.lower()}"
+    labels = [f"{why}\nsample {i}" for why, i in shown]
+    below = _chart(comparison, before)
+    figures.draw(path, title, blocks, labels, caption, zoom=1, below=below)
+
+
+def draw_checkpoints(path: Path, checkpoints: Sequence[SampleSet], caption: str) -> None:
+    """Samples of two checkpoints from the same latents, side by side."""
+    blocks = []
+    for samples in checkpoints:
+        zoom = _zoom(samples.pixels)
+        sheet = figures.tile(samples.pixels[:SHEET], int(SHEET**0.5), zoom)
+        blocks.append(figures.Block(samples.name, sheet[None, None]))
+    title = "Samples of two checkpoints of one training, of the same latents"
+    figures.draw(path, title, blocks, [""], caption, zoom=1)
+
+
+def _zoom(pixels: np.ndarray) -> int:
+    """The whole number that brings images to about 64 pixels."""
+    return max(1, figures.zoom_for(pixels.shape[1]) // 2)
+
+
+def _numbers(distances: np.ndarray) -> list[list[str]]:
+    return [[f"{distance:.3g}" for distance in row] for row in distances]
+
+
+def _labelled(images: np.ndarray, labels: list[list[str]], zoom: int) -> np.ndarray:
+    """Rows x columns of images at whole-number zoom, each with a line of text beneath."""
+    large = images.repeat(zoom, 2).repeat(zoom, 3)
+    rows, columns, height, width, _ = large.shape
+    # One figure for all lines: a figure for each would take longer than all else.
+    figure = figures.blank(columns * width, rows * _LINE)
+    style: dict[str, Any] = {"fontfamily": figures.FONT, "color": figures.INK}
+    for row, texts in enumerate(labels):
+        for column, text in enumerate(texts):
+            x, y = (column + 0.5) / columns, 1 - (row + 0.5) / rows
+            figure.text(x, y, text, ha="center", va="center", fontsize=7, **style)
+    lines = figures.rendered(figure).reshape(rows, _LINE, columns, width, 3)
+    return np.concatenate([large, lines.transpose(0, 2, 1, 3, 4)], axis=2)
+
+
+def _chart(comparison: Comparison, before: Comparison | None) -> np.ndarray:
+    """The distances to the nearest training image, as cumulative shares."""
+    figure = figures.blank(*CHART)
+    axes = figure.subplots()
+    lines = [("samples", comparison.distances[:, 0], figures.BLUE, "-")]
+    if before is not None:
+        lines.append(("samples before", before.distances[:, 0], figures.GREEN, "--"))
+    if len(comparison.held_out):
+        lines.append(("held-out images", comparison.held_out, figures.ORANGE, "-"))
+    for label, values, colour, style in lines:
+        axes.ecdf(values, color=colour, linestyle=style, label=label)
+    axes.set_xlim(left=0)
+    charts.style(axes, x="distance to the nearest training image", y="share", labels=8)
+    charts.legend(axes, loc="upper left")
+    figure.tight_layout()
+    return figures.rendered(figure)

@@ -1,0 +1,19 @@
+"""How a report reads `neighbours`."""
+
+from dcgan_probe.report.reading import Reading
+
+READING = Reading(
+    "Samples beside their nearest training images, compared with how near held-out images "
+    "come. Samples much nearer than these are copies; as near, there is no sign of copying.",
+    "Without held-out images there is no verdict. Distances see what their space sees: a "
+    "shifted or mirrored copy is far in pixels. Blurred samples are near to everything.",
+    {
+        "verdict in pixels": "samples.pixels.verdict",
+        "in features": "samples.features.verdict",
+    },
+    {
+        "pixels": "Samples with their nearest training images, in pixels",
+        "features": "Samples with their nearest training images, in the discriminator's features",
+        "before_after": "The same latents in the earlier checkpoint and in this one",
+    },
+)

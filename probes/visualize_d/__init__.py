@@ -1,0 +1,5 @@
+"""What the filters of a discriminator look for: guided backpropagation of their top responses."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

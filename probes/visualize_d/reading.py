@@ -1,0 +1,57 @@
+"""How to read the filters of a discriminator, and their responses as a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dcgan_probe.report.charts import BLUE, MOST, ORANGE, Chart, Mark
+from dcgan_probe.report.plots import rows_with
+from dcgan_probe.report.reading import Reading
+from dcgan_probe.report.tables import cut, number
+
+
+def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Chart]:
+    """The strongest responses of every filter, a colour a network."""
+    layer = cut(str(values.get("layer")), 40)
+    marks = []
+    for colour, name in ((BLUE, "trained"), (ORANGE, "random")):
+        for row in rows_with(values.get(name), "filter")[: MOST // 10]:
+            for one in rows_with(row.get("responses"), "value")[:5]:
+                text = (
+                    f"filter {number(row['filter'])} of layer {layer}, {name} weights: response "
+                    f"{number(one['value'])} on image {cut(str(one.get('image')), 40)}, "
+                    f"row {cut(str(one.get('row')), 10)}, column {cut(str(one.get('column')), 10)}"
+                )
+                marks.append(Mark(row["filter"] + colour * 0.25, one["value"], text, colour))
+    if marks:
+        yield Chart(
+            "The strongest responses of every filter",
+            "filter",
+            "response",
+            tuple(marks),
+            ((BLUE, "trained"), (ORANGE, "random weights")),
+        )
+
+
+READING = Reading(
+    "A row is a filter of the discriminator: its strongest images and what in them raised it, "
+    "beside the same for random weights. A filter that learned something shows strokes of one "
+    "kind of thing over several images. Each picture is scaled to its own largest values, so "
+    "strengths do not compare between pictures.",
+    "Guided backpropagation partly redraws the edges of an image whatever the weights are: "
+    "what trained and random weights both show says nothing of the training. A strongest "
+    "response is an extreme, not what the filter does on most images.",
+    {
+        "share of the signal in its strongest tenth, trained": (
+            "share_of_signal_in_top_tenth.trained"
+        ),
+        "random weights": "share_of_signal_in_top_tenth.random",
+    },
+    {
+        "filters": "Strongest images of each filter and what in them raised it, trained "
+        "weights beside random ones",
+        "receptive_fields": "The same images with the receptive field that each response sees",
+    },
+    charts,
+)

@@ -1,0 +1,41 @@
+"""The chart of a walk: how much each step changes the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dcgan_probe.figures import charts
+from dcgan_probe.figures.canvas import BLUE, ORANGE, PALE, blank, rendered
+
+
+def chart_steps(
+    lengths: Mapping[str, np.ndarray], points: Sequence[str], unrelated: float, width: int
+) -> np.ndarray:
+    """The length of every step along the points, a line a path, H x width x 3 uint8.
+
+    lengths: by the name of the path, S x (steps - 1); unrelated: that of samples of no relation.
+    """
+    figure = blank(width, 230)
+    axes = figure.subplots()
+    for (way, each), colour in zip(lengths.items(), (BLUE, ORANGE), strict=False):
+        rows, steps = each.shape
+        at = (np.arange(rows * steps) + 0.5) / steps
+        axes.plot(at, each.ravel(), ".-", color=colour, label=way, linewidth=1)
+    axes.axhline(unrelated, color=PALE, linestyle="--", linewidth=1)
+    axes.text(0, unrelated, "unrelated samples", color=PALE, va="bottom", **charts.TEXT)
+    for point in range(len(points)):
+        axes.axvline(point, color="#DDDDDD", linewidth=0.7, zorder=0)
+    charts.style(axes, y="change of a step", ticks=10)
+    axes.set_xticks(range(len(points)), points, **charts.TEXT)
+    longest = max(float(each.max()) for each in lengths.values())
+    axes.set_ylim(0, 1.2 * max(unrelated, longest))  # a jump may be the longest of all
+    charts.legend(axes, loc="upper right", ncols=2)
+    figure.subplots_adjust(
+        left=max(0.08, 70 / width),  # room for the label
+        right=0.99,
+        bottom=0.12,
+        top=0.95,
+    )
+    return rendered(figure)
