@@ -135,14 +135,13 @@ class Session:
         can hold the networks; else that of classes, state dicts and latents: boxes and edits are
         tied to it. What was noticed is said on stderr, and in the checkpoint's remarks. Raises
         InputError for networks that do not take or give this, that are not float32, compiled in
-        part, or TorchScript, whose batch norms were never trained, and where an output depends on
-        the batch or on noise.
+        part, or TorchScript, and where an output depends on the batch or on noise.
         """
         found = modules.checkpoint(
             generator, discriminator, latent, image, name, images, label, statistics
         )
         for remark in found.remarks:
-            terminal.remark(remark)
+            terminal.note(remark)
         return cls(found, seed, device)
 
     @property

@@ -110,7 +110,7 @@ def checkpoint(
         parts["discriminator"] = Adapted(parts["discriminator"], "discriminator", images=images)
     for part in parts.values():
         part.eval()
-    _check_statistics(parts, config, statistics)
+    _check_statistics(parts, config, statistics, remarks)
     found: dict[str, tuple[Layer, ...]] = {}
     ends: dict[str, tuple[tuple[int, ...], ...]] = {}
     inputs, outputs = {"generator": z}, {}
@@ -176,8 +176,13 @@ def _adapted(
     return ways[0]
 
 
-def _check_statistics(parts: Mapping[str, nn.Module], config: Traced, how: str) -> None:
-    """Refuse batch norms that were never trained, or estimate what they should hold."""
+def _check_statistics(
+    parts: Mapping[str, nn.Module], config: Traced, how: str, remarks: list[str]
+) -> None:
+    """Say that batch norms were never trained, or estimate what they should hold.
+
+    In a file that is a mistake, and refused; a module may be untrained on purpose.
+    """
     if how not in STATISTICS:
         raise unknown("statistics", how, STATISTICS)
     if how == "estimate":
@@ -186,10 +191,9 @@ def _check_statistics(parts: Mapping[str, nn.Module], config: Traced, how: str) 
     for what, part in parts.items():
         names = stored.untouched(part)
         if names:
-            raise InputError(
-                f"{what}: found {len(names)} batch norms whose statistics were never updated "
-                f"(means 0, variances 1; {names[0]}), expected those of training; statistics="
-                '"estimate" measures them'
+            remarks.append(
+                f"WARNING: {what}: the statistics of {len(names)} batch norms were never updated "
+                f'(means 0, variances 1; {names[0]}); statistics="estimate" measures them'
             )
 
 
@@ -359,7 +363,7 @@ def _judge_images(images: Tensor, network: nn.Module, config: Traced, remarks: l
     if samples.std(0).mean() < GREY_LEVEL:
         remarks.append(f"WARNING: {len(samples)} samples are alike: another z changes nothing")
     fits = stored.compare(network, latents.sample(config, JUDGED, seed=0).to(device))
-    if stored.misfit(fits) > stored.FITS:
+    if not stored.untouched(network) and stored.misfit(fits) > stored.FITS:
         worst = max(fits, key=lambda fit: abs(fit.ratio - 1))
         remarks.append(
             f"WARNING: the batch-norm statistics do not fit: at {worst.name} the variance is "
