@@ -109,6 +109,9 @@ class Session:
         name: str | None = None,
         seed: int = 0,
         device: str = "auto",
+        images: str = "[-1, 1]",
+        label: int | tuple[int, int] | None = None,
+        statistics: str = "file",
     ) -> Session:
         """A session on any networks: one of z to images, one of images to scores, or both.
 
@@ -121,14 +124,24 @@ class Session:
         on the session's device. What ``torch.compile``, DataParallel or DDP put around is left off.
         latent: z_size of a standard normal z; or (z_size, "uniform") on [-1, 1]; or a function of n
         and a numpy random generator that returns n x z_size. image: channels, height and width, if
-        there is no generator to tell. name: in captions and results.
+        there is no generator to tell. name: in captions and results. images: what both networks
+        give and take, "[0, 1]" or with " BGR" behind it, if not "[-1, 1]" as red, green, blue.
+        label: the class of a conditional generator that takes it beside z, or (class, number of
+        classes) for one that takes a one-hot vector. statistics: "estimate" measures those of
+        batch norm on samples.
 
-        Layers are found by running both once. The checkpoint's SHA-256 is that of classes, state
-        dicts and latents: boxes and edits are tied to it. Raises InputError for networks that do
-        not take or give this, that are no float32, compiled in part, or TorchScript, and where an
-        output depends on the batch or on noise.
+        A generator that wants z as N x z_size x 1 x 1 gets it so. Layers are found by running both
+        once. The checkpoint's SHA-256 is that of the file that `convert` would write, where that
+        can hold the networks; else that of classes, state dicts and latents: boxes and edits are
+        tied to it. What was noticed is said on stderr, and in the checkpoint's remarks. Raises
+        InputError for networks that do not take or give this, that are not float32, compiled in
+        part, or TorchScript, and where an output depends on the batch or on noise.
         """
-        found = modules.checkpoint(generator, discriminator, latent, image, name)
+        found = modules.checkpoint(
+            generator, discriminator, latent, image, name, images, label, statistics
+        )
+        for remark in found.remarks:
+            terminal.note(remark)
         return cls(found, seed, device)
 
     @property

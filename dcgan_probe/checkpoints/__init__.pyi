@@ -1,5 +1,7 @@
+from . import adapters as adapters
 from . import assembly as assembly
 from . import authors as authors
+from . import equivalence as equivalence
 from . import facts as facts
 from . import folders as folders
 from . import geometry as geometry

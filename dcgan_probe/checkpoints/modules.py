@@ -22,13 +22,18 @@ import torch
 from torch import Tensor, nn
 
 from dcgan_probe import latents, networks
+from dcgan_probe.checkpoints import equivalence
+from dcgan_probe.checkpoints import statistics as stored
+from dcgan_probe.checkpoints.adapters import PLAIN, Adapted, Label
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
+from dcgan_probe.checkpoints.facts import STATISTICS
 from dcgan_probe.errors import InputError, brief, unknown
 from dcgan_probe.networks import tracing
 from dcgan_probe.networks.config import Draw
 from dcgan_probe.networks.tracing import Layer
 
 TRIED = 4  # latents that a network is tried with
+JUDGED = 32  # samples by which range and statistics are judged
 GREY_LEVEL = 2 / 255
 DISTRIBUTIONS = ("uniform", "normal")
 
@@ -77,6 +82,9 @@ def checkpoint(
     latent: Latent | None = None,
     image: tuple[int, int, int] | None = None,
     name: str | None = None,
+    images: str = PLAIN,
+    label: Label | None = None,
+    statistics: str = "file",
 ) -> Checkpoint:
     """Modules as a checkpoint; see `Session.from_modules`, which says what is taken and raised.
 
@@ -91,15 +99,26 @@ def checkpoint(
         # Probes ask for gradients of images, never of weights.
         part.eval()  # one of their own may return nothing
         part.requires_grad_(False)
+    bare = dict(parts)
     z_size, distribution = _latent(latent) if "generator" in parts else (0, "normal")
     config = Traced(0, 0, z_size, distribution, {}, {})
     z = latents.sample(config, TRIED, seed=0)
+    remarks: list[str] = []
+    if "generator" in parts:
+        parts["generator"] = _adapted(parts["generator"], z, images, label, remarks)
+    if "discriminator" in parts and images != PLAIN:
+        parts["discriminator"] = Adapted(parts["discriminator"], "discriminator", images=images)
+    for part in parts.values():
+        part.eval()
+    _check_statistics(parts, config, statistics, remarks)
     found: dict[str, tuple[Layer, ...]] = {}
     ends: dict[str, tuple[tuple[int, ...], ...]] = {}
+    inputs, outputs = {"generator": z}, {}
     if "generator" in parts:
-        output, found["generator"] = _tried(parts["generator"], z, "generator")
-        images = _images(output)
-        image = (images.shape[1], images.shape[2], images.shape[3])
+        outputs["generator"], found["generator"] = _tried(parts["generator"], z, "generator")
+        samples = _judge_images(outputs["generator"], parts["generator"], config, remarks)
+        drawn = samples[:TRIED]
+        image = (drawn.shape[1], drawn.shape[2], drawn.shape[3])
         ends["generator"] = (image,)
     elif image is None:
         raise InputError("model: found no generator, expected image=(channels, height, width)")
@@ -107,22 +126,89 @@ def checkpoint(
         channels, height, width = image
         if channels not in (1, 3) or height != width or height < 1:
             raise InputError(f"image: found {image}, expected 1 or 3 channels and a square")
-        images = torch.rand(TRIED, *image, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        drawn = torch.rand(TRIED, *image, generator=torch.Generator().manual_seed(0)) * 2 - 1
     if "discriminator" in parts:
-        score, found["discriminator"] = _tried(parts["discriminator"], images, "discriminator")
+        score, found["discriminator"] = _tried(parts["discriminator"], drawn, "discriminator")
         ends["discriminator"] = (image, tuple(score.shape[1:]))
+        inputs["discriminator"], outputs["discriminator"] = drawn, score
+        if "generator" in parts:
+            _compare_discriminator(parts["discriminator"], samples, remarks)
     config = replace(config, size=image[1], channels=image[0], found=found, ends=ends)
     for part in parts.values():
         networks.describe(part, config)
-    classes = {what: type(part).__qualname__ for what, part in parts.items()}
+    classes = {what: type(part).__qualname__ for what, part in bare.items()}
+    sha = None
+    if isinstance(distribution, str) and label is None and not images.endswith("BGR"):
+        sha = equivalence.identity(bare, distribution, inputs, outputs, image[1])
     return Checkpoint(
         config,
         parts.get("generator"),
         parts.get("discriminator"),
         {"source": "modules", **classes},
         name or next(iter(classes.values())),
-        _identity(parts, z),
+        sha or _identity(parts, z),
+        tuple(f"{name or next(iter(classes.values()))}: {remark}" for remark in remarks),
     )
+
+
+def _adapted(
+    network: nn.Module, z: Tensor, images: str, label: Label | None, remarks: list[str]
+) -> nn.Module:
+    """The generator as it takes N x z_size, in an `Adapted` where it needs one."""
+    ways: list[nn.Module] = [network]
+    if images != PLAIN or label is not None:
+        ways = [Adapted(network, images=images, label=label)]
+    ways.append(Adapted(network, places=True, images=images, label=label))
+    device = next(network.parameters()).device
+    for way in ways:
+        try:
+            with torch.no_grad():
+                way.eval()
+                way(z.to(device))
+        except Exception:  # noqa: S112  whatever the user's code ran into: the first is told below
+            continue
+        if way is ways[-1]:
+            remarks.append(
+                f"takes z as N x {z.shape[1]} x 1 x 1, which it is given; its layers are named "
+                "network. and so on"
+            )
+        return way
+    return ways[0]
+
+
+def _check_statistics(
+    parts: Mapping[str, nn.Module], config: Traced, how: str, remarks: list[str]
+) -> None:
+    """Say that batch norms were never trained, or estimate what they should hold.
+
+    In a file that is a mistake, and refused; a module may be untrained on purpose.
+    """
+    if how not in STATISTICS:
+        raise unknown("statistics", how, STATISTICS)
+    if how == "estimate":
+        stored.estimate(config, parts, None)
+        return
+    for what, part in parts.items():
+        names = stored.untouched(part)
+        if names:
+            remarks.append(
+                f"WARNING: {what}: the statistics of {len(names)} batch norms were never updated "
+                f'(means 0, variances 1; {names[0]}); statistics="estimate" measures them'
+            )
+
+
+def _compare_discriminator(network: nn.Module, images: Tensor, remarks: list[str]) -> None:
+    """Say where a discriminator has seen other images than it is given."""
+    device = next(network.parameters()).device
+    given = images.to(device)
+    usual, unit = (stored.compare(network, each) for each in (given, (given + 1) / 2))
+    worse = stored.distance(usual)
+    if worse > 0.5 and stored.distance(unit) < 0.5 * worse:
+        remarks.append(
+            "WARNING: the discriminator's batch-norm statistics are those of images in [0, 1], not "
+            'of [-1, 1] as it is given: images="[0, 1]" for both networks, or adapt it as '
+            "docs/any-gan.md says"
+        )
 
 
 def is_factory(name: str) -> bool:
@@ -192,6 +278,11 @@ def _plain(network: object, what: str) -> nn.Module:
                 "one that is not (torch.compile of the whole is fine)"
             )
     weights = list(network.parameters())
+    devices = sorted({str(each.device) for each in (*weights, *network.buffers())})
+    if "meta" in devices:
+        raise InputError(f"{what}: found weights on the meta device, expected ones with values")
+    if len(devices) > 1:
+        raise InputError(f"{what}: found weights on {', '.join(devices)}, expected one device")
     if not weights:
         raise InputError(f"{what}: found no weights, expected some")
     for weight in weights:
@@ -246,17 +337,40 @@ def _tried(network: nn.Module, inputs: Tensor, what: str) -> tuple[Tensor, tuple
     return output.cpu(), layers
 
 
-def _images(images: Tensor) -> Tensor:
-    """Images that probes take; InputError for others."""
+def _judge_images(images: Tensor, network: nn.Module, config: Traced, remarks: list[str]) -> Tensor:
+    """Samples of a generator, if they are images that probes take; InputError for others.
+
+    images: the first of them. The one rule on the range of images: it is judged on `JUDGED`
+    samples; numbers up to a grey level beyond are cut off, and that is said.
+    """
     expected = "N x 1 or 3 x S x S images in [-1, 1]"
     if images.dim() != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3]:
         raise InputError(f"generator: found {_shape(images)}, expected {expected}")
-    low, high = images.min().item(), images.max().item()
+    device = next(network.parameters()).device
+    z = latents.sample(config, JUDGED, seed=0)[len(images) :]
+    with torch.no_grad():
+        more = [network(batch.to(device)).cpu() for batch in z.split(len(images))]
+    samples = torch.cat([images, *more])
+    low, high = samples.min().item(), samples.max().item()
     if low < -1 - GREY_LEVEL or high > 1 + GREY_LEVEL or low >= 0:
         found = f"numbers from {low:.3g} to {high:.3g}"
-        hint = " (0 to 1 is brought there by 2 * x - 1)" if low >= 0 else ""
+        unit = low >= 0 and high <= 1 + GREY_LEVEL
+        hint = ' (0 to 1 is brought there by 2 * x - 1, or images="[0, 1]")' if unit else ""
         raise InputError(f"generator: found {found}, expected {expected}{hint}")
-    return images
+    beyond = (samples.abs() > 1).float().mean().item()
+    if beyond:
+        remarks.append(f"{100 * beyond:.2g}% of the numbers lie just beyond [-1, 1]; cut off there")
+    if samples.std(0).mean() < GREY_LEVEL:
+        remarks.append(f"WARNING: {len(samples)} samples are alike: another z changes nothing")
+    fits = stored.compare(network, latents.sample(config, JUDGED, seed=0).to(device))
+    if not stored.untouched(network) and stored.misfit(fits) > stored.FITS:
+        worst = max(fits, key=lambda fit: abs(fit.ratio - 1))
+        remarks.append(
+            f"WARNING: the batch-norm statistics do not fit: at {worst.name} the variance is "
+            f"{worst.ratio:.2f} of the stored, expected about 1; is z drawn as in training "
+            '(latent=(n, "uniform")), are eps and slopes those of training?'
+        )
+    return samples
 
 
 def _shape(tensor: Tensor) -> str:

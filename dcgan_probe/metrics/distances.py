@@ -37,11 +37,11 @@ def sliced_wasserstein(
         >>> sliced_wasserstein(a, a)["mean"]
         0.0
 
-    a, b: N x C x S x S float32 in [-1, 1], S a multiple of 16. Of every level, down to sides of
-    16, `patches` patches of 7 x 7 an image are drawn and each set is brought to mean 0 and
-    deviation 1 by channel; the distance is the mean difference of the sorted projections on
-    random directions, times 1000 as published. "64" compares the finest detail, "16" what is
-    left when detail is gone.
+    a, b: N x C x S x S float32 in [-1, 1], S at least 16. Of every level, down to sides of 16
+    (sides are halved while they are even: 28 is the one level of 28 x 28), `patches` patches of
+    7 x 7 an image are drawn and each set is brought to mean 0 and deviation 1 by channel; the
+    distance is the mean difference of the sorted projections on random directions, times 1000 as
+    published. "64" compares the finest detail, "16" what is left when detail is gone.
 
     The patches lie at the same places in both sets, so a set is at distance 0 from itself. Of sets
     that differ in size as many patches are drawn as the smaller one gives, spread evenly over the
@@ -116,9 +116,10 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
         >>> ms_ssim(images, images)
         tensor([1., 1., 1., 1.])
 
-    a, b: N x C x S x S float32 in [-1, 1], S a multiple of 16. Returns N float32 from 0 to 1: five
-    scales, each half the last, with the published weights; a negative mean at a scale counts as 0.
-    Equal to the value of pixels from 0 to 255: luminance is a ratio of means, with black at 0.
+    a, b: N x C x S x S float32 in [-1, 1], S at least 16. Returns N float32 from 0 to 1: five
+    scales, each half the last (an odd side loses its last row), with the published weights; a
+    negative mean at a scale counts as 0. Equal to the value of pixels from 0 to 255: luminance is
+    a ratio of means, with black at 0.
     The window is Gaussian, 11 x 11 of sigma 1.5, where the image holds it; on a smaller image (the
     last two scales of 64 x 64, the last three of 32 x 32) it shrinks to the image, and sigma with
     it. That is the practice of Progressive Growing of GANs; pytorch-msssim refuses such images.
@@ -278,9 +279,9 @@ def _features(features: Tensor, name: str) -> np.ndarray:
 
 def _check(images: Tensor, name: str) -> None:
     shape = tuple(images.shape)
-    if len(shape) != 4 or 0 in shape or shape[2] != shape[3] or shape[2] % SMALLEST:
+    if len(shape) != 4 or 0 in shape or shape[2] != shape[3] or shape[2] < SMALLEST:
         raise InputError(
-            f"images {name}: found {_shape(shape)}, expected N x C x S x S, S a multiple of 16"
+            f"images {name}: found {_shape(shape)}, expected N x C x S x S, S at least 16"
         )
     # Written so that NaN, which is not below anything, is refused too.
     if not bool((images.abs() <= 1.001).all()):
