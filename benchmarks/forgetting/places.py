@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,8 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
         "pixels inpainted by OpenCV": lambda: inpaint(bench.before, bench.mask),
     }
     for layer in LAYERS:
-        found[f"filters: the paper's rule, {layer}"] = lambda layer=layer: bench.edited(
-            choose(session, boxes, label, layer)
-        )
-    found["places: chosen"] = lambda: chosen(bench)
+        found[f"filters: the paper's rule, {layer}"] = partial(paper, bench, layer)
+    found["places: chosen"] = partial(chosen, bench)
     whole = erase_unjudged(session, boxes, label)
 
     def place(layers: tuple[str, ...], fill: str, widen: float) -> Tensor:
@@ -102,12 +101,18 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
         for fill in FILLS:
             for widen in WIDTHS if len(layers) == 2 and fill != "smooth" else (2.0,):
                 name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
-                found[name] = lambda a=layers, f=fill, w=widen: place(a, f, w)
+                found[name] = partial(place, layers, fill, widen)
     for count in FEW:
-        found[f"places: {count} boxed samples, not chosen"] = lambda count=count: bench.edited(
-            erase_unjudged(session, bench.few(count), label)
-        )
+        found[f"places: {count} boxed samples, not chosen"] = partial(few, bench, count)
     return found
+
+
+def paper(bench: Bench, layer: str) -> Tensor:
+    return bench.edited(choose(bench.session, bench.boxes, bench.label, layer))
+
+
+def few(bench: Bench, count: int) -> Tensor:
+    return bench.edited(erase_unjudged(bench.session, bench.few(count), bench.label))
 
 
 def chosen(bench: Bench) -> Tensor:
