@@ -30,7 +30,7 @@ from dcgan_probe.session import BATCH, Session
 
 RESOLVED = 2.0  # locations that the shorter side of the median box has, at the least
 REGRESSED = 3  # layers that the regression looks at: the coarsest that resolve the boxes
-WIDTHS = (0.0, 2.0, 4.0)
+WIDTHS = (0.0, 2.0, 3.0, 4.0)
 FIRST_DONOR, DONORS = 20_000, 150
 LEFT = 0.05
 MIDDLE = 2.0
