@@ -75,6 +75,19 @@ def test_what_a_file_cannot_hold_keeps_an_identity_of_its_own(pair):
     assert other.checkpoint.sha256 != plain
 
 
+def test_layers_that_are_only_almost_torchs_have_an_identity_of_their_own():
+    class Same(nn.Conv2d):
+        def forward(self, x):
+            x = nn.functional.pad(x, [1, 2, 1, 2])
+            return nn.functional.conv2d(x, self.weight, self.bias, self.stride)
+
+    torch.manual_seed(0)
+    d = nn.Sequential(Same(3, 8, 5, 2), nn.LeakyReLU(0.2), Same(8, 16, 5, 2), nn.Flatten())
+    d.append(nn.Linear(16 * 64, 1))
+    session = dp.Session.from_modules(discriminator=d, image=(3, 32, 32), device="cpu")
+    assert len(session.checkpoint.sha256) == 64
+
+
 def unit(network):
     return nn.Sequential(*list(network.main)[:-1], nn.Sigmoid())
 

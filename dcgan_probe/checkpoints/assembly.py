@@ -100,7 +100,7 @@ def describe(
     eps = EPS if facts.eps is None else facts.eps
     hidden, slope = facts.slope or 0.0, LEAK if facts.d_slope is None else facts.d_slope
     try:
-        return ChainConfig(
+        config = ChainConfig(
             size=way.size,
             channels=channels,
             z_size=z,
@@ -113,6 +113,22 @@ def describe(
         )
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    if d is not None:
+        _check_flattened(config, d, where)
+    return config
+
+
+def _check_flattened(config: ChainConfig, network: Network, where: str) -> None:
+    """Make sure that a linear layer of a discriminator takes all locations of the maps before."""
+    sides = config.sides("discriminator")
+    for i, layer in enumerate(network.layers):
+        if layer.kind == "linear":
+            expected = network.layers[i - 1].outputs * sides[i - 1] ** 2
+            if layer.inputs != expected:
+                raise InputError(
+                    f"{where}: discriminator: tensor {layer.path}.weight: found {layer.inputs} "
+                    f"inputs, expected {expected} for images of {config.size}x{config.size}"
+                )
 
 
 def _blocks(

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from dcgan_probe.checkpoints import native
 from dcgan_probe.checkpoints.assembly import build, chain_tensors, describe, family
@@ -71,6 +72,9 @@ def _way(network: Network, module: nn.Module, size: int) -> Way:
     steps = []
     for layer in network.layers:
         part: Any = module.get_submodule(layer.path)
+        kind = type(part).__bases__[0] if is_parametrized(part) else type(part)
+        if kind not in (nn.Linear, nn.Conv2d, nn.ConvTranspose2d) or "forward" in vars(part):
+            raise InputError(f"{layer.path}: found a {kind.__name__}, expected a layer of torch")
         if layer.kind == "linear":
             steps.append(Step())
             continue

@@ -228,7 +228,10 @@ def new_folder(
         os.chmod(work, 0o777 & ~_umask())
         yield work
         # Another command may have written it meanwhile: the later one is refused, as at its start.
-        check_free(folder, force, own)
+        try:
+            check_free(folder, force, own)
+        except InputError as error:
+            raise InputError(f"{error} (another command has written it meanwhile)") from error
         try:
             _give_name(work, final)
         except OSError as error:  # on Windows, where a file in it is open somewhere
