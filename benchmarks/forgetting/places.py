@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,8 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
         "pixels inpainted by OpenCV": lambda: inpaint(bench.before, bench.mask),
     }
     for layer in LAYERS:
-        found[f"filters: the paper's rule, {layer}"] = lambda layer=layer: bench.edited(
-            choose(session, boxes, label, layer)
+        found[f"filters: the paper's rule, {layer}"] = partial(
+            lambda name: bench.edited(choose(session, boxes, label, name)), layer
         )
     found["places: chosen"] = lambda: chosen(bench)
     whole = erase_unjudged(session, boxes, label)
@@ -102,10 +103,10 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
         for fill in FILLS:
             for widen in WIDTHS if len(layers) == 2 and fill != "smooth" else (2.0,):
                 name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
-                found[name] = lambda a=layers, f=fill, w=widen: place(a, f, w)
+                found[name] = partial(place, layers, fill, widen)
     for count in FEW:
-        found[f"places: {count} boxed samples, not chosen"] = lambda count=count: bench.edited(
-            erase_unjudged(session, bench.few(count), label)
+        found[f"places: {count} boxed samples, not chosen"] = partial(
+            lambda n: bench.edited(erase_unjudged(session, bench.few(n), label)), count
         )
     return found
 

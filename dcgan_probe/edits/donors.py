@@ -111,7 +111,8 @@ class Pool:
             yield self._draw(slice(at, min(at + PART, self._count)))
 
 
-class Match(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Match:
     """The donor of every sample. index: N, in the pool. misfit: N. maps: of the first layer.
 
     shown: N, the donor's own p of the object, mean over the place.
@@ -149,8 +150,8 @@ def match(
     )
     seen = 0
     for part in pool.parts():
-        shown = sum(rims[name].shown(part.p[name]) for name in maps) / len(rims)
-        misfit = sum(rims[name].misfit(part.maps[name]) for name in maps) / len(rims)
+        shown = torch.stack([rims[name].shown(part.p[name]) for name in maps]).mean(0)
+        misfit = torch.stack([rims[name].misfit(part.maps[name]) for name in maps]).mean(0)
         least, at = (misfit + CHARGE * shown).min(1)
         better = least < best.misfit
         best = Match(
