@@ -88,10 +88,8 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
         "pixels inpainted by OpenCV": lambda: inpaint(bench.before, bench.mask),
     }
     for layer in LAYERS:
-        found[f"filters: the paper's rule, {layer}"] = partial(
-            lambda name: bench.edited(choose(session, boxes, label, name)), layer
-        )
-    found["places: chosen"] = lambda: chosen(bench)
+        found[f"filters: the paper's rule, {layer}"] = partial(paper, bench, layer)
+    found["places: chosen"] = partial(chosen, bench)
     whole = erase_unjudged(session, boxes, label)
 
     def place(layers: tuple[str, ...], fill: str, widen: float) -> Tensor:
@@ -105,10 +103,16 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
                 name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
                 found[name] = partial(place, layers, fill, widen)
     for count in FEW:
-        found[f"places: {count} boxed samples, not chosen"] = partial(
-            lambda n: bench.edited(erase_unjudged(session, bench.few(n), label)), count
-        )
+        found[f"places: {count} boxed samples, not chosen"] = partial(few, bench, count)
     return found
+
+
+def paper(bench: Bench, layer: str) -> Tensor:
+    return bench.edited(choose(bench.session, bench.boxes, bench.label, layer))
+
+
+def few(bench: Bench, count: int) -> Tensor:
+    return bench.edited(erase_unjudged(bench.session, bench.few(count), bench.label))
 
 
 def chosen(bench: Bench) -> Tensor:

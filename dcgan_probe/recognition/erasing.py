@@ -468,7 +468,8 @@ class _Patches:
         finest = list(drawn)[-1]
         assert begin.regression is not None
         p = torch.sigmoid(begin.regression.logits(drawn, (finest,))[finest])
-        place = F.adaptive_avg_pool2d(mask[:, None].float(), (p.shape[1], p.shape[2])).flatten(1)
+        grid = (p.shape[1], p.shape[2])
+        place = F.adaptive_avg_pool2d(mask[:, None].float(), grid).flatten(1)
         shown = place @ p.flatten(1).T / place.sum(1, keepdim=True).clamp(min=1e-6)
         usual = session.generate(z).flatten(2)
         apart = (self.inside - self.around) @ usual.flatten(0, 1).T  # masks x donors' channels

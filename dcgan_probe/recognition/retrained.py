@@ -274,6 +274,6 @@ def inpaint(images: Tensor, mask: Tensor, grow: int = 1, radius: float = 3.0) ->
         filled = cv2.inpaint(
             np.ascontiguousarray(pixels), where.numpy().astype(np.uint8), radius, cv2.INPAINT_TELEA
         )
-        painted = torch.from_numpy(filled.reshape(pixels.shape)).permute(2, 0, 1)
-        out.append(torch.where(where, painted.float() / 127.5 - 1, image))
+        back = torch.from_numpy(filled.reshape(pixels.shape)).permute(2, 0, 1).float() / 127.5 - 1
+        out.append(torch.where(where, back, image))
     return torch.stack(out)
