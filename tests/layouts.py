@@ -19,7 +19,7 @@ Z = 16
 
 def up(
     *kernels: int | tuple[int, ...],
-    widths: tuple[int, ...] = (32, 24, 16, 8, 4),
+    widths: tuple[int, ...] = (32, 16, 8, 6, 4),
     channels: int = 3,
     act: Callable[[], nn.Module] = nn.ReLU,
     out: Callable[[], nn.Module] | None = nn.Tanh,
@@ -44,7 +44,7 @@ def up(
 
 def down(
     *kernels: int | tuple[int, ...],
-    widths: tuple[int, ...] = (8, 16, 24, 32, 40),
+    widths: tuple[int, ...] = (8, 16, 32, 24, 40),
     channels: int = 3,
     slope: float = 0.2,
     norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import layouts
 import numpy as np
 import pytest
@@ -41,8 +44,8 @@ def test_a_layout_opens_as_its_plain_forward(tmp_path, layout):
         again = checkpoints.load(tmp_path / "c.safetensors")
         assert again.config == found.config
         assert torch.equal(again.generator(z), found.generator(z))
+        assert (found.discriminator is not None) or d is None or layout.save is not layouts.plain
         if found.discriminator is not None:
-            assert d is not None
             scores = d(images).flatten(1)
             torch.testing.assert_close(
                 found.discriminator(expected).view(scores.shape), scores, atol=1e-4, rtol=1e-4
@@ -107,6 +110,15 @@ def test_of_two_generators_one_is_chosen_or_asked_for(tmp_path):
     with pytest.raises(InputError, match=r"second generator \(one, two\).* --weights NAME"):
         checkpoints.load(tmp_path / "both.pth")
     assert checkpoints.load(tmp_path / "both.pth", Facts(weights="two")).generator is not None
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    g, _ = layouts.build(layouts.LAYOUTS[0])
+    other = {"a.weight": torch.ones(4, 5, 3, 3), "b.weight": torch.ones(7, 9, 3, 3)}
+    torch.save({"netG": layouts.prefixed("main.", g), "encoder": other}, tmp_path / "c.pth")
+    found = checkpoints.load(tmp_path / "c.pth")
+    assert "left out: " in found.remarks[0]
+    assert "encoder: tensor b.weight: found 7x9x3x3 behind 4x5x3x3" in found.remarks[0]
 
 
 def test_safetensors_are_sorted_by_number(tmp_path):
@@ -204,3 +216,51 @@ def test_torchscript_is_named(tmp_path):
     network.save(tmp_path / "c.pt")
     with pytest.raises(InputError, match="a TorchScript archive.*package.module:factory"):
         checkpoints.load(tmp_path / "c.pt")
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_page_lists_every_layout():
+    text = (ROOT / "docs" / "layouts.md").read_text(encoding="utf-8")
+    for layout in layouts.LAYOUTS:
+        assert f"| {layout.name} |" in text, "run benchmarks/checkpoints/layouts.py"
+
+
+def test_the_walk_from_the_tutorial_to_a_forgotten_object(tmp_path, monkeypatch):
+    """The lines of the page, run on a small network in the tutorial's class."""
+    page = (ROOT / "docs" / "from-the-tutorial.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in code.splitlines() if line and "import" not in line]) <= 10
+    monkeypatch.chdir(tmp_path)
+
+    class Tutorial(nn.Module):
+        def __init__(self, main):
+            super().__init__()
+            self.main = main
+
+        def forward(self, x):
+            return self.main(x)
+
+    def draw(n):
+        return torch.randn(n, 100)
+
+    layout = layouts.Layout(
+        "tutorial",
+        lambda: layouts.up(4, 4, 4, 4, z=100),
+        lambda: layouts.down(4, 4, 4, 4),
+        32,
+        draw,
+    )
+    g, d = layouts.build(layout)
+    names = {"netG": Tutorial(g), "netD": Tutorial(nn.Sequential(*d, nn.Sigmoid()))}
+    before, after = code.split("session = ")
+    exec(before, names)
+    sha = checkpoints.load("gan.safetensors").sha256
+    drawn = tuple(dp.Box(i, "glasses", 4, 4, 20, 24) for i in range(6))
+    boxes = dp.Boxes(drawn, tuple(range(12)), (32, 32), seed=0, checkpoint=sha)
+    boxes.write(tmp_path / "glasses.json")
+    exec(f"session = {after}", names)
+    assert (tmp_path / "out" / "forget" / "forget.png").is_file()
+    assert (tmp_path / "out" / "sample" / "sheet.png").is_file()
+    assert len(names["session"].edits) == 1

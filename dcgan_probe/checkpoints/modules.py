@@ -186,6 +186,11 @@ def _check_statistics(
     if how not in STATISTICS:
         raise unknown("statistics", how, STATISTICS)
     if how == "estimate":
+        if "generator" not in parts:
+            raise InputError(
+                "statistics: found no generator to estimate them from, expected one beside the "
+                "discriminator"
+            )
         stored.estimate(config, parts, None)
         return
     for what, part in parts.items():

@@ -44,10 +44,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
 
 def to_bytes(checkpoint: Checkpoint, half: bool = False) -> bytes:
     """What `save` writes."""
-    if not isinstance(checkpoint.config, Config | ChainConfig):
-        raise InputError(
-            f"{checkpoint.name}: found modules of other code, expected a DCGAN of ours"
-        )
+    config = writable(checkpoint)
     tensors = {}
     for part in ("generator", "discriminator"):
         network = getattr(checkpoint, part)
@@ -57,7 +54,7 @@ def to_bytes(checkpoint: Checkpoint, half: bool = False) -> bytes:
                     tensor = tensor.half()
                 tensors[f"{part}.{name}"] = tensor.detach().cpu().contiguous()
     about = {
-        "format": format_of(checkpoint.config),
+        "format": format_of(config),
         "config": checkpoint.config.to_dict(),
         "info": checkpoint.info,
     }
@@ -65,6 +62,13 @@ def to_bytes(checkpoint: Checkpoint, half: bool = False) -> bytes:
     metadata = {"dcgan_probe": json.dumps(about, sort_keys=True)}
     data: bytes = safetensors.torch.save(tensors, metadata)
     return data
+
+
+def writable(checkpoint: Checkpoint) -> Config | ChainConfig:
+    """The config of networks that a file can say how to build; InputError for other modules."""
+    if isinstance(checkpoint.config, Config | ChainConfig):
+        return checkpoint.config
+    raise InputError(f"{checkpoint.name}: found modules of other code, expected a DCGAN of ours")
 
 
 def format_of(config: Config | ChainConfig) -> str:

@@ -63,7 +63,7 @@ _SETTINGS = {
 }
 
 
-class _Settings(dict):  # type: ignore[type-arg]
+class _Settings(dict[str, Any]):
     """What takes the place of settings that were saved beside weights: nothing of them is kept."""
 
     def __setstate__(self, state: object) -> None:
@@ -87,7 +87,7 @@ def read(file: WeightFile) -> Any:
         raise InputError(f"{path}: found {kind}, expected a file of torch.save")
     try:
         checks[kind](path)
-        numpy = [
+        numpy: list[Any] = [
             (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")  # type: ignore[attr-defined]
             for core in ("core", "_core")
         ]

@@ -72,8 +72,14 @@ def read_files(
     """`read_state_dicts`, of files that were looked at."""
     paths = [file.path for file in files]
     where = " and ".join(map(str, paths))
-    found = [network for file in files for network in _networks(file)]
+    found: list[Network] = []
+    broken: list[str] = []
+    for file in files:
+        inside, beside = _networks(file)
+        found += inside
+        broken += beside
     networks, remarks = _one_of_each(found, facts)
+    remarks += [f"left out: {reason}" for reason in broken]
     assumed = _assume(networks, facts, where)
     tensors = {part: chain_tensors(assumed.config, networks[part]) for part in networks}
     config: Config | ChainConfig = family(assumed.config) or assumed.config
@@ -102,8 +108,8 @@ def read_files(
 def _identity(paths: Sequence[Path], config: Config | ChainConfig, facts: Facts) -> str:
     """The digest of the files; another one where the images are not those of the usual reading."""
     sha = digest(paths)
-    usual = isinstance(config, Config) and config.z_distribution == "normal"
-    if usual and config.norm_eps == 1e-5 and not (facts.weights or facts.statistics):
+    family = isinstance(config, Config) and config.norm_eps == 1e-5
+    if family and config.z_distribution == "normal" and not (facts.weights or facts.statistics):
         return sha
     chosen = {name: facts.said().get(name) for name in ("weights", "statistics")}
     text = json.dumps([sha, config.to_dict(), chosen], sort_keys=True)
@@ -113,8 +119,8 @@ def _identity(paths: Sequence[Path], config: Config | ChainConfig, facts: Facts)
 # Networks
 
 
-def _networks(file: WeightFile) -> list[Network]:
-    """The networks in a file."""
+def _networks(file: WeightFile) -> tuple[list[Network], list[str]]:
+    """The networks in a file, and why other tensors in it are none."""
     path, kind = file
     if kind == "npy":
         raise InputError(f"{path}: found one .npy array, expected the folder of all of them")
@@ -134,7 +140,8 @@ def _networks(file: WeightFile) -> list[Network]:
         except InputError as error:
             reasons.append(error)
     if found:
-        return found
+        beside = dict.fromkeys(reason for network in found for reason in network.broken)
+        return found, [*map(str, reasons), *beside]
     if reasons:
         raise reasons[0]
     keys = list(content) if isinstance(content, Mapping) else []

@@ -7,7 +7,7 @@ does not matter.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ DEPTH = 6  # of dictionaries in dictionaries
 
 _STATISTICS = ("running_mean", "running_var")
 _LEAVES = re.compile(
-    r"(?:(?P<path>.*)\.)?(?P<leaf>parametrizations\.weight\.(?:original[01]?|0\._[uv])"
+    r"(?:(?P<path>.*?)\.)?(?P<leaf>parametrizations\.weight\.(?:original[01]?|0\._[uv])"
     r"|weight_orig|weight_bar|weight_[uvg]|[^.]+)"
 )
 
@@ -57,12 +57,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A chain that was found. part: "generator" or "discriminator". place: where, for messages."""
+    """A chain that was found. part: "generator" or "discriminator". place: where, for messages.
+
+    ignored, broken: what lay beside it: single numbers, and why other layers are no such network.
+    """
 
     part: str
     place: str
     layers: tuple[Layer, ...]
     ignored: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
 
 @dataclass
@@ -102,7 +106,8 @@ def find_networks(tensors: Mapping[str, Tensor], place: str, ordered: bool = Tru
     modules, ignored = _modules(tensors)
     if not ordered:
         modules.sort(key=lambda module: _natural(module.path))
-    return [replace(each, ignored=ignored) for each in _split(modules, place)]
+    found, broken = _split(modules, place)
+    return [replace(each, ignored=ignored, broken=broken) for each in found]
 
 
 def _natural(path: str) -> list[tuple[int, int, str]]:
@@ -125,7 +130,7 @@ def _modules(tensors: Mapping[str, Tensor]) -> tuple[list[_Module], tuple[str, .
     return list(modules.values()), tuple(ignored)
 
 
-def _split(modules: list[_Module], place: str) -> list[Network]:
+def _split(modules: list[_Module], place: str) -> tuple[list[Network], tuple[str, ...]]:
     """One chain, or one for each prefix."""
     paths = [module.path.split(".") for module in modules]
     shared = 0
@@ -139,16 +144,20 @@ def _split(modules: list[_Module], place: str) -> list[Network]:
     for module, path in zip(modules, paths, strict=True):
         groups.setdefault(path[shared] if len(path) > shared else "", []).append(module)
     found: list[Network] = []
+    broken: list[str] = []
     several = {name: group for name, group in groups.items() if len(group) > 2}
     if len(groups) > 1:
         for name, group in several.items():
             try:
-                found += _split(group, f"{place}: {name}")
-            except InputError:
-                continue  # it is told of the whole, below
+                inside, beside = _split(group, f"{place}: {name}")
+            except InputError as error:
+                broken.append(str(error))
+            else:
+                found += inside
+                broken += beside
     if found:
-        return found
-    return [_chain(modules, place)]
+        return found, tuple(broken)
+    return [_chain(modules, place)], ()
 
 
 def _chain(modules: Sequence[_Module], place: str) -> Network:
@@ -397,7 +406,7 @@ def _square(number: int) -> bool:
     return number > 0 and round(number**0.5) ** 2 == number
 
 
-def _unlikely(layers: Sequence[Layer], way: Sequence[str]) -> int:
+def _unlikely(layers: Sequence[Layer], way: Iterable[str]) -> int:
     """How many square weights are of another kind than kernel size and name suggest."""
     count = 0
     for layer, kind in zip(layers, way, strict=True):
