@@ -71,7 +71,7 @@ class Guiding(TorchFunctionMode):
         if found is None:
             return func(*args, **kwargs)
         x, slope = found
-        output = _Guided.apply(x, slope, 0.0 if self.strict else slope)  # type: ignore[no-untyped-call]
+        output = _Guided.apply(x, slope, 0.0 if self.strict else slope)
         if (
             kwargs.get("inplace")
             or getattr(func, "__name__", "").endswith("_")

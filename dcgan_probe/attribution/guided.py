@@ -201,9 +201,9 @@ class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):
                 handle.remove()
             if callable(neuron_selector):
                 return cast(Tensor, neuron_selector(maps[-1]))
-            selector = neuron_selector
-            index = selector if isinstance(selector, tuple) else (selector,)
-            return maps[-1][(slice(None), *index)]
+            one = not isinstance(neuron_selector, tuple)
+            place: tuple[Any, ...] = (neuron_selector,) if one else neuron_selector
+            return maps[-1][(slice(None), *place)]
 
         gradients = self.guided._guided(output, tensors)
         result: Any = gradients if isinstance(inputs, tuple) else gradients[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ def _geometry(config: ChainConfig) -> list[tuple[int, int, int]]:
 
 def _with_strides(config: ChainConfig, other: ChainConfig) -> ChainConfig:
     """A config with the strides, paddings and image size of another."""
-    both = {}
+    both: dict[str, Any] = {}
     for part in ("generator", "discriminator"):
         pairs = zip(getattr(config, part), getattr(other, part), strict=True)
         both[part] = tuple(

@@ -20,7 +20,7 @@ from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.checkpoints.weights import WeightFile
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.chain_config import KIND, ChainConfig
-from dcgan_probe.networks.config import Config
+from dcgan_probe.networks.config import AnyConfig, Config
 from dcgan_probe.networks.dcgan import NETWORKS, empty
 from dcgan_probe.storage import files
 
@@ -67,7 +67,7 @@ def to_bytes(checkpoint: Checkpoint, half: bool = False) -> bytes:
     return data
 
 
-def format_of(config: Config | ChainConfig) -> str:
+def format_of(config: AnyConfig) -> str:
     """The format of a file with such a config."""
     return CHAIN_FORMAT if isinstance(config, ChainConfig) else FORMAT
 

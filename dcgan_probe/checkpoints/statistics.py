@@ -95,9 +95,7 @@ def untouched(network: nn.Module) -> list[str]:
     return [
         name
         for name, part in network.named_modules()
-        if _stores(part)
-        and not part.running_mean.any()  # type: ignore[union-attr, operator]
-        and bool((part.running_var == 1).all())
+        if _stores(part) and not part.running_mean.any() and bool((part.running_var == 1).all())
     ]
 
 

@@ -7,7 +7,7 @@ does not matter.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -406,7 +406,7 @@ def _square(number: int) -> bool:
     return number > 0 and round(number**0.5) ** 2 == number
 
 
-def _unlikely(layers: Sequence[Layer], way: Sequence[str]) -> int:
+def _unlikely(layers: Sequence[Layer], way: Iterable[str]) -> int:
     """How many square weights are of another kind than kernel size and name suggest."""
     count = 0
     for layer, kind in zip(layers, way, strict=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +92,7 @@ def _before(config: ChainConfig, block: Block) -> list[tuple[str, nn.Module]]:
 
 def _parts(block: Block, inputs: int, side: int) -> list[tuple[str, nn.Module]]:
     """The layers of a block that takes maps of a side."""
-    options = {"stride": block.stride, "padding": block.padding, "bias": block.bias}
+    options: dict[str, Any] = {"stride": block.stride, "padding": block.padding, "bias": block.bias}
     parts: list[tuple[str, nn.Module]] = []
     if block.kind == "linear":
         if side > 1:
@@ -115,11 +117,12 @@ def _parts(block: Block, inputs: int, side: int) -> list[tuple[str, nn.Module]]:
 
 
 def _activation(block: Block) -> nn.Module | None:
-    return {
+    made: dict[str, Callable[[], nn.Module | None]] = {
         "none": lambda: None,
         "relu": nn.ReLU,
         "leaky_relu": lambda: nn.LeakyReLU(block.slope),
         "tanh": nn.Tanh,
         "sigmoid": nn.Sigmoid,
         "clip": nn.Hardtanh,
-    }[block.activation]()
+    }
+    return made[block.activation]()
