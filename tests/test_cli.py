@@ -219,6 +219,7 @@ def test_convert_writes_our_format_and_refuses_to_overwrite(run, tmp_path, gener
         norm_eps=1e-5,
     )
     ours = dp.networks.initialise(dp.Generator(config), seed=0)
+    dp.networks.estimate_statistics(ours, [dp.latents.sample(config, 64, seed=0)])
     weights = dict(ours.state_dict())
     state = {}
     first = weights.pop("4x4.linear.weight")
