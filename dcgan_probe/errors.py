@@ -70,6 +70,27 @@ def guarded(what: str, *passed: type[BaseException]) -> Iterator[None]:
         raise InputError(f"{what}: {brief(error)}") from error
 
 
+@contextmanager
+def parsing(where: object, expected: str) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into the line that says so.
+
+    >>> with parsing("a.json", "lines"):
+    ...     {}["step"]
+    Traceback (most recent call last):
+    dcgan_probe.errors.InputError: a.json: found a damaged file (KeyError: 'step'), expected lines
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:
+        raise InputError(
+            f"{where}: found a damaged file ({brief(error)}), expected {expected}"
+        ) from error
+
+
 def unknown(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
     """The error for a name that is not there; it lists those that are.
 

@@ -21,7 +21,7 @@ import pytest
 
 from dcgan_probe.errors import InputError
 from dcgan_probe.images import cache
-from dcgan_probe.images.cache import CachedImages, cached
+from dcgan_probe.images.cache import CachedImages, cached, default_folder
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.storage import fingerprints
 from dcgan_probe.storage.fingerprints import Fingerprint
@@ -407,3 +407,40 @@ def test_a_fingerprint_reads_again_only_what_changed(tmp_path, at_rest):
     paths["b"].write_bytes(b"b" * 10)
     assert Fingerprint(tmp_path, swapped, tmp_path / "cache").sha256 != first
     assert Fingerprint(tmp_path, paths, tmp_path / "cache").sha256 == first
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a.png": 3}', '{"a.png": [1, 2, 3, 4]}', "\0"])
+def test_a_damaged_memory_of_hashes_only_costs_time(tmp_path, text):
+    (tmp_path / "a.png").write_bytes(b"data")
+    fresh = Fingerprint(tmp_path, {"a.png": tmp_path / "a.png"}, None).sha256
+    assert Fingerprint(tmp_path, {"a.png": tmp_path / "a.png"}, tmp_path / "c").sha256 == fresh
+    (index,) = (tmp_path / "c").rglob("*.json")
+    index.write_text(text)
+    assert Fingerprint(tmp_path, {"a.png": tmp_path / "a.png"}, tmp_path / "c").sha256 == fresh
+
+
+def test_without_a_home_the_line_names_the_variable(monkeypatch):
+    def lost() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("DCGAN_PROBE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lost)
+    with pytest.raises(InputError, match="found no home folder.*DCGAN_PROBE_CACHE"):
+        default_folder()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"seen": "3", "rows": 1, "skipped": [], "transparent": []}']
+)
+def test_a_damaged_account_of_a_build_is_one_line_or_begun_again(data, home, text):
+    whole = cached(ImageSource(data, 16, 3), folder=home)
+    (account,) = home.rglob("images.json")
+    kept = account.read_bytes()
+    account.write_text(text)
+    with pytest.raises(InputError, match=r"images\.json: "):
+        cached(ImageSource(data, 16, 3), folder=home)
+    account.rename(account.with_name("progress.json"))  # as if it had been killed
+    again = cached(ImageSource(data, 16, 3), folder=home)
+    assert np.array_equal(again.pixels, whole.pixels)
+    assert account.read_bytes() == kept

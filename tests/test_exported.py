@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import resource
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.recognition import exported
+from dcgan_probe.recognition import exported, operations
 
 
 class Network(nn.Module):
@@ -98,7 +99,7 @@ def test_what_is_no_longer_needed_is_let_go(saved):
     values = {**network.tensors, network.image: images()}
     most = 0
     for step in network.steps:
-        step.run(values, torch.device("cpu"))
+        step.run(values, torch.device("cpu"), operations.Budget())
         most = max(most, len(values) - len(network.tensors))
     assert set(values) == {*network.tensors, network.result}
     assert most < len(network.steps) / 2
@@ -227,9 +228,13 @@ def larger(config: dict) -> None:
 @pytest.mark.parametrize(
     ("ending", "change", "message"),
     [
-        ("weights_config.json", in_json(larger), "damaged or truncated .*out of bounds"),
+        (
+            "weights_config.json",
+            in_json(larger),
+            "damaged or truncated .*27000000000 numbers in 216",
+        ),
         ("weights/weight_0", lambda data: data[:-4], "damaged or truncated"),
-        ("model.json", lambda data: data[:100], "damaged or truncated"),
+        ("model.json", lambda data: data[:100], "found broken or cut-off JSON"),
         ("model.json", lambda data: b"{}", "damaged or truncated"),
         ("model.json", in_json(lambda p: p["schema_version"].update(major=7)), "found schema 7"),
         (
@@ -270,3 +275,69 @@ def test_files_of_other_kinds_are_named(saved, tmp_path):
 def test_images_that_the_network_does_not_take_are_refused(saved):
     with pytest.raises(InputError, match="cannot take 2 x 2 x 32 x 32 images: "):
         exported.read(saved)(torch.zeros(2, 2, 32, 32))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        # They write where an index tensor of the file says, and compare it with nothing.
+        "torch.ops.aten.max_pool2d_with_indices_backward.default",
+        "torch.ops.aten.adaptive_max_pool2d_backward.default",
+        "torch.ops.aten.max_unpool2d.default",
+        "torch.ops.aten.put_.default",
+        "torch.ops.aten.set_.source_Storage",
+        "torch.ops.aten.resize_.default",
+        "torch.ops.aten.relu.out",
+        "torch.ops.aten.empty.memory_format",
+    ],
+)
+def test_operations_that_trust_their_arguments_are_refused(saved, tmp_path, target):
+    def change(program: dict) -> None:
+        program["graph_module"]["graph"]["nodes"][1]["target"] = target
+
+    path = rewritten(saved, tmp_path / "a.pt2", "model.json", in_json(change))
+    with pytest.raises(InputError, match=f"found the operation {target}, expected only those of"):
+        exported.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("index_select", [torch.zeros(3), 0, torch.tensor([3])]),
+        ("index_select", [torch.zeros(3), 0, torch.tensor([-1])]),
+        ("gather", [torch.zeros(2, 3), 1, torch.tensor([[5]])]),
+        ("embedding", [torch.zeros(2, 3), torch.tensor([2])]),
+        ("index", [torch.zeros(2, 3), [None, torch.tensor([-4])]]),
+        ("batch_norm", [torch.zeros(2, 3, 4, 4), torch.zeros(2), None, torch.zeros(3)]),
+    ],
+)
+def test_indices_and_sizes_are_compared_with_the_tensors(name, arguments):
+    with pytest.raises(ValueError, match=name):
+        operations.check(name, arguments)
+
+
+class Expanding(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros(1).expand(1 << 20).repeat(1 << 12).sum() + x.flatten(1).sum(1)
+
+
+def test_memory_is_counted_before_it_is_taken(tmp_path):
+    network = exported.read(save(Expanding(), tmp_path / "a.pt2"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="more than 134217728 in one tensor"):
+        network(images())
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def test_numbers_do_not_grow_without_end():
+    value = 3
+    with pytest.raises(ValueError, match="more than 63 bits"):
+        for _ in range(40):
+            value = operations.ARITHMETIC["_operator.mul"](value, value)
+    for call, given in (("mul", ("text", 600_000_000)), ("add", ([1], [2]))):
+        with pytest.raises(ValueError, match="something else than numbers"):
+            operations.ARITHMETIC[f"_operator.{call}"](*given)
+
+
+def test_every_operation_of_the_list_exists():
+    assert [name for name in operations.ALLOWED if not hasattr(torch.ops.aten, name)] == []

@@ -146,7 +146,7 @@ def test_eyes_go_where_the_face_looks():
 def test_of_the_ears_the_far_one_is_hidden():
     def ears(turn: float) -> tuple[int, int]:
         bald = Face(hair="bald", turn=turn, background="sky")
-        bare = renderer.Canvas(
+        bare = renderer.FaceCanvas(
             palette.lit(palette.lit(palette.BACKGROUNDS["sky"])),
             palette.shadow(palette.BACKGROUNDS["sky"], 0.16),
             64,

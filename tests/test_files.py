@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.storage import files
+from dcgan_probe.storage import files, json_values
 
 
 def test_a_folder_takes_its_name_only_when_all_is_written(tmp_path):
@@ -136,3 +139,78 @@ def test_json_refuses_what_json_cannot_hold(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_later_of_two_commands_into_one_folder_is_refused(tmp_path):
+    with (
+        pytest.raises(InputError, match="already holds results"),
+        files.new_folder(tmp_path / "out", own={"a.txt"}) as late,
+    ):
+        (late / "a.txt").write_text("late")
+        with files.new_folder(tmp_path / "out", own={"a.txt"}) as early:
+            (early / "a.txt").write_text("early")
+    assert (tmp_path / "out" / "a.txt").read_text() == "early"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_to_a_file_stays_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.txt").symlink_to("elsewhere/real.txt")
+    files.write_text(tmp_path / "link.txt", "through")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "elsewhere/real.txt").read_text() == "through"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o007])
+def test_files_and_folders_have_the_mode_that_umask_says(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        files.write_text(tmp_path / "a.txt", "text")
+        with files.new_folder(tmp_path / "out") as work:
+            files.write_text(work / "b.txt", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o666 & ~mask
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o777 & ~mask
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(
+            InputError, match="found no regular file, expected a file of boxes|Is a"
+        ):
+            files.read_bytes(path, "a file of boxes", 100)
+    (tmp_path / "a").write_bytes(bytes(101))
+    with pytest.raises(InputError, match="found 101 bytes, expected at most 100"):
+        files.read_bytes(tmp_path / "a", "a file of boxes", 100)
+    with pytest.raises(InputError, match="cannot be read: embedded null byte"):
+        files.read_bytes("a\0b", "a file of boxes", 100)
+
+
+def test_changes_under_a_lock_are_all_kept(tmp_path):
+    code = (
+        "import json, sys; from pathlib import Path; from dcgan_probe.storage import files\n"
+        "path = Path(sys.argv[1])\n"
+        "for i in range(20):\n"
+        "    with files.locked(path):\n"
+        "        held = json.loads(path.read_text()) if path.exists() else []\n"
+        "        files.write_json(path, [*held, [sys.argv[2], i]])\n"
+    )
+    line = [sys.executable, "-c", code, str(tmp_path / "all.json")]
+    children = [subprocess.Popen([*line, name]) for name in "abc"]
+    assert [child.wait() for child in children] == [0, 0, 0]
+    held = json.loads((tmp_path / "all.json").read_text())
+    assert sorted(held) == [[name, i] for name in "abc" for i in range(20)]
+
+
+def test_only_json_of_the_format_is_written_over(tmp_path):
+    path = files.beside(tmp_path / "windows.npy", ".json")
+    json_values.check_replaceable(path, "dcgan-probe/features/1")
+    files.write_json(path, {"format": "dcgan-probe/features/1"})
+    json_values.check_replaceable(path, "dcgan-probe/features/1")
+    for text in ('{"my": "notes"}', "notes", '{"format": "dcgan-probe/boxes/1"}'):
+        path.write_text(text)
+        with pytest.raises(InputError, match="it stays as it is, expected another name"):
+            json_values.check_replaceable(path, "dcgan-probe/features/1")
+        assert path.read_text() == text

@@ -280,7 +280,7 @@ def test_intervals_of_samples_are_those_of_scipy():
     rows = np.stack(
         [before[0] * rng.uniform(0, 1, 80), rng.random(80), rng.random(80) * 90, before[0]]
     )
-    found = judgement._outcome(0, rows[None], before, 4, 1000).area_left
+    found = judgement.measure_outcome(0, rows[None], before, 4, 1000).area_left
     expected = bootstrap(
         (rows[0], before[0]),
         lambda a, b, axis: a.sum(axis) / b.sum(axis),

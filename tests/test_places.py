@@ -136,12 +136,12 @@ def test_the_donor_is_the_one_that_fits_on_the_rim():
     p[0, 3:5, 3:5] = 1
     nothing = torch.zeros(120, 8, 8)
     found = match(pool_of(donors, nothing), {"a": own}, {"a": p})
-    assert found.index.tolist() == [77]
+    assert found.number.tolist() == [77]
     assert torch.equal(found.maps[0], donors[77])
     # One that has the object there itself is not taken.
     shows = nothing.clone()
     shows[77, 3:5, 3:5] = 1
-    assert match(pool_of(donors, shows), {"a": own}, {"a": p}).index.tolist() != [77]
+    assert match(pool_of(donors, shows), {"a": own}, {"a": p}).number.tolist() != [77]
 
 
 def test_the_misfit_is_the_mean_square_difference_on_the_rim():
@@ -156,7 +156,7 @@ def test_the_misfit_is_the_mean_square_difference_on_the_rim():
         rim[max(0, ys.min() - 2) : ys.max() + 3, max(0, xs.min() - 2) : xs.max() + 3] = True
         rim &= p[i] == 0
         apart = ((own[i] - donors) / scale.view(3, 1, 1)).square().mean(1)[:, rim].mean(1)
-        assert found.index[i] == apart.argmin()
+        assert found.number[i] == apart.argmin()
         assert found.misfit[i].item() == pytest.approx(apart.min().item(), rel=1e-4)
 
 
@@ -166,7 +166,7 @@ def test_a_pool_that_is_drawn_anew_gives_the_same_as_one_that_is_kept(monkeypatc
     kept = match(pool_of(donors, torch.zeros(130, 8, 8)), {"a": own}, {"a": p}, level=0.5)
     monkeypatch.setattr("dcgan_probe.edits.donors.KEEP_BYTES", 0)
     drawn = match(pool_of(donors, torch.zeros(130, 8, 8)), {"a": own}, {"a": p}, level=0.5)
-    assert torch.equal(kept.index, drawn.index) and torch.equal(kept.maps, drawn.maps)
+    assert torch.equal(kept.number, drawn.number) and torch.equal(kept.maps, drawn.maps)
 
 
 def test_donors_are_named_by_seed_and_index(config):
@@ -515,11 +515,18 @@ def test_broken_numbers_of_a_regression_are_refused(session, tmp_path):
         pass
 
 
+class OneLocation(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.one = nn.Parameter(torch.ones(1)), nn.Identity()
+
+    def forward(self, z: Tensor) -> Tensor:
+        maps = self.one(z[:, :3, None, None] * self.scale)
+        return torch.tanh(nn.functional.interpolate(maps, scale_factor=8))
+
+
 def test_a_layer_of_one_location_is_refused():
-    network = nn.Sequential()
-    network.add_module("one", nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (6, 1, 1)), nn.ReLU()))
-    network.add_module("last", nn.Sequential(nn.ConvTranspose2d(6, 3, 8), nn.Tanh()))
-    session = dp.Session.from_modules(generator=network, latent=4, device="cpu")
+    session = dp.Session.from_modules(generator=OneLocation(), latent=4, device="cpu")
     edit = PlaceEdit(("one",), session.checkpoint.sha256, fill="smooth", where=(0, 0, 8, 8))
     with pytest.raises(InputError, match="layer 'one': found no places to tell apart"):
         edit.planner(session.generator, session.config)

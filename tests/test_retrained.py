@@ -136,10 +136,13 @@ def test_it_is_held_out_by_image():
 def test_the_probe_sees_maps_of_the_discriminator_and_colours(session):
     images = session.sample(3)
     seen = see(session.discriminator, images, 8)
-    torch.testing.assert_close(seen[:, -3:], F.adaptive_avg_pool2d(images, 8))
+    colours = F.adaptive_avg_pool2d(images, 8)
+    torch.testing.assert_close(seen[:, -12:-9], colours)
+    around = colours[:, :, 2:5, 3:6].mean((2, 3))
+    torch.testing.assert_close(seen[:, -9:-6, 3, 4], (colours[:, :, 3, 4] - around).abs())
     assert seen.shape[1] > 3 and see(session.discriminator, images, 8, 1).shape[1] < seen.shape[1]
     alone = see(None, images, 8)
-    assert alone.shape == (3, 54, 8, 8)
+    assert alone.shape == (3, 63, 8, 8)
     torch.testing.assert_close(alone[:, 4], F.adaptive_avg_pool2d(images, 8)[:, 0])
 
 

@@ -201,10 +201,14 @@ class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):
                 handle.remove()
             if callable(neuron_selector):
                 return cast(Tensor, neuron_selector(maps[-1]))
-            one = not isinstance(neuron_selector, tuple)
-            place: tuple[Any, ...] = (neuron_selector,) if one else neuron_selector
-            return maps[-1][(slice(None), *place)]
+            return _select(maps[-1], neuron_selector)
 
         gradients = self.guided._guided(output, tensors)
         result: Any = gradients if isinstance(inputs, tuple) else gradients[0]
         return cast(Inputs, result)
+
+
+def _select(maps: Tensor, place: Any) -> Tensor:
+    """One neuron of every map, by its index or indices."""
+    indices: tuple[Any, ...] = place if isinstance(place, tuple) else (place,)
+    return maps[(slice(None), *indices)]

@@ -39,6 +39,7 @@ class Adapted(nn.Module):
             raise unknown("range", images, IMAGES, where="images")
         self.network, self.part, self.places, self.images = network, part, places, images
         # In buffers, which are part of what identifies the network.
+        self.label: Tensor | None
         self.register_buffer("label", _label(label))
 
     def forward(self, x: Tensor) -> Tensor:

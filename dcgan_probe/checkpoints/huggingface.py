@@ -97,7 +97,8 @@ def _model(path: Path, name: str) -> Checkpoint:
 def _said(checkpoint: Checkpoint, where: Path) -> str:
     """What goes into config.json."""
     config, info = checkpoint.config.to_dict(), checkpoint.info
-    about = {"format": native.format_of(checkpoint.config), "config": config, "info": info}
+    kind = native.format_of(native.writable(checkpoint))
+    about = {"format": kind, "config": config, "info": info}
     try:
         return json.dumps(about, indent=1, allow_nan=False) + "\n"
     except ValueError as error:

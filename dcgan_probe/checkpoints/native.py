@@ -20,7 +20,7 @@ from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.checkpoints.weights import WeightFile
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.chain_config import KIND, ChainConfig
-from dcgan_probe.networks.config import AnyConfig, Config
+from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import NETWORKS, empty
 from dcgan_probe.storage import files
 
@@ -44,10 +44,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
 
 def to_bytes(checkpoint: Checkpoint, half: bool = False) -> bytes:
     """What `save` writes."""
-    if not isinstance(checkpoint.config, Config | ChainConfig):
-        raise InputError(
-            f"{checkpoint.name}: found modules of other code, expected a DCGAN of ours"
-        )
+    config = writable(checkpoint)
     tensors = {}
     for part in ("generator", "discriminator"):
         network = getattr(checkpoint, part)
@@ -57,7 +54,7 @@ def to_bytes(checkpoint: Checkpoint, half: bool = False) -> bytes:
                     tensor = tensor.half()
                 tensors[f"{part}.{name}"] = tensor.detach().cpu().contiguous()
     about = {
-        "format": format_of(checkpoint.config),
+        "format": format_of(config),
         "config": checkpoint.config.to_dict(),
         "info": checkpoint.info,
     }
@@ -67,7 +64,14 @@ def to_bytes(checkpoint: Checkpoint, half: bool = False) -> bytes:
     return data
 
 
-def format_of(config: AnyConfig) -> str:
+def writable(checkpoint: Checkpoint) -> Config | ChainConfig:
+    """The config of networks that a file can say how to build; InputError for other modules."""
+    if isinstance(checkpoint.config, Config | ChainConfig):
+        return checkpoint.config
+    raise InputError(f"{checkpoint.name}: found modules of other code, expected a DCGAN of ours")
+
+
+def format_of(config: Config | ChainConfig) -> str:
     """The format of a file with such a config."""
     return CHAIN_FORMAT if isinstance(config, ChainConfig) else FORMAT
 

@@ -108,11 +108,8 @@ def read_files(
 def _identity(paths: Sequence[Path], config: Config | ChainConfig, facts: Facts) -> str:
     """The digest of the files; another one where the images are not those of the usual reading."""
     sha = digest(paths)
-    usual = isinstance(config, Config) and (config.z_distribution, config.norm_eps) == (
-        "normal",
-        EPS,
-    )
-    if usual and not (facts.weights or facts.statistics):
+    family = isinstance(config, Config) and config.norm_eps == EPS
+    if family and config.z_distribution == "normal" and not (facts.weights or facts.statistics):
         return sha
     chosen = {name: facts.said().get(name) for name in ("weights", "statistics")}
     text = json.dumps([sha, config.to_dict(), chosen], sort_keys=True)

@@ -112,12 +112,12 @@ class Pool:
 
 
 class Match(NamedTuple):
-    """The donor of every sample. index: N, in the pool. misfit: N. maps: of the first layer.
+    """The donor of every sample. number: N, in the pool. misfit: N. maps: of the first layer.
 
     shown: N, the donor's own p of the object, mean over the place.
     """
 
-    index: Tensor
+    number: Tensor
     misfit: Tensor
     shown: Tensor
     maps: Tensor
@@ -129,7 +129,7 @@ def match(
 ) -> Match:
     """The donor that fits each sample best on the rim of its place.
 
-        >>> match(pool, {"8x8": maps}, {"8x8": p}).index.shape
+        >>> match(pool, {"8x8": maps}, {"8x8": p}).number.shape
         torch.Size([16])
 
     maps: N x filters x h x w by layer, the first of which donors' maps are returned of. p: N x h x
@@ -149,12 +149,12 @@ def match(
     )
     seen = 0
     for part in pool.parts():
-        shown = sum(rims[name].shown(part.p[name]) for name in maps) / len(rims)
-        misfit = sum(rims[name].misfit(part.maps[name]) for name in maps) / len(rims)
+        shown = torch.stack([rims[name].shown(part.p[name]) for name in maps]).mean(0)
+        misfit = torch.stack([rims[name].misfit(part.maps[name]) for name in maps]).mean(0)
         least, at = (misfit + CHARGE * shown).min(1)
         better = least < best.misfit
         best = Match(
-            torch.where(better, at + seen, best.index),
+            torch.where(better, at + seen, best.number),
             torch.where(better, least, best.misfit),
             torch.where(better, shown.gather(1, at[:, None])[:, 0], best.shown),
             torch.where(better.view(-1, 1, 1, 1), part.maps[first][at].to(begin), best.maps),

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, parsing
 from dcgan_probe.images import decoding
 from dcgan_probe.images.containers import Unreadable, shown
 from dcgan_probe.images.decoding import DecodedImage
@@ -106,7 +106,13 @@ def default_folder() -> Path:
     if own:
         return Path(own)
     user = os.environ.get("XDG_CACHE_HOME")
-    return (Path(user) if user else Path.home() / ".cache") / "dcgan-probe"
+    try:
+        return (Path(user) if user else Path.home() / ".cache") / "dcgan-probe"
+    except RuntimeError as error:  # an account that the system does not know, as in containers
+        raise InputError(
+            "found no home folder for the cache of decoded images, expected a folder in the "
+            "variable DCGAN_PROBE_CACHE"
+        ) from error
 
 
 class _Build:
@@ -136,9 +142,7 @@ class _Build:
     def run(self) -> None:
         """Decode what is not decoded yet; rows are on the disk before the file counts them."""
         counted = self.home / "progress.json"
-        state: dict[str, Any] = {"seen": 0, "rows": 0, "skipped": [], "transparent": []}
-        if counted.exists():
-            state = read_json(counted)
+        state = self._resumed(counted)
         row = math.prod(self.shape)
         step = max(1, min(CHUNK, CHUNK_BYTES // row))
         try:
@@ -155,6 +159,18 @@ class _Build:
                     files.write_json(counted, state)
         except OSError as error:
             raise InputError(f"{self.home}: cannot be written: {error.strerror}") from error
+
+    def _resumed(self, counted: Path) -> dict[str, Any]:
+        """How far a build that was killed came; where that cannot be told, not at all."""
+        fresh: dict[str, Any] = {"seen": 0, "rows": 0, "skipped": [], "transparent": []}
+        if not counted.exists():
+            return fresh
+        try:
+            state = _checked(counted, len(self.chosen))
+            held = (self.home / "pixels").stat().st_size
+        except (InputError, OSError):
+            return fresh
+        return state if held >= state["rows"] * math.prod(self.shape) else fresh
 
     def _add(
         self, state: dict[str, Any], found: DecodedImage | Unreadable, file: IO[bytes]
@@ -185,7 +201,7 @@ class _Build:
         counted.unlink()
 
     def result(self, key: str) -> CachedImages:
-        state = read_json(self.home / "images.json")
+        state = _checked(self.home / "images.json", len(self.chosen))
         self._check_bad(state)
         path, shape = self.home / "pixels", (state["rows"], *self.shape)
         held = path.stat().st_size if path.exists() else 0
@@ -207,6 +223,21 @@ class _Build:
                 f"{state['seen']} of {len(self.chosen)}, expected at most {self.allowed}: "
                 f"{_some(state)}"
             )
+
+
+def _checked(path: Path, images: int) -> dict[str, Any]:
+    """What a file of a build says, if it fits so many images; InputError if it is damaged."""
+    state = read_json(path)
+    with parsing(path, f"what the cache wrote: delete {path.parent}"):
+        seen, rows, skipped = state["seen"], state["rows"], state["skipped"]
+        names = [name for name, reason in skipped if isinstance(reason, str)]
+        if type(seen) is not int or type(rows) is not int or not 0 <= seen <= images:
+            raise ValueError(f"{seen} of {images} images")
+        if rows < 0 or rows + len(skipped) != seen or len(names) != len(skipped):
+            raise ValueError(f"{rows} rows and {len(skipped)} skipped of {seen} images")
+        if not all(isinstance(name, str) for name in [*names, *state["transparent"]]):
+            raise ValueError("names that are no text")
+    return state
 
 
 def _chosen(source: ImageSource, keep: Collection[str] | None) -> Sequence[int]:
@@ -240,7 +271,10 @@ def _alone(home: Path, progress: Progress) -> Iterator[None]:
             progress("waiting", 0, 1)
             lock.acquire()
     except (OSError, NotImplementedError) as error:
-        raise InputError(f"{home}: cannot be written: {error}") from error
+        raise InputError(
+            f"{home}: cannot be written: {error} (the variable DCGAN_PROBE_CACHE names another "
+            "folder for the cache)"
+        ) from error
     try:
         yield
     finally:

@@ -25,8 +25,13 @@ from dcgan_probe.errors import InputError, brief
 
 T = TypeVar("T")
 # What OpenCV decodes, 8 or 16 bits a sample.
-ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
-ENDINGS += (".gif", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm")
+ENDINGS = tuple(
+    f".{ending}"
+    for ending in (
+        *("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "webp", "tif", "tiff"),
+        *("gif", "avif", "jp2", "ppm", "pgm", "pbm", "pnm"),
+    )
+)
 MAX_ENTRY = 256 << 20  # bytes
 # No archive of images holds a hundred times its own size; a bomb, written to fill the disk, does.
 MAX_UNPACKED = 100

@@ -63,7 +63,10 @@ class Chosen:
 
     def fingerprint(self) -> str:
         """64 hexadecimal digits that stand for the content of these images, in this order."""
-        folder = cache.default_folder()
+        try:
+            folder = cache.default_folder()
+        except InputError:
+            folder = None  # the hashes are computed, and not kept
         parts = []
         for source, chosen in self.parts:
             content = Fingerprint(source.path, source.container.files(chosen), folder).sha256

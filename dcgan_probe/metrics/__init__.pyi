@@ -3,8 +3,8 @@ from . import feature_files as feature_files
 from . import features as features
 from . import intervals as intervals
 from . import nearest as nearest
-from . import ranking as ranking
 from . import newton as newton
+from . import ranking as ranking
 from . import splits as splits
 from . import svm as svm
 from .distances import Frechet as Frechet

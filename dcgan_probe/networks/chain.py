@@ -117,7 +117,7 @@ def _parts(block: Block, inputs: int, side: int) -> list[tuple[str, nn.Module]]:
 
 
 def _activation(block: Block) -> nn.Module | None:
-    made: dict[str, Callable[[], nn.Module | None]] = {
+    kinds: dict[str, Callable[[], nn.Module | None]] = {
         "none": lambda: None,
         "relu": nn.ReLU,
         "leaky_relu": lambda: nn.LeakyReLU(block.slope),
@@ -125,4 +125,4 @@ def _activation(block: Block) -> nn.Module | None:
         "sigmoid": nn.Sigmoid,
         "clip": nn.Hardtanh,
     }
-    return made[block.activation]()
+    return kinds[block.activation]()

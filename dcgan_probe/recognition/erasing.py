@@ -20,7 +20,8 @@ from dcgan_probe.edits.places import PlaceEdit, find_donors, reach, replacing
 from dcgan_probe.edits.regression import PlaceRegression
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
+from dcgan_probe.metrics.ranking import UNKNOWN
 from dcgan_probe.recognition.logistic import Problem, cross_fit
 from dcgan_probe.recognition.places import FittedPlaces, fit_places
 from dcgan_probe.recognition.retrained import beyond_position, see
@@ -29,7 +30,7 @@ from dcgan_probe.session import BATCH, Session
 
 RESOLVED = 2.0  # locations that the shorter side of the median box has, at the least
 REGRESSED = 3  # layers that the regression looks at: the coarsest that resolve the boxes
-WIDTHS = (0.0, 2.0, 4.0)
+WIDTHS = (0.0, 2.0, 3.0, 4.0)
 FIRST_DONOR, DONORS = 20_000, 150
 LEFT = 0.05
 MIDDLE = 2.0
@@ -38,6 +39,8 @@ SAMPLES, FEWEST, PRELIMINARY = 40, 24, 24
 KEPT = 3  # candidates of the preliminary round that are tried on all samples
 FINEST = 2  # layers of the discriminator that the guide and the probe trained again look at
 GRID, PLACES, RESAMPLES = 16, 1500, 200  # of the probe trained again, for the same reason
+NEGLIGIBLE = 0.03  # of the mean difference between two samples
+SHOWS = 0.1  # of p, mean over a place: a donor with more shows the object there
 GUIDE_FOLDS, GUIDE_ROWS, GUIDE_RIDGES = 3, 4000, (30.0, 300.0)
 FRESH = 200_000  # samples from here on stand in where too few are boxed
 
@@ -48,8 +51,10 @@ class Tried:
 
     left: share of the object's evidence that a guide still sees, which learnt from boxes on other
     samples. outside: mean absolute change of pixels outside of the boxes. beyond: how well a probe
-    trained again finds the place beyond what position tells (AUC, chance 0.5). samples: how many;
-    unfit: of how many the best donor shows the object itself.
+    trained again finds the place beyond what position tells (AUC, chance 0.5). patch: how often the
+    place's colour is further from what is around it than at the same place of a sample without the
+    object, 0.5 where nothing is to be seen; a patch of another wall's colour is higher. samples:
+    how many; unfit: of how many the best donor shows the object itself.
     """
 
     layers: tuple[str, ...]
@@ -58,17 +63,26 @@ class Tried:
     left: float
     outside: float
     beyond: Interval
+    patch: Interval
     samples: int
     unfit: int
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
-        return {**vars(self), "layers": list(self.layers), "beyond": vars(self.beyond)}
+        intervals = {"beyond": vars(self.beyond), "patch": vars(self.patch)}
+        return {**vars(self), "layers": list(self.layers), **intervals}
+
+    @property
+    def found(self) -> Interval:
+        """How well the place is found again, by a probe or by its colour; not below 0.5."""
+        worst = max((self.beyond, self.patch), key=lambda each: each.value)
+        return Interval(max(worst.value, 0.5), worst.low, worst.high)
 
     def __str__(self) -> str:
         return (
             f"{' and '.join(self.layers)}, {self.fill}, widened by {self.widen:g}: "
-            f"{self.left:.3f} left, {self.outside:.4f} outside, beyond position {self.beyond}"
+            f"{self.left:.3f} left, {self.outside:.4f} outside, found beyond position "
+            f"{self.beyond}, by a patch {self.patch}"
         )
 
 
@@ -107,8 +121,10 @@ def choose_erasing(
     rest. donors: 150 samples of the session's seed if not given. Every layer that resolves the
     boxes, every two of them that follow each other, and every fill are tried, on samples that the
     regression used there has not seen. Of those that leave at most `left` for a guide the one is
-    best that a probe trained again finds least, beyond position; among those whose 95% interval
-    reaches that one's value, the one that changes least outside.
+    best that is hardest to find again, by a probe that is trained again (beyond position) or by a
+    patch of another colour, whichever finds it better; among those whose 95% interval reaches that
+    one's value, the one that changes least outside. Changes below 3% of the mean difference between
+    two samples count as none.
 
     Where fewer than 24 samples have boxes, fresh samples stand in, with the regression's own marks.
     anyway: erase even if the regression is no better than chance.
@@ -140,8 +156,9 @@ def choose_erasing(
     chains = [tuple(layers)] if layers is not None else _chains(names)
     fills = (fill,) if fill is not None else FILLS
     ways = list(itertools.product(chains, fills))
-    tried = _rounds(Trial(session, samples, begin, donors), ways, left)
-    chosen = best(tried, left)
+    trial = Trial(session, samples, begin, donors)
+    tried = _rounds(trial, ways, left)
+    chosen = best(tried, left, trial.negligible)
     if 2 * chosen.unfit > chosen.samples:
         doubts += (
             f"NO DONOR FITS {chosen.unfit} of {chosen.samples} samples: the best one shows the "
@@ -177,20 +194,23 @@ def erase_unjudged(session: Session, boxes: Boxes, label: str) -> PlaceEdit:
     )
 
 
-def best(tried: Sequence[Tried], left: float) -> Tried:
-    """The one to take (see `choose_erasing`); where none erases enough, what leaves least."""
+def best(tried: Sequence[Tried], left: float, negligible: float = 0.0) -> Tried:
+    """The one to take (see `choose_erasing`); where none erases enough, what leaves least.
+
+    negligible: change outside below which none is better than another.
+    """
     most = max(each.samples for each in tried)
     final = [each for each in tried if each.samples == most]
     enough = [each for each in final if each.left <= left]
     if not enough:
         return min(final, key=lambda each: each.left)
-    measured = [each for each in enough if np.isfinite(each.beyond.value)]
+    measured = [each for each in enough if np.isfinite(each.found.value)]
     if not measured:
         return min(enough, key=lambda each: each.outside)
-    hardest = min(measured, key=_found)
+    hardest = min(measured, key=lambda each: each.found.value)
     # Those that the measurement cannot tell from it.
-    near = [each for each in measured if each is hardest or each.beyond.low <= _found(hardest)]
-    return min(near, key=lambda each: each.outside)
+    near = [each for each in measured if each.found.low <= hardest.found.value]
+    return min(near, key=lambda each: (max(each.outside, negligible), each.found.value))
 
 
 def resolving(session: Session, boxes: Boxes) -> tuple[str, ...]:
@@ -222,10 +242,6 @@ def collect_maps(session: Session, z: Tensor, names: Sequence[str]) -> dict[str,
         with torch.no_grad():
             parts.append(hooks.collect(session.generator, names, part.to(session.device)))
     return {name: torch.cat([part[name].float().cpu() for part in parts]) for name in names}
-
-
-def _found(tried: Tried) -> float:
-    return max(tried.beyond.value, 0.5)
 
 
 def _fields(
@@ -339,8 +355,10 @@ class Trial:
         self.before = _in_order([(g.rows, g.images()) for g in self.groups], n)
         seen = see(session.checkpoint.discriminator, self.before, GRID, FINEST)
         self.guide = _Guide(seen, samples.mask, session.seed)
-        wide = F.max_pool2d(samples.mask[:, None].float(), 5, 1, 2)[:, 0] > 0
-        self.outside = ~wide
+        self.outside = ~_grown(samples.mask, 2)
+        apart = (self.before - self.before.roll(1, 0)).abs().mean()
+        self.negligible = NEGLIGIBLE * float(apart)
+        self.patches = _Patches(session, samples.mask, begin, z, drawn)
 
     def run(self, layers: tuple[str, ...], fill: str, widen: float, count: int) -> Tried:
         """Try one candidate on `count` of the samples."""
@@ -367,6 +385,7 @@ class Trial:
             self.guide.left(seen, wanted),
             float((change * outside).sum() / outside.sum().clamp(min=1)),
             found,
+            self.patches.measure(images, wanted),
             len(wanted),
             unfit,
         )
@@ -430,6 +449,60 @@ class _Group:
         return Pool(draw, len(next(iter(self.drawn.values()))))
 
 
+class _Patches:
+    """Is the colour of a place further from what is around than is usual there?"""
+
+    def __init__(
+        self,
+        session: Session,
+        mask: Tensor,
+        begin: PlaceEdit,
+        z: Tensor,
+        drawn: Mapping[str, Tensor],
+    ):
+        self.seed = session.seed
+        step = max(1, session.config.size // 32)
+        self.inside = _shares(mask)
+        self.around = _shares(_grown(mask, 2 * step) & ~_grown(mask, step))
+        # What is usual: donors that do not show the object at the place.
+        finest = list(drawn)[-1]
+        assert begin.regression is not None
+        p = torch.sigmoid(begin.regression.logits(drawn, (finest,))[finest])
+        grid = (p.shape[1], p.shape[2])
+        place = F.adaptive_avg_pool2d(mask[:, None].float(), grid).flatten(1)
+        shown = place @ p.flatten(1).T / place.sum(1, keepdim=True).clamp(min=1e-6)
+        usual = session.generate(z).flatten(2)
+        apart = (self.inside - self.around) @ usual.flatten(0, 1).T  # masks x donors' channels
+        self.usual = apart.view(len(mask), len(usual), -1).abs().mean(2)
+        self.usual[shown > SHOWS] = torch.nan
+
+    def measure(self, images: Tensor, rows: Tensor) -> Interval:
+        """The mean share of usual samples whose place stands out less; 0.5 is usual."""
+        apart = (self.inside - self.around)[rows]
+        own = torch.einsum("nx,ncx->nc", apart, images.flatten(2)).abs().mean(1, keepdim=True)
+        usual = self.usual[rows]
+        known = usual.isfinite()
+        share = ((own > usual) & known).sum(1) / known.sum(1)
+        measured = known.any(1) & (self.around[rows].sum(1) > 0)
+        values = share[measured].double().numpy()
+        if not len(values):
+            return UNKNOWN
+        weights = bootstrap_weights(len(values), np.random.default_rng(self.seed), RESAMPLES)
+        means = (weights @ values) / weights.sum(1)
+        return Interval(float(means[0]), *map(float, percentile_interval(means)))
+
+
+def _grown(mask: Tensor, by: int) -> Tensor:
+    """N x S x S bool, wider by so many pixels."""
+    return F.max_pool2d(mask[:, None].float(), 2 * by + 1, 1, by)[:, 0] > 0
+
+
+def _shares(mask: Tensor) -> Tensor:
+    """Weights of pixels that make a mean over a mask: N x S*S."""
+    flat = mask.flatten(1).float()
+    return flat / flat.sum(1, keepdim=True).clamp(min=1)
+
+
 class _Guide:
     """Says what is left of the object: learnt from unedited samples, each judged by one that has
     not seen it."""
@@ -472,10 +545,10 @@ def _rounds(trial: Trial, ways: list[tuple[tuple[str, ...], str]], left: float) 
     first: list[Tried] = []
     if len(ways) > KEPT:
         first = [trial.run(*way, MIDDLE, PRELIMINARY) for way in progress(ways, "ways to erase")]
-        ranked = sorted(first, key=lambda each: (each.left > left, _found(each)))
+        ranked = sorted(first, key=lambda each: (each.left > left, each.found.value))
         ways = [(each.layers, each.fill) for each in ranked[:KEPT]]
     middle = [trial.run(*way, MIDDLE, SAMPLES) for way in progress(ways, "the best of them")]
-    kept = best(middle, left)
+    kept = best(middle, left, trial.negligible)
     others = [width for width in WIDTHS if width != MIDDLE]
     wider = [trial.run(kept.layers, kept.fill, width, SAMPLES) for width in others]
     return [*first, *middle, *wider]

@@ -17,8 +17,7 @@ one that is read here:
 
 from __future__ import annotations
 
-import json
-import operator
+import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -31,7 +30,9 @@ from torch import Tensor
 
 from dcgan_probe.checkpoints.weights import damaged
 from dcgan_probe.errors import InputError
-from dcgan_probe.storage import files
+from dcgan_probe.recognition import operations
+from dcgan_probe.recognition.operations import Budget
+from dcgan_probe.storage import files, json_values
 
 EXPECTED = "a file of torch.export.save (.pt2)"
 SCHEMA = 8
@@ -53,10 +54,8 @@ _MEMORY_FORMATS = {
     3: torch.channels_last_3d,
     4: torch.preserve_format,
 }
-_ARITHMETIC = {
-    f"_operator.{of.__name__}": of
-    for of in (operator.add, operator.sub, operator.mul, operator.floordiv, operator.neg)
-}
+MAX_STEPS = 20_000
+MAX_JSON = 100_000_000  # bytes; values in it: as of any JSON
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +87,13 @@ class Network:
         return {"sha256": self.sha256}
 
     def __call__(self, images: Tensor) -> Tensor:
-        given = images.to(self.device, copy=True)
-        values: dict[str, Any] = {**self.tensors, self.image: given}
         try:
-            with torch.no_grad():
-                for step in self.steps:
-                    step.run(values, self.device)
-            found = values[self.result]
+            # Once without data: what it would take is known before it is taken.
+            meta = torch.device("meta")
+            shapes = {name: tensor.to(meta) for name, tensor in self.tensors.items()}
+            self._run({**shapes, self.image: images.to(meta)}, meta, Budget())
+            given = images.to(self.device, copy=True)
+            found = self._run({**self.tensors, self.image: given}, self.device, Budget())
         except Exception as error:  # every operation has errors of its own
             raise InputError(
                 f"{self.path}: cannot take {shape(images)} images: {_line(error)}"
@@ -102,6 +101,12 @@ class Network:
         if not isinstance(found, Tensor):
             raise InputError(f"{self.path}: found an output of {shape(found)}, expected a tensor")
         return found
+
+    def _run(self, values: dict[str, Any], device: torch.device, budget: Budget) -> Any:
+        with torch.no_grad():
+            for step in self.steps:
+                step.run(values, device, budget)
+        return values[self.result]
 
     def to(self, device: torch.device) -> Network:
         """The same on a device."""
@@ -113,12 +118,13 @@ class Network:
 class _Step:
     """One operation: its arguments and results as the file writes them."""
 
+    name: str
     call: Callable[..., Any]
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     done: tuple[str, ...]  # values that no later step needs
 
-    def run(self, values: dict[str, Any], device: torch.device) -> None:
+    def run(self, values: dict[str, Any], device: torch.device, budget: Budget) -> None:
         positional, named = [], {}
         for given in self.inputs:
             value = _value(given["arg"], values, device)
@@ -126,7 +132,10 @@ class _Step:
                 named[given["name"]] = value
             else:
                 positional.append(value)
+        arguments = [*positional, *named.values()]
+        operations.check(self.name, positional)
         result = self.call(*positional, **named)
+        budget.spend(self.name, arguments, result)
         several = len(self.outputs) > 1
         pairs = zip(self.outputs, result if several else [result], strict=True)
         for output, found in pairs:
@@ -182,7 +191,9 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Network:
     if not stored or claimed > path.stat().st_size:
         raise InputError(f"{path}: found compressed members, expected {EXPECTED}, which has none")
     root = models[0].removesuffix("models/model.json")
-    program = json.loads(archive.read(models[0]))
+    if members[models[0]].file_size > MAX_JSON:
+        raise InputError(f"{path}: found a graph of more than {MAX_JSON} bytes")
+    program = json_values.parse(archive.read(models[0]).decode(), path, "a graph")
     if program["schema_version"]["major"] != SCHEMA:
         raise InputError(
             f"{path}: found schema {program['schema_version']['major']}, expected {SCHEMA}; "
@@ -196,7 +207,8 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Network:
                 f"{path}: found pickled {kind}, expected raw ones; save it with torch "
                 f"{torch.__version__}"
             )
-        for name, entry in json.loads(archive.read(config))["config"].items():
+        stored_as = json_values.parse(archive.read(config).decode(), path, "tensors")["config"]
+        for name, entry in stored_as.items():
             if entry["use_pickle"]:
                 raise InputError(f"{path}: {name}: found a pickled tensor, expected raw bytes")
             held[name] = _tensor(archive.read(f"{root}data/{kind}/{entry['path_name']}"), entry)
@@ -225,10 +237,14 @@ def _tensor(data: bytes, entry: dict[str, Any]) -> Tensor:
     dtype = _DTYPES[meta["dtype"]]
     flat = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
     sizes, strides = ([int(n["as_int"]) for n in meta[key]] for key in ("sizes", "strides"))
+    if math.prod(sizes) > flat.numel():  # a stride of 0 would make much of little
+        raise ValueError(f"a tensor of {math.prod(sizes)} numbers in {flat.numel()}")
     return flat.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"]))
 
 
 def _steps(path: Path, nodes: list[dict[str, Any]], kept: set[str]) -> tuple[_Step, ...]:
+    if len(nodes) > MAX_STEPS:
+        raise InputError(f"{path}: found {len(nodes)} operations, expected at most {MAX_STEPS}")
     steps: list[_Step] = []
     needed = set(kept)
     for node in reversed(nodes):
@@ -237,26 +253,23 @@ def _steps(path: Path, nodes: list[dict[str, Any]], kept: set[str]) -> tuple[_St
         names = {name for given in node["inputs"] for name in _names(given["arg"])}
         done = tuple(sorted((names | set(_names(node["outputs"]))) - needed))
         needed |= names
-        steps.append(_Step(_operation(path, node["target"]), node["inputs"], node["outputs"], done))
+        operation = _operation(path, node["target"])
+        steps.append(_Step(*operation, node["inputs"], node["outputs"], done))
     return tuple(reversed(steps))
 
 
-def _operation(path: Path, target: str) -> Callable[..., Any]:
-    """The operation of a name, if it is one on tensors and numbers, and of nothing else."""
-    if target in _ARITHMETIC:
-        return _ARITHMETIC[target]
-    found = re.fullmatch(r"torch\.ops\.aten\.([a-z0-9_]+)\.([A-Za-z0-9_]+)", target)
-    packet = getattr(torch.ops.aten, found[1], None) if found else None
-    if found and isinstance(packet, torch._ops.OpOverloadPacket) and found[2] in packet.overloads():
-        operation = getattr(packet, found[2])
-        # ATen has operations that read and write files, and internal ones that do not check.
-        takes_file = any(argument.name == "filename" for argument in operation._schema.arguments)
-        internal = found[1].startswith("_") and torch.Tag.core not in operation.tags
-        if not takes_file and not internal:
-            return operation
-    raise InputError(
-        f"{path}: found the operation {target:.100}, expected only public ones of torch.ops.aten"
-    )
+def _operation(path: Path, target: str) -> tuple[str, Callable[..., Any]]:
+    """The operation of a name, if it is one that inference needs."""
+    if target in operations.ARITHMETIC:
+        return target, operations.ARITHMETIC[target]
+    named = re.fullmatch(r"torch\.ops\.aten\.([A-Za-z0-9_]+)\.([A-Za-z0-9_]+)", target)
+    found = operations.find(named[1], named[2]) if named else None
+    if named is None or found is None:
+        raise InputError(
+            f"{path}: found the operation {target:.100}, expected only those of inference on "
+            "tensors, see dcgan_probe.recognition.operations"
+        )
+    return named[1], found
 
 
 def _value(argument: dict[str, Any], values: dict[str, Any], device: torch.device) -> Any:

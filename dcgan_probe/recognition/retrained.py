@@ -26,6 +26,7 @@ FOLDS = 4
 PLACES = 4000  # of either kind that each fold learns from
 RIDGES = (30.0, 300.0, 3000.0)
 BATCH = 50
+RADII = (1, 2, 5)  # places around one that its colour is compared with
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ def see(
     """What the probe sees at each place: N x values x grid x grid float32, on the CPU.
 
         >>> see(session.discriminator, session.sample(16)).shape
-        torch.Size([16, 451, 32, 32])
+        torch.Size([16, 460, 32, 32])
 
-    Maps of the discriminator's convolutions but the coarsest, or only the `finest` of them, and
-    mean colours; without a discriminator colours of the place and its eight neighbours, and their
-    squares. images: N x C x S x S in [-1, 1].
+    Maps of the discriminator's convolutions but the coarsest, or only the `finest` of them, mean
+    colours, and how far these are from what is around at several distances: a patch of another
+    wall's colour is seen by that alone. Without a discriminator colours of the eight neighbours,
+    and squares of them, in place of the maps. images: N x C x S x S in [-1, 1].
     """
     device = images.device if discriminator is None else next(discriminator.parameters()).device
     parts = images.split(BATCH)
@@ -83,12 +85,18 @@ def see(
 @torch.no_grad()
 def _see(discriminator: nn.Module | None, images: Tensor, grid: int, finest: int | None) -> Tensor:
     colours = F.adaptive_avg_pool2d(images, grid)
+    contrasts = [(colours - _around(colours, radius)).abs() for radius in RADII]
     if discriminator is None:
-        around = F.unfold(F.pad(colours, [1] * 4, mode="replicate"), 3).unflatten(2, (grid, grid))
-        return torch.cat([around, around.square()], 1)
+        near = F.unfold(F.pad(colours, [1] * 4, mode="replicate"), 3).unflatten(2, (grid, grid))
+        return torch.cat([near, near.square(), *contrasts], 1)
     layers = features.layers(discriminator)
     seen = hooks.collect(discriminator, (layers[:-1] or layers)[:finest], images)
-    return torch.cat([*(_at(maps, grid) for maps in seen.values()), colours], 1)
+    return torch.cat([*(_at(maps, grid) for maps in seen.values()), colours, *contrasts], 1)
+
+
+def _around(maps: Tensor, radius: int) -> Tensor:
+    padded = F.pad(maps, [radius] * 4, mode="replicate")
+    return F.avg_pool2d(padded, 2 * radius + 1, 1)
 
 
 def _at(maps: Tensor, grid: int) -> Tensor:
@@ -266,6 +274,6 @@ def inpaint(images: Tensor, mask: Tensor, grow: int = 1, radius: float = 3.0) ->
         filled = cv2.inpaint(
             np.ascontiguousarray(pixels), where.numpy().astype(np.uint8), radius, cv2.INPAINT_TELEA
         )
-        filled = torch.from_numpy(filled.reshape(pixels.shape)).permute(2, 0, 1).float() / 127.5 - 1
-        out.append(torch.where(where, filled, image))
+        back = torch.from_numpy(filled.reshape(pixels.shape)).permute(2, 0, 1).float() / 127.5 - 1
+        out.append(torch.where(where, back, image))
     return torch.stack(out)

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock
+
 from dcgan_probe.errors import InputError
 
 # How the name of a file ends that is not whole yet.
@@ -42,9 +44,10 @@ def open_regular(path: str | os.PathLike[str], expected: str) -> Iterator[IO[byt
         raise InputError(f"{path}: found no such file, expected {expected}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _unreadable(path, error) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{path}: found no regular file, expected {expected}")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InputError(f"{path}: found no regular file, expected {expected}")
         try:
             yield file
         except OSError as error:
@@ -81,28 +84,70 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     work = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(_PART, f".{path.name}.", path.parent)
+        final = path.resolve()  # a link stays one: the file that it leads to is replaced
+        final.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(_PART, f".{final.name[:200]}.", final.parent)
         work = Path(name)
         with os.fdopen(descriptor, "rb") as file:
             yield work
             os.fsync(file.fileno())
         # mkstemp makes files private; give the file the mode that open() would have given it.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(work, 0o666 & ~mask)
-        os.replace(work, path)
-    except OSError as error:
+        os.chmod(work, 0o666 & ~_umask())
+        os.replace(work, final)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise _unwritable(path, error) from error
     finally:
         if work is not None:
             work.unlink(missing_ok=True)
 
 
+def is_part(path: Path) -> bool:
+    """Whether a name is that of a file that `new_file` had not finished.
+
+    >>> is_part(Path("run/.state.pt.ab12cd34.part")), is_part(Path("run/state.pt"))
+    (True, False)
+    """
+    return path.name.startswith(".") and path.name.endswith(_PART)
+
+
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed while they wrote into a folder have left there."""
     for part in folder.glob(f".*{_PART}"):
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let one process at a time read, change and write a file; the others wait.
+
+        >>> with locked("/tmp/concepts.json"):
+        ...     write_text("/tmp/concepts.json", "{}")
+
+    The lock is a file of its own beside it, and the system frees it when its holder dies. Raises
+    InputError where the folder cannot be written to.
+    """
+    path = Path(path)
+    try:
+        final = path.resolve()
+        final.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(final.with_name(f".{final.name}.lock"))
+        lock.acquire()
+    except (OSError, NotImplementedError, RuntimeError) as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def beside(path: str | os.PathLike[str], ending: str) -> Path:
+    """A file that says more about another, under a name that no other file has by chance.
+
+    >>> beside("windows.npy", ".json").name
+    'windows.npy.json'
+    """
+    path = Path(path)
+    return path.with_name(path.name + ending)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -180,14 +225,26 @@ def new_folder(
     except OSError as error:
         raise _unwritable(folder, error) from error
     try:
-        os.chmod(work, 0o755)
+        os.chmod(work, 0o777 & ~_umask())
         yield work
+        # Another command may have written it meanwhile: the later one is refused, as at its start.
+        try:
+            check_free(folder, force, own)
+        except InputError as error:
+            raise InputError(f"{error} (another command has written it meanwhile)") from error
         try:
             _give_name(work, final)
         except OSError as error:  # on Windows, where a file in it is open somewhere
             raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _umask() -> int:
+    """The mode bits that new files are not to have. To read them is to set them, for a moment."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> InputError:
@@ -207,7 +264,14 @@ def _give_name(work: Path, folder: Path) -> None:
     try:
         if folder.exists():
             os.replace(folder, old)
-        os.replace(work, folder)
+        try:
+            os.replace(work, folder)  # refused if another command was quicker by a moment
+        except OSError as error:
+            if folder.exists() and any(folder.iterdir()):
+                raise InputError(
+                    f"{folder}: another command has written it meanwhile, expected a new folder"
+                ) from error
+            raise
     except OSError:
         if old.exists():
             os.replace(old, folder)

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ class Fingerprint:
         '0d1e...'
 
     of: the path of them all, under which `folder` remembers the hash of each with its size and
-    times, so that only what changed is read again; as git's index does it. paths: the files, under
+    times, so that only what changed is read again; as git's index does it. Without a folder, or
+    where it cannot be written, nothing is remembered. paths: the files, under
     names that count as content. Raises InputError for a file that cannot be read.
     """
 
@@ -32,14 +34,14 @@ class Fingerprint:
         self,
         of: Path,
         paths: dict[str, Path],
-        folder: Path,
+        folder: Path | None,
         progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     ):
         self._paths = paths
         self._states = {name: _state(path) for name, path in self._paths.items()}
         place = digest([os.fspath(of.resolve())])
-        index = folder / "hashes" / f"{place[:32]}.json"
-        known = read_json(index) if index.exists() else {}
+        index = None if folder is None else folder / "hashes" / f"{place[:32]}.json"
+        known = _known(index)
         hashes = {
             name: known[name][-1]
             for name, state in self._states.items()
@@ -55,15 +57,16 @@ class Fingerprint:
                 done += len(block)
                 progress("hashing", done, total)
             hashes[name] = sha.hexdigest()
-        # A cache that somebody else filled, and that may only be read, serves all the same.
-        if missing and (not folder.exists() or os.access(folder, os.W_OK)):
+        if missing and index is not None:
             old = time.time_ns() - _YOUNG
             sure = {
                 name: [*state, hashes[name]]
                 for name, state in self._states.items()
                 if max(state[1:]) < old
             }
-            files.write_json(index, {**known, **sure})
+            # A cache that cannot be written, a read-only home, only costs time.
+            with suppress(InputError):
+                files.write_json(index, {**known, **sure})
         self.sha256 = digest(part for name in self._paths for part in (name, hashes[name]))
 
     def changed(self) -> Path | None:
@@ -72,6 +75,19 @@ class Fingerprint:
             if _state(path) != self._states[name]:
                 return path
         return None
+
+
+def _known(index: Path | None) -> dict[str, list[Any]]:
+    """What an index remembers; nothing if it is damaged: it is only there to save time."""
+    try:
+        found = read_json(index) if index is not None and index.exists() else {}
+    except (InputError, OSError):
+        return {}
+    return {
+        name: entry
+        for name, entry in found.items()
+        if isinstance(entry, list) and len(entry) == 4 and isinstance(entry[-1], str)
+    }
 
 
 def _state(path: Path) -> list[int]:
@@ -104,6 +120,9 @@ def digest(parts: Iterable[str]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that this package wrote; InputError if it cannot be read."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("another kind of value")
+        return found
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read, expected our own JSON: {error}") from error

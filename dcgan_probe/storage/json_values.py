@@ -152,6 +152,19 @@ def read_own(path: Path, kind: str, written: str) -> Value:
     return file
 
 
+def check_replaceable(path: Path, written: str) -> None:
+    """Make sure that what is at a path may be written over: nothing, or JSON of format `written`.
+
+    Raises InputError for whatever else is there; `--force` is no reason to write over it.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    try:
+        read_own(path, f"JSON of {written}", written)
+    except InputError as error:
+        raise InputError(f"{error}; it stays as it is, expected another name") from error
+
+
 def read_text(path: Path, expected: str) -> str:
     """UTF-8 text of a regular file of at most 100 MB, without a byte order mark."""
     try:

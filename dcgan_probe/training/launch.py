@@ -14,7 +14,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.networks.config import PRESETS
 from dcgan_probe.training import cpu, dataset
-from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, Outcome, train
+from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, Outcome, may_start, train
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 
@@ -80,8 +80,10 @@ def launch(
         raise InputError("train: found both or none of --steps and --epochs, expected one")
     given: dict[str, Any] = {name: value for name, value in network.items() if value is not None}
     config = dataclasses.replace(PRESETS[preset], **given)
-    if folder.exists() and any(folder.iterdir()) and not (folder / STATE).exists() and not force:
-        raise InputError(f"{folder}: holds no {STATE} to go on from, expected a new folder")
+    if not force and not may_start(folder):
+        raise InputError(
+            f"{folder}: found files but no {STATE} to resume from, expected a new folder"
+        )
     cpu.keep_memory()
     with distributed.joined(device) as own:
         if precision == "auto":

@@ -20,10 +20,11 @@ from dcgan_probe.images.sources import Samples, batches, to_range
 from dcgan_probe.storage import files
 from dcgan_probe.training import interrupt
 from dcgan_probe.training.health import Health
-from dcgan_probe.training.record import EPOCHS, SAMPLES, Record
+from dcgan_probe.training.record import EPOCHS, METRICS, SAMPLES, Record
 from dcgan_probe.training.trainer import Trainer
 
 STATE, CHECKPOINT, BEST = "state.pt", "checkpoint.safetensors", "best.safetensors"
+LOCK = ".lock"
 LOG_EVERY = 10
 SHOWN = 64
 # Samples and training images that the best state is judged by.
@@ -97,13 +98,31 @@ def train(
     return Outcome(trainer.steps, sha, run.best, stopped, tuple(run.warnings))
 
 
+def may_start(folder: Path) -> bool:
+    """Whether a folder may be trained into: it is new, holds a state, or only what precedes one.
+
+    A training that was killed before its first save leaves its lock, its log, the samples after
+    an epoch, and what was half-written.
+    """
+    if not folder.is_dir() or (folder / STATE).exists():
+        return not folder.exists() or folder.is_dir()
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    early = {METRICS, "epochs.png", *(f"{SAMPLES}/epoch_{epoch}.png" for epoch in EPOCHS)}
+    others = {
+        name
+        for name in names - early - {LOCK}
+        if not files.is_part(Path(name)) and not name.startswith("tensorboard/")
+    }
+    return not names or (LOCK in names and not others)
+
+
 @contextmanager
 def _alone(folder: Path, first: bool) -> Iterator[None]:
     """Keep other trainings out of a folder, and clear away what a killed one left half-written."""
     if not first:
         yield
         return
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -143,6 +162,7 @@ class _Run:
         self.seconds = 0.0
         self.saved = 0
         self.record: Record | None = None
+        due: dict[str, Any] | None = None
         if (folder / STATE).exists():
             extra = trainer.load_state(folder / STATE)
             self.pending = [torch.tensor(row, device=trainer.device) for row in extra["pending"]]
@@ -150,10 +170,13 @@ class _Run:
             self.seconds = extra["seconds"]
             self.health.load_state(extra["health"])
             self.saved = trainer.steps
+            due = extra.get("due")
         caption = f"{info.get('data', 'images')}, seed {trainer.recipe.seed}"
         if trainer.ranks.first:
             self.record = Record(folder, trainer.steps, caption, tensorboard)
         self.shown = latents.sample(trainer.config, SHOWN, seed=0)
+        if due is not None and self.record is not None:
+            self._write_rest(due, self.record)  # whoever was killed may not have come to it
 
     def step(self) -> dict[str, float] | None:
         """One step; every tenth returns the mean losses of ten."""
@@ -167,7 +190,7 @@ class _Run:
         return losses
 
     def save(self, measure: bool) -> None:
-        """Write everything; the state comes last, so that what it goes on from is there."""
+        """Write everything, the state first: from it all else can be written again."""
         trainer = self.trainer
         trainer.average_statistics()
         finite = all(torch.isfinite(p).all() for p in trainer.parameters())
@@ -177,41 +200,58 @@ class _Run:
                 f"finite ones; {self._last_good()}"
             )
         if self.record is not None:
-            checkpoint = trainer.checkpoint(self.info)
-            if measure:
-                self._measure(checkpoint, self.record)
-            self.record.save()
-            self.record.draw()
-            checkpoints.save(checkpoint, self.folder / CHECKPOINT)
-            pending = [losses.tolist() for losses in self.pending]
-            extra = {
-                "pending": pending,
-                "best": self.best,
-                "seconds": self.seconds,
-                "health": self.health.state(),
-            }
-            files.write_bytes(self.folder / STATE, trainer.state(extra))
+            best = self._measure(self.record) if measure else None
+            pictures = [f"{trainer.steps:06d}"] if measure else []
+            self._write(self.record, {"pictures": pictures, "best": best})
         self.saved = trainer.steps
 
-    def _measure(self, checkpoint: checkpoints.Checkpoint, record: Record) -> None:
-        """Judge the generator as it is to be saved, and keep it if it is the best so far."""
+    def _write(self, record: Record, due: dict[str, Any]) -> None:
+        record.save()
+        extra = {
+            "pending": [losses.tolist() for losses in self.pending],
+            "best": self.best,
+            "seconds": self.seconds,
+            "health": self.health.state(),
+            "due": due,
+        }
+        files.write_bytes(self.folder / STATE, self.trainer.state(extra))
+        self._write_rest(due, record)
+
+    def _write_rest(self, due: dict[str, Any], record: Record) -> None:
+        """Write what follows from the state: checkpoints, and last the pictures that are due.
+
+        due: `pictures`, names of samples to draw, and `best`, the distances of a state that is the
+        best so far, or None.
+        """
+        trainer = self.trainer
+        checkpoint = trainer.checkpoint(self.info)
+        checkpoints.save(checkpoint, self.folder / CHECKPOINT)
+        if due["best"] is not None:
+            about = {**checkpoint.info, "sliced_wasserstein": due["best"]}
+            checkpoints.save(dataclasses.replace(checkpoint, info=about), self.folder / BEST)
+        record.draw()
+        for name in due["pictures"]:
+            record.samples(name, trainer.samples(self.shown), trainer.steps)
+
+    def _measure(self, record: Record) -> dict[str, float] | None:
+        """Judge the generator as it is to be saved; its distances if it is the best so far."""
         trainer, steps = self.trainer, self.trainer.steps
-        assert checkpoint.generator is not None
+        generator = trainer.checkpoint(self.info).generator
+        assert generator is not None
         images = trainer.minibatches.images
         n = min(JUDGED, len(images))
         z = latents.sample(trainer.config, n, seed=0)
-        fake = torch.cat([b.cpu() for b in batches(Samples(checkpoint.generator, z), SHOWN)])
+        fake = torch.cat([b.cpu() for b in batches(Samples(generator, z), SHOWN)])
         spaced = torch.arange(n, device=images.device) * (len(images) // n)
         real = to_range(images[spaced].cpu())
         distances = metrics.sliced_wasserstein(fake, real, projections=PROJECTIONS)
         named = {f"swd_{scale}": value for scale, value in distances.items()}
         record.note(steps, seconds=round(self.seconds, 1), **named)
         self._warn(self.health.samples(steps, fake[:SHOWN], real[:SHOWN]))
-        if self.best is None or distances["mean"] < self.best[1]:
-            self.best = steps, distances["mean"]
-            about = {**checkpoint.info, "sliced_wasserstein": distances}
-            checkpoints.save(dataclasses.replace(checkpoint, info=about), self.folder / BEST)
-        record.samples(f"{steps:06d}", trainer.samples(self.shown), steps)
+        if self.best is not None and distances["mean"] >= self.best[1]:
+            return None
+        self.best = steps, distances["mean"]
+        return distances
 
     def _log(self) -> dict[str, float]:
         losses = torch.stack(self.pending).cpu()
@@ -236,7 +276,14 @@ class _Run:
         for epoch in EPOCHS:
             end = epoch * trainer.minibatches.per_epoch
             if (trainer.steps - 1) * each < end <= trainer.steps * each:
-                self.record.samples(f"epoch_{epoch}", trainer.samples(self.shown), trainer.steps)
+                name = f"epoch_{epoch}"
+                try:
+                    self.record.samples(name, trainer.samples(self.shown), trainer.steps)
+                except Exception:
+                    # The steps are worth more than their picture, which whoever resumes draws.
+                    if trainer.ranks.world == 1:
+                        self._write(self.record, {"pictures": [name], "best": None})
+                    raise
 
     def _warn(self, messages: list[str]) -> None:
         for message in messages:

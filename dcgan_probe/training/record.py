@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from dcgan_probe import figures
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, parsing
 from dcgan_probe.storage import files
 from dcgan_probe.training import figures as charts
 
@@ -36,8 +36,9 @@ class Record:
         self.lines: list[dict[str, Any]] = []
         log = folder / METRICS
         if steps and log.exists():
-            lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-            self.lines = [line for line in lines if line["step"] <= steps]
+            with parsing(log, "measurements, a JSON object on each line; remove it to go without"):
+                lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+                self.lines = [line for line in lines if line["step"] <= steps]
         self._board = _board(folder / "tensorboard", steps) if tensorboard else None
 
     def note(self, step: int, **values: Any) -> None:

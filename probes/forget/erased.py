@@ -127,7 +127,7 @@ def _chart(tried: tuple[Tried, ...], chosen: Tried | None) -> np.ndarray:
     colours = {"mix": figures.BLUE, "clone": figures.ORANGE, "smooth": figures.GREEN}
     named: set[str] = set()
     for each in tried:
-        value = each.beyond
+        value = each.found
         if not np.isfinite(value.value):
             continue
         axes.errorbar(
@@ -144,7 +144,9 @@ def _chart(tried: tuple[Tried, ...], chosen: Tried | None) -> np.ndarray:
         short = "+".join(name.split("x")[0] for name in each.layers)
         axes.annotate(f" {short} {each.widen:g}", (each.outside, value.value), fontsize=7)
     axes.axhline(0.5, color=figures.INK, linewidth=0.8)
-    charts.style(axes, "mean absolute change outside the boxes", "found again, beyond position", 8)
+    charts.style(
+        axes, "mean absolute change outside the boxes", "found again, by probe or patch", 8
+    )
     axes.set_xlim(left=0)
     charts.legend(axes)
     figure.tight_layout()

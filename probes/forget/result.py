@@ -89,14 +89,14 @@ class Forgotten(Result):
     def doubts(self) -> list[str]:
         """Why not to believe the result; empty if nothing is known."""
         lines = list(self.notes)
-        for traces, proof in zip(self.traces, self.proofs, strict=False):
-            chosen = proof.chosen
-            left, outside = chosen.area_left.value, chosen.outside.value
-            lines += traces.doubts("chosen", self.label, left, outside)
         if not self.converged:
             lines.append(f"THE REGRESSION DID NOT CONVERGE in {MAX_ITERATIONS} iterations")
         if self.accuracy and min(self.accuracy) <= 0.5:
             lines.append("THE REGRESSION IS NO BETTER THAN CHANCE on some held-out images")
+        for traces, proof in zip(self.traces, self.proofs, strict=False):
+            chosen = proof.chosen
+            left, outside = chosen.area_left.value, chosen.outside.value
+            lines += traces.doubts("chosen", self.label, left, outside)
         for proof in self.proofs:
             known = proof.about.get("held_out_iou", 1.0)
             if known < POOR:

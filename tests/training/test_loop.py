@@ -20,8 +20,9 @@ from dcgan_probe import metrics
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import to_range
 from dcgan_probe.training import loop
-from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, train
+from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, may_start, train
 from dcgan_probe.training.recipe import Recipe
+from dcgan_probe.training.record import Record
 from dcgan_probe.training.trainer import Trainer
 
 CONFIG = dp.Config(size=16, g_width=2, d_width=2, z_size=4)
@@ -249,3 +250,37 @@ def test_tensorboard_events_hold_what_was_measured(tmp_path):
     written = [line["generator"] for line in lines(tmp_path) if "generator" in line]
     assert [e.value for e in events.Scalars("generator")] == pytest.approx(written)
     assert events.Tags()["images"] == ["samples"]
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_step(tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(trainer(), whole, steps=20, save_every=10)
+
+    def fail(*arguments: object) -> None:
+        raise InputError("picture: cannot be drawn")
+
+    for name in ("samples", "draw"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Record, name, fail)
+            with pytest.raises(InputError, match="cannot be drawn"):
+                train(trainer(), broken, steps=20, save_every=10)
+    assert (broken / STATE).exists()
+    train(trainer(), broken, steps=20, save_every=10)
+    assert contents(broken) == contents(whole)
+
+
+def test_a_folder_of_a_training_killed_before_its_first_save_may_be_trained_into(tmp_path):
+    run = tmp_path / "run"
+    assert may_start(run)
+    (run / "samples").mkdir(parents=True)
+    assert may_start(run)
+    for name in (".lock", ".state.pt.ab12.part", "samples/epoch_1.png", "metrics.jsonl"):
+        (run / name).write_bytes(b"")
+    assert may_start(run)
+    (run / ".lock").unlink()
+    assert not may_start(run)  # somebody else's metrics
+    (run / ".lock").write_bytes(b"")
+    (run / CHECKPOINT).write_bytes(b"")  # whose state was deleted: worth keeping
+    assert not may_start(run)
+    (run / STATE).write_bytes(b"")
+    assert may_start(run)

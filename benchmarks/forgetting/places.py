@@ -1,0 +1,172 @@
+"""How well an object is erased by place: the tables of `places.md`, by one command.
+
+    python benchmarks/forgetting/places.py              # rooms and cells, about five minutes
+    python benchmarks/forgetting/places.py cells
+
+Everything is of seed 0. Edits are made with the boxes that ship, and judged on fresh samples by the
+segmenter that ships, which no edit has seen, and by a probe trained again on the edited images.
+What an earlier run has measured is kept in `places.json`; remove that file to measure anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import dcgan_probe as dp
+from dcgan_probe.edits.donors import Donors
+from dcgan_probe.edits.edit import Edit
+from dcgan_probe.metrics import features
+from dcgan_probe.probes.forget.judgement import BATCH, Outcome, Tally, measure_outcome
+from dcgan_probe.recognition import detectors
+from dcgan_probe.recognition.erasing import choose_erasing, erase_unjudged
+from dcgan_probe.recognition.retrained import Retrained, inpaint, retrain, see
+from dcgan_probe.recognition.rule import choose
+from dcgan_probe.storage import files
+
+HERE = Path(__file__).parent
+OBJECTS = {"rooms": "window", "cells": "white cell"}
+LAYERS = ("8x8", "16x16")
+CHAINS = (("8x8",), ("16x16",), ("8x8", "16x16"))
+FILLS = ("mix", "clone", "smooth")
+WIDTHS = (0.0, 2.0, 3.0, 4.0)
+FEW = (3, 5, 10, 20)
+SAMPLES, START = 160, 150
+HEAD = (
+    "| edit | area left | change outside | without object | AUC | beyond position | s |\n"
+    "|---|---|---|---|---|---|---|\n"
+)
+
+
+class Bench:
+    """Fresh samples of a model, and the two judges."""
+
+    def __init__(self, model: str):
+        self.session = dp.Session.open(model, device="cpu")
+        self.label = OBJECTS[model]
+        self.boxes = self.session.read_boxes().only(self.label)
+        self.judge = detectors.find(model, self.label)
+        self.z = self.session.latents(SAMPLES, start=START)
+        self.before = self.session.generate(self.z)
+        self.mask = detectors.soft(self.judge, self.before) > 0.5
+        self.rows = torch.where(self.mask.flatten(1).float().mean(1) > 0.01)[0]
+
+    def edited(self, *edits: Edit) -> Tensor:
+        with self.session.editing(*edits):
+            return self.session.generate(self.z)
+
+    def judged(self, images: Tensor) -> tuple[Outcome, Retrained]:
+        tally = Tally(self.judge, 1)
+        for was, became in zip(self.before.split(BATCH), images.split(BATCH), strict=True):
+            tally.begin(was)
+            tally.add(0, was, became)
+        before, sums = tally.collect(SAMPLES)
+        outcome = measure_outcome(0, sums, before, 0, self.mask[0].numel())
+        discriminator = features.seeing(self.session.checkpoint.discriminator)
+        return outcome, retrain(see(discriminator, images[self.rows]), self.mask[self.rows])
+
+    def few(self, count: int) -> dp.Boxes:
+        """The boxes of the first samples that hold so many, and the empty samples before them."""
+        boxed = sorted({box.image for box in self.boxes.boxes})
+        return self.boxes.only_images(range(boxed[count - 1] + 1))
+
+
+def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
+    """What is compared: a name, and how to make the images."""
+    session, boxes, label = bench.session, bench.boxes, bench.label
+    found: dict[str, Callable[[], Tensor]] = {
+        "as they are": lambda: bench.before,
+        "pixels inpainted by OpenCV": lambda: inpaint(bench.before, bench.mask),
+    }
+    for layer in LAYERS:
+        found[f"filters: the paper's rule, {layer}"] = partial(paper, bench, layer)
+    found["places: chosen"] = partial(chosen, bench)
+    whole = erase_unjudged(session, boxes, label)
+
+    def place(layers: tuple[str, ...], fill: str, widen: float) -> Tensor:
+        donors: Donors | None = None if fill == "smooth" else whole.donors
+        edit = replace(whole, layers=layers, fill=fill, widen=widen, donors=donors)
+        return bench.edited(edit)
+
+    for layers in CHAINS:
+        for fill in FILLS:
+            for widen in WIDTHS if len(layers) == 2 and fill != "smooth" else (2.0,):
+                name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
+                found[name] = partial(place, layers, fill, widen)
+    for count in FEW:
+        found[f"places: {count} boxed samples, not chosen"] = partial(few, bench, count)
+    return found
+
+
+def paper(bench: Bench, layer: str) -> Tensor:
+    return bench.edited(choose(bench.session, bench.boxes, bench.label, layer))
+
+
+def few(bench: Bench, count: int) -> Tensor:
+    return bench.edited(erase_unjudged(bench.session, bench.few(count), bench.label))
+
+
+def chosen(bench: Bench) -> Tensor:
+    found = choose_erasing(bench.session, bench.boxes, bench.label)
+    print(f"chosen: {found.edit}: {found.chosen}", flush=True)
+    return bench.before if found.edit is None else bench.edited(found.edit)
+
+
+def line(name: str, outcome: Outcome, again: Retrained, seconds: float) -> str:
+    """One line of a table."""
+    without = "" if outcome.without_object is None else f"{outcome.without_object:.4f}"
+    outside = outcome.outside
+    return (
+        f"| {name} | {outcome.area_left} | {outside.value:.4f} ({outside.low:.4f} to "
+        f"{outside.high:.4f}) | {without} | {again.auc} | {again.beyond} | {seconds:.1f} |"
+    )
+
+
+def measure(model: str, results: dict[str, Any]) -> None:
+    """Measure what is not in `results` yet."""
+    bench = Bench(model)
+    mine = results.setdefault(model, {})
+    for name, make in rows(bench).items():
+        if name in mine:
+            continue
+        start = time.process_time()
+        images = make()
+        seconds = time.process_time() - start
+        outcome, again = bench.judged(images)
+        text = line(name, outcome, again, seconds)
+        print(text, flush=True)
+        mine[name] = {"row": text, **outcome.values(), "trained_again": again.values()}
+        files.write_json(HERE / "places.json", results)
+
+
+def write(results: dict[str, Any]) -> None:
+    """Write the tables as Markdown."""
+    parts = ["# Forgetting by place\n"]
+    for model, found in results.items():
+        alone = next(iter(found.values()))["trained_again"]["position"]["value"]
+        parts.append(
+            f"## {model}: {OBJECTS[model]}\n\n{SAMPLES} fresh samples of seed 0. AUC: of a probe "
+            f"trained again, held out by image; position alone {alone:.3f}. Beyond position: AUC "
+            "of pairs of images at the same place, 0.5 is not found. In brackets 95% intervals, "
+            "from images drawn again. s: CPU seconds, with the regression and the choice where "
+            "they are a row's own.\n"
+        )
+        parts.append(HEAD + "\n".join(each["row"] for each in found.values()) + "\n")
+    files.write_text(HERE / "places.md", "\n".join(parts))
+
+
+if __name__ == "__main__":
+    stored = HERE / "places.json"
+    known: dict[str, Any] = json.loads(stored.read_text()) if stored.exists() else {}
+    for each in sys.argv[1:] or OBJECTS:
+        measure(each, known)
+    write(known)

@@ -1,0 +1,230 @@
+"""Choosing how to erase by place, on a generator whose object is known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import dcgan_probe as dp
+from dcgan_probe import hooks
+from dcgan_probe.edits.donors import Donors
+from dcgan_probe.errors import InputError
+from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.probes import forget
+from dcgan_probe.recognition.erasing import (
+    Tried,
+    best,
+    choose_erasing,
+    collect_maps,
+    erase_unjudged,
+    resolving,
+)
+from dcgan_probe.recognition.places import fit_places
+
+SIDE = 32
+DONORS = Donors(0, tuple(range(500, 540)))
+
+
+class Squares(nn.Module):
+    """Draws a ground, and a bright square in one of 16 places if z[0] is above 0.
+
+    The layers hold it in filter 0 and the ground in the others, up to noise of z.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.coarse, self.fine = nn.Identity(), nn.Identity()
+        self.up = nn.Upsample(scale_factor=2)
+        self.large = nn.Upsample(scale_factor=2)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        n = len(z)
+        square = z.new_zeros(n, 1, 8, 8)
+        place = ((z[:, 1] + 1) * 8).long().clamp(0, 15)
+        at = torch.arange(8)
+        rows, columns = (place // 4 * 2).view(n, 1, 1), (place % 4 * 2).view(n, 1, 1)
+        inside = ((at.view(1, 8, 1) - rows) // 2 == 0) & ((at.view(1, 1, 8) - columns) // 2 == 0)
+        square[:, 0] = (inside & (z[:, 0] > 0).view(n, 1, 1)).float()
+        ground = torch.sin(z[:, 2:4, None, None] * 3 + at.view(1, 1, 8, 1) * 0.3) * 0.5 + 0.6
+        noise = torch.sin(37 * z[:, 4:5, None, None] + 5 * at.view(1, 1, 8, 1) + 3 * at) * 0.05
+        maps = torch.cat([square + noise.abs(), ground.expand(n, 2, 8, 8) + noise], 1) * self.scale
+        maps = self.fine(self.up(self.coarse(maps)))
+        images = torch.stack([maps[:, 0] * 2 - 1, maps[:, 1] - 0.6, maps[:, 2] - 0.6], 1)
+        return self.large(images.clamp(-1, 1))
+
+
+@pytest.fixture(scope="module")
+def session() -> dp.Session:
+    return dp.Session.from_modules(generator=Squares(), latent=(5, "uniform"), device="cpu")
+
+
+def squares(session: dp.Session, n: int = 60) -> dp.Boxes:
+    """Boxes as a person would draw them on the first n samples."""
+    red = session.sample(n)[:, 0] > 0
+    boxes = []
+    for i in torch.where(red.flatten(1).any(1))[0].tolist():
+        ys, xs = torch.where(red[i])
+        x0, y0, x1, y1 = (int(e) for e in (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+        boxes.append(dp.Box(i, "square", x0, y0, x1, y1))
+    sha = session.checkpoint.sha256
+    return dp.Boxes(tuple(boxes), tuple(range(n)), (SIDE, SIDE), seed=0, checkpoint=sha)
+
+
+def test_the_layers_that_resolve_the_boxes_are_found(session):
+    assert resolving(session, squares(session)) == ("coarse", "fine")
+    tiny = dp.Boxes((dp.Box(0, "dot", 0, 0, 1, 1),), (0, 1), (SIDE, SIDE), seed=0)
+    with pytest.raises(InputError, match="found boxes of 1 pixels, expected some that have two"):
+        resolving(session, tiny)
+
+
+def test_the_regression_is_calibrated_and_held_out(session):
+    boxes = squares(session)
+    maps = collect_maps(session, session.latents(60), ("coarse", "fine"))
+    found = fit_places(maps, boxes.mask((SIDE, SIDE)))
+    assert found.auc is not None and found.auc.low > 0.98 and found.better_than_chance
+    fresh = session.latents(200, start=1000)
+    seen = collect_maps(session, fresh, ("coarse", "fine"))
+    p = torch.sigmoid(found.regression.logits(seen)["coarse"])
+    truth = hooks.activations(session.generator, "coarse", fresh)[:, 0] > 0.5
+    assert p[truth].mean() > 0.9 and p[~truth].mean() < 0.05
+    assert p.mean().item() == pytest.approx(truth.float().mean().item(), rel=0.15)
+
+
+def test_a_fold_has_not_seen_its_images(session):
+    """Maps of an image that is in no other fold change only that fold's own regression not."""
+    boxes = squares(session, 30)
+    mask = boxes.mask((SIDE, SIDE))
+    maps = collect_maps(session, session.latents(30), ("coarse",))
+    before = fit_places(maps, mask)
+    changed = mask.copy()
+    image = int(np.flatnonzero(mask.any(axis=(1, 2)))[0])
+    changed[image] = np.roll(mask[image], 16, axis=0)  # its boxes lie elsewhere
+    after = fit_places(maps, changed)
+    fold = int(before.fold_of[image])
+    for i, (a, b) in enumerate(zip(before.parts, after.parts, strict=True)):
+        moved = np.abs(np.subtract(a.own[0].weights, b.own[0].weights)).max()
+        if i != fold:
+            assert moved > 1e-4
+
+
+def test_noise_is_no_better_than_chance_and_nothing_is_erased(session):
+    random = np.random.default_rng(0)
+    boxes = tuple(
+        dp.Box(i, "nothing", x, y, x + 8, y + 8)
+        for i in range(40)
+        for x, y in [random.integers(0, 24, 2).tolist()]
+    )
+    drawn = dp.Boxes(boxes, tuple(range(40)), (SIDE, SIDE), seed=0)
+    found = choose_erasing(session, drawn, "nothing", donors=DONORS)
+    assert found.edit is None and found.chosen is None
+    assert found.doubts[0].startswith("THE REGRESSION IS NO BETTER THAN CHANCE")
+    result = forget.run(session, drawn, by="places", judges=(), n=16)
+    assert result.edits == () and str(result).splitlines()[0] == found.doubts[0]
+    anyway = choose_erasing(session, drawn, "nothing", donors=DONORS, anyway=True)
+    assert anyway.edit is not None and anyway.doubts
+
+
+def test_the_squares_go_and_the_rest_stays(session):
+    boxes = squares(session)
+    found = choose_erasing(session, boxes, "square", donors=DONORS)
+    assert found.edit is not None and found.chosen in found.tried
+    z = session.latents(100, start=2000)
+    before = session.generate(z)
+    with session.editing(found.edit):
+        after = session.generate(z)
+    was = before[:, 0] > 0
+    assert (after[:, 0] > 0)[was].float().mean() < 0.05
+    none = ~was.flatten(1).any(1)
+    assert (after[none] - before[none]).abs().mean() < 0.01
+    assert found.edit.nonnegative == bool(
+        min(h.min() for h in collect_maps(session, z, ("coarse", "fine")).values()) >= 0
+    )
+    assert {each.fill for each in found.tried} == {"mix", "clone", "smooth"}
+
+
+def test_layer_and_fill_are_taken_as_they_are_asked_for(session):
+    boxes = squares(session)
+    found = choose_erasing(session, boxes, "square", ("fine",), "smooth", donors=DONORS)
+    assert found.edit is not None
+    assert found.edit.layers == ("fine",) and found.edit.donors is None
+    assert {(each.layers, each.fill) for each in found.tried} == {(("fine",), "smooth")}
+    for changes, message in (
+        ({"layers": ("9x9",)}, "unknown layer '9x9'"),
+        ({"fill": "paint"}, "unknown fill 'paint'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            choose_erasing(session, boxes, "square", **changes)
+
+
+def test_three_boxes_are_enough_to_choose_with_fresh_samples(session):
+    boxes = squares(session)
+    images = sorted({box.image for box in boxes.boxes})[:3]
+    few = boxes.only_images(range(images[-1] + 1))
+    found = choose_erasing(session, few, "square", donors=DONORS)
+    assert found.edit is not None and found.chosen is not None and found.chosen.samples > 8
+    unjudged = erase_unjudged(session, few, "square")
+    assert unjudged.layers == ("coarse", "fine") and unjudged.widen == 2.0
+
+
+def test_an_object_that_fills_the_image_is_said_to(session):
+    boxes = tuple(dp.Box(i, "all", 0, 0, SIDE, SIDE) for i in range(0, 40, 2))
+    drawn = dp.Boxes(boxes, tuple(range(40)), (SIDE, SIDE), seed=0)
+    found = choose_erasing(session, drawn, "all", donors=DONORS, anyway=True)
+    assert any(doubt.startswith("THE OBJECT FILLS THE IMAGE on 20 of 20") for doubt in found.doubts)
+    everywhere = replace(drawn, boxes=tuple(dp.Box(i, "all", 0, 0, SIDE, SIDE) for i in range(40)))
+    with pytest.raises(InputError, match="found everything inside of boxes"):
+        choose_erasing(session, everywhere, "all")
+
+
+def tried(left: float, outside: float, value: float, low: float, samples: int = 40) -> Tried:
+    found, usual = Interval(value, low, value + 0.1), Interval(0.4, 0.3, 0.5)
+    return Tried(("a",), "mix", 2.0, left, outside, found, usual, samples, 0)
+
+
+def test_the_best_is_hard_to_find_and_changes_little():
+    hard = tried(0.01, 0.05, 0.52, 0.44)
+    as_hard = tried(0.01, 0.01, 0.55, 0.47)
+    easy = tried(0.01, 0.001, 0.80, 0.7)
+    leaves = tried(0.40, 0.001, 0.50, 0.4)
+    fewer = tried(0.0, 0.0, 0.5, 0.4, samples=8)
+    assert best([hard, as_hard, easy, leaves, fewer], left=0.05) is as_hard
+    assert best([hard, as_hard], left=0.05, negligible=0.06) is hard
+    assert best([easy, leaves], left=0.05) is easy
+    assert best([leaves, tried(0.3, 1, 0.9, 0.8)], left=0.05).left == 0.3
+    patched = replace(hard, patch=Interval(0.7, 0.65, 0.75))
+    assert best([patched, as_hard], left=0.05) is as_hard
+    nothing = Interval(*[float("nan")] * 3)
+    unknown = [replace(each, beyond=nothing, patch=nothing) for each in (hard, as_hard)]
+    assert best(unknown, left=0.05).outside == 0.01
+
+
+class Judge:
+    name, about = "bright", {"held_out_iou": 1.0}
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, 0] > 0
+
+
+def test_forget_by_places_measures_what_the_edit_in_force_leaves(session, tmp_path):
+    result = forget.run(session, squares(session), by="places", judges=[Judge()], n=64)
+    z = session.latents(64, start=60)
+    before = session.generate(z)
+    with session.editing(*result.edits):
+        after = session.generate(z)
+    was, still = before[:, 0] > 0, after[:, 0] > 0
+    _, outcome = result.outcomes["bright"]
+    assert outcome.area_left.value == pytest.approx((still.sum() / was.sum()).item(), abs=1e-6)
+    found = result.traces[0].found
+    assert set(found) == {"as they are", "erased", "inpainted"}
+    assert found["as they are"].beyond.value > 0.95
+    assert found["erased"].beyond.value < found["as they are"].beyond.value
+    result.save(tmp_path / "forget")
+    assert dp.edits.read(tmp_path / "forget" / "edit.json") == result.edits[0]
+    assert (tmp_path / "forget" / "forget.png").exists()
+    with pytest.raises(InputError, match="unknown way to forget 'magic'"):
+        forget.run(session, squares(session), by="magic")
