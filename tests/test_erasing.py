@@ -226,5 +226,12 @@ def test_forget_by_places_measures_what_the_edit_in_force_leaves(session, tmp_pa
     result.save(tmp_path / "forget")
     assert dp.edits.read(tmp_path / "forget" / "edit.json") == result.edits[0]
     assert (tmp_path / "forget" / "forget.png").exists()
+    half = (0.0, 0.0, 16.0, 32.0)
+    kept = forget.run(session, squares(session), by="places", judges=(), n=16, where=half)
+    assert kept.edits[0] == replace(result.edits[0], where=half)
+    with pytest.raises(InputError, match="expected them by filters only"):
+        forget.run(session, squares(session), by="places", select="causal")
+    with pytest.raises(InputError, match="expected them by places only"):
+        forget.run(session, squares(session), fill="mix")
     with pytest.raises(InputError, match="unknown way to forget 'magic'"):
         forget.run(session, squares(session), by="magic")

@@ -439,6 +439,17 @@ def test_filters_are_dropped_by_effect_until_enough_goes_and_none_needlessly(gui
     assert (others[others[:, 0] <= left][:, 1] >= change).float().mean() > 0.5
 
 
+def test_causal_stops_before_it_changes_more_than_it_may(guidance):
+    free = choice.rank_by_effect(guidance, (), 0.1)
+    put = torch.zeros(guidance.maps.shape[1])
+    held = choice.rank_by_effect(guidance, (), 0.1, most=1e-6)
+    assert not free.note and held.note.startswith("STOPPED EARLY: to leave 0.1 of the evidence")
+    assert len(held.chosen.filters) <= len(free.chosen.filters)
+    sets = [list(free.chosen.filters), list(held.chosen.filters)]
+    outside = choice.measure_dropped(guidance, sets, put, choice.VERIFIED)[:, 1]
+    assert outside[1] <= outside[0] + 1e-6
+
+
 def test_an_object_that_is_rare_is_looked_for_where_it_is(guidance):
     assert (
         len(guidance.holding)

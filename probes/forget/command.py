@@ -40,6 +40,9 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     type=click.Choice(FILLS),
     help="What takes the object's place, for --by places; chosen if not given.",
 )
+@click.option(
+    "--where", metavar="X0,Y0,X1,Y1", help="Erase inside this region only, for --by places."
+)
 @click.option("--k", default=16, type=click.IntRange(1), help="How many, for --select top.")
 @click.option(
     "--replace",
@@ -83,6 +86,7 @@ def forget(
     layers: tuple[str, ...],
     judges: tuple[str, ...],
     real: Path | None,
+    where: str | None,
     **options: Any,
 ) -> None:
     """Make the generator forget an object that boxes were drawn on.
@@ -94,10 +98,12 @@ def forget(
     With --by places the object is erased where a regression sees it, by what another sample has
     there or by what is around; layers and fill are chosen on held-out boxed samples.
     """
+    from dcgan_probe.probes.forget.places import read_where
     from dcgan_probe.probes.forget.probe import read_real, run
 
     boxes = session.read_boxes(path)
     images = None if real is None else read_real(session, real, options["n"])
+    options["where"] = None if where is None else read_where(where)
     layer = layers[0] if len(layers) == 1 else layers or None
     result = run(session, boxes, label, layer, judges=judges or None, real=images, **options)
     session.save(result)

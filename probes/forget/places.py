@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.edits.filters import region_edges
 from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.errors import InputError
 from dcgan_probe.probes.forget.erased import Erased, pictures
 from dcgan_probe.probes.forget.judgement import BATCH, Outcome, Tally, measure_outcome
 from dcgan_probe.probes.forget.judges import split
@@ -16,6 +19,7 @@ from dcgan_probe.probes.forget.traces import trace
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.erasing import choose_erasing
 from dcgan_probe.session import Session
+from dcgan_probe.storage.json_values import Value
 
 SHOWN = 12
 
@@ -29,6 +33,7 @@ def erase(
     left: float = 0.05,
     judges: Sequence[str | Detector] | None = None,
     n: int = 160,
+    where: tuple[float, float, float, float] | None = None,
     anyway: bool = False,
 ) -> Erased:
     """Choose how to erase an object by place, and measure what is left of it on fresh samples.
@@ -37,14 +42,17 @@ def erase(
         >>> with session.editing(*result.edits):
         ...     without = session.sample(16)
 
-    boxes, label, judges, n: as `run` takes them. layers, fill, left, anyway: as `choose_erasing`
-    does. Raises InputError as they do.
+    boxes, label, judges, n: as `run` takes them. where: a region x0, y0, x1, y1 of the image, in
+    its pixels, that the edit is kept to. layers, fill, left, anyway: as `choose_erasing` does.
+    Raises InputError as they do.
     """
     label = boxes.one_label(label)
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)
     choosing, detectors = split(session, boxes, label, judges)
     erasing = choose_erasing(session, choosing, label, layers, fill, left, anyway=anyway)
+    if erasing.edit is not None and where is not None:
+        erasing = replace(erasing, edit=replace(erasing.edit, where=where))
     start = boxes.n if session.seed == boxes.seed else 0
     z = session.latents(n, start=start)
     before = session.generate(z)
@@ -60,6 +68,7 @@ def erase(
         "layers": None if layers is None else list(layers),
         "fill": fill,
         "left": left,
+        "where": None if where is None else list(where),
         "judges": [judge.name for judge in detectors],
         "n": n,
         "boxes": named,
@@ -90,6 +99,19 @@ def _measure(session: Session, judge: Detector, before: Tensor, after: Tensor) -
     sums_before, sums = tally.collect(len(before))
     pixels = before[0, 0].numel()
     return measure_outcome(session.seed, sums, sums_before, 0, pixels)
+
+
+def read_where(text: str) -> tuple[float, float, float, float]:
+    """A region as it is typed, x0,y0,x1,y1 in pixels; InputError for another text.
+
+    >>> read_where("10,8,30,25")
+    (10.0, 8.0, 30.0, 25.0)
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--where: found {text!r:.60}, expected x0,y0,x1,y1") from error
+    return region_edges(Value(numbers, "--where"))
 
 
 def as_layers(layer: str | Sequence[str] | None) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.edits.levels import means
 from dcgan_probe.edits.ranking import Ranking
-from dcgan_probe.errors import at_least, unknown
+from dcgan_probe.errors import InputError, at_least, unknown
 from dcgan_probe.images import sources
 from dcgan_probe.probes.forget.choice import CHOOSING, RULES
 from dcgan_probe.probes.forget.erased import Erased
@@ -46,6 +46,7 @@ def run(
     n: int = ...,
     by: Literal["places"],
     fill: str | None = ...,
+    where: tuple[float, float, float, float] | None = ...,
 ) -> Erased: ...
 
 
@@ -66,6 +67,7 @@ def run(
     real: Tensor | None = ...,
     by: Literal["filters"] = ...,
     fill: None = ...,
+    where: None = ...,
 ) -> Forgotten: ...
 
 
@@ -85,6 +87,7 @@ def run(
     real: Tensor | None = None,
     by: str = "filters",
     fill: str | None = None,
+    where: tuple[float, float, float, float] | None = None,
 ) -> Forgotten | Erased:
     """Find the filters that draw an object, and what is left of it without them.
 
@@ -114,7 +117,8 @@ def run(
     by: "filters" is all that is said above, the paper's experiment. "places" erases the object
     where a regression sees it, all filters of it, and returns an `Erased`; it chooses layers, fill
     and width itself (see `recognition.erasing.choose_erasing`), and takes label, layer, left,
-    judges and n, and `fill`: "mix", "clone" or "smooth".
+    judges and n, `fill`: "mix", "clone" or "smooth", and `where`: a region x0, y0, x1, y1 of the
+    image, in its pixels, that the edit is kept to.
 
     The accuracy of the regression is held-out: of 5 folds by image, no image on both sides.
     Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
@@ -125,7 +129,13 @@ def run(
     if by not in WAYS:
         raise unknown("way to forget", by, WAYS)
     if by == "places":
-        return erase(session, boxes, label, as_layers(layer), fill, left, judges, n)
+        if select != "paper" or replace is not None or resamples or real is not None:
+            raise InputError(
+                "by places: found select, replace, resamples or real, expected them by filters only"
+            )
+        return erase(session, boxes, label, as_layers(layer), fill, left, judges, n, where)
+    if fill is not None or where is not None:
+        raise InputError("--fill and --where: found one by filters, expected them by places only")
     at_least(1, n=n, controls=controls)
     at_least(0, resamples=resamples)
     replace = replace or ("outside" if select == "causal" else "zero")

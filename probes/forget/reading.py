@@ -79,15 +79,31 @@ def _weights(values: dict[str, Any], selections: Sequence[dict[str, Any]]) -> It
         )
 
 
+def _area_left(values: dict[str, Any]) -> Any:
+    """By the first judge, of either way to forget."""
+    first = "fresh_samples.0"
+    found = at(values, f"{first}.erased.area_left")
+    return at(values, f"{first}.chosen.area_left") if found is None else found
+
+
+def _found_again(values: dict[str, Any]) -> Any:
+    """AUC beyond position of the probe trained again, of either way to forget."""
+    first = "traces.0.trained_again"
+    found = at(values, f"{first}.erased.beyond")
+    return at(values, f"{first}.chosen.beyond") if found is None else found
+
+
 READING = Reading(
     "The rows hold the same latents. A good edit takes the object and spares the rest, and "
     "does it better than as many random filters. Area left is judged on fresh samples by a "
-    "detector that did not choose: 0 is gone, 1 is untouched.",
+    "detector that did not choose: 0 is gone, 1 is untouched. A probe that is trained again on the "
+    "edited images says whether the place can still be found: 0.5 is not.",
     "If random filters leave as little, nothing was shown. A weight above zero is correlation "
     "on this layer, not cause, and half of all filters is much to drop: the rest of the "
     "picture changes too. A detector can be fooled where a person is not: look.",
     {
-        "area of the object left": "fresh_samples.0.chosen.area_left",
+        "area of the object left": _area_left,
+        "found again, beyond position": _found_again,
         "by random filters": "fresh_samples.0.random.area_left",
         "filters changed": "filters_changed",
     },
