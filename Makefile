@@ -32,17 +32,15 @@ torch-cpu:
 
 demo: setup
 	$(BIN)/dcgan-probe --model svhn --out $(OUT)/svhn --force visualize-d
-	$(BIN)/dcgan-probe --model rooms --out $(OUT)/rooms-by-places --force forget --by places
-	$(BIN)/dcgan-probe --model cells --out $(OUT)/cells-by-places --force forget --by places
-	$(BIN)/dcgan-probe --model rooms --out $(OUT)/rooms --force visualize-d forget sample
-	$(BIN)/dcgan-probe --model cells --out $(OUT)/cells --force forget sample
+	$(BIN)/dcgan-probe --model rooms --out $(OUT)/rooms --force visualize-d forget --by places sample
+	$(BIN)/dcgan-probe --model cells --out $(OUT)/cells --force forget --by places sample
+	$(BIN)/dcgan-probe --model rooms --out $(OUT)/filters --force forget
 	$(BIN)/dcgan-probe --model faces --out $(OUT)/faces --force --report \
 		arithmetic --classifier faces "smiling_long - neutral_long + neutral_short" \
 		turn --from left --to right --exemplars 10 --classifier faces walk --points 5
-	@echo "The pictures: $(OUT)/rooms-by-places/forget/forget.png" \
-		"$(OUT)/cells-by-places/forget/forget.png $(OUT)/svhn/visualize-d/filters.png $(OUT)/rooms/visualize-d/filters.png" \
-		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/forget/where.png $(OUT)/rooms/sample/sheet.png" \
-		"$(OUT)/cells/forget/forget.png $(OUT)/cells/sample/sheet.png" \
+	@echo "The pictures: $(OUT)/svhn/visualize-d/filters.png $(OUT)/rooms/visualize-d/filters.png" \
+		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/sample/sheet.png" \
+		"$(OUT)/cells/forget/forget.png $(OUT)/cells/sample/sheet.png $(OUT)/filters/forget/forget.png" \
 		"$(OUT)/faces/arithmetic/arithmetic.png $(OUT)/faces/turn/turn.png, and as a page" \
 		"$(OUT)/faces/report.html"
 

@@ -24,6 +24,8 @@ class Adapted(nn.Module):
     of `IMAGES`, the range and order of channels that it was trained on.
     """
 
+    label: Tensor | None
+
     def __init__(
         self,
         network: nn.Module,

@@ -63,7 +63,7 @@ _SETTINGS = {
 }
 
 
-class _Settings(dict[str, Any]):
+class _Settings(dict[str, object]):
     """What takes the place of settings that were saved beside weights: nothing of them is kept."""
 
     def __setstate__(self, state: object) -> None:
@@ -87,11 +87,10 @@ def read(file: WeightFile) -> Any:
         raise InputError(f"{path}: found {kind}, expected a file of torch.save")
     try:
         checks[kind](path)
-        numpy: list[Any] = [
-            (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")  # type: ignore[attr-defined]
-            for core in ("core", "_core")
-        ]
-        numpy += [np.dtype, *(type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?"))]
+        scalar = type(np.float64(0)).__reduce__(np.float64(0))[0]  # the function that makes one
+        kinds = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")]
+        numpy: list[Any] = [np.dtype, *kinds]
+        numpy += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
         settings = [(_Settings, name) for name in _SETTINGS]
         with warnings.catch_warnings(), torch.serialization.safe_globals([*numpy, *settings]):
             warnings.simplefilter("ignore")

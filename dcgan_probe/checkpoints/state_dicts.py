@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_probe.checkpoints import hypotheses, pickles, statistics, structure, weights
-from dcgan_probe.checkpoints.assembly import Guess, build, chain_tensors, family, guesses
+from dcgan_probe.checkpoints.assembly import EPS, Guess, build, chain_tensors, family, guesses
 from dcgan_probe.checkpoints.checkpoint import Checkpoint, digest
 from dcgan_probe.checkpoints.facts import NOTHING, Facts
 from dcgan_probe.checkpoints.structure import Network
@@ -108,7 +108,7 @@ def read_files(
 def _identity(paths: Sequence[Path], config: Config | ChainConfig, facts: Facts) -> str:
     """The digest of the files; another one where the images are not those of the usual reading."""
     sha = digest(paths)
-    family = isinstance(config, Config) and config.norm_eps == 1e-5
+    family = isinstance(config, Config) and config.norm_eps == EPS
     if family and config.z_distribution == "normal" and not (facts.weights or facts.statistics):
         return sha
     chosen = {name: facts.said().get(name) for name in ("weights", "statistics")}
