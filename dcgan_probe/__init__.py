@@ -23,10 +23,24 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 _lazy, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
+# Where modules are that notebooks of 0.1 found here; until the next release.
+_MOVED = {
+    "classifiers": "recognition.classifiers",
+    "concepts": "latents.concepts",
+    "sources": "images.sources",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib import metadata
 
         return metadata.version("dcgan-probe")
+    if name in _MOVED:
+        import importlib
+        import warnings
+
+        place = f"{__name__}.{_MOVED[name]}"
+        warnings.warn(f"dcgan_probe.{name} is now {place}", DeprecationWarning, stacklevel=2)
+        return importlib.import_module(place)
     return _lazy(name)
