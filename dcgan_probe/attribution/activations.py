@@ -67,10 +67,10 @@ class Guiding(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        found = _activation(func, args, kwargs)
-        if found is None:
+        activation = _activation(func, args, kwargs)
+        if activation is None:
             return func(*args, **kwargs)
-        x, slope = found
+        x, slope = activation
         output = _Guided.apply(x, slope, 0.0 if self.strict else slope)
         if (
             kwargs.get("inplace")
@@ -158,20 +158,20 @@ def _of_where(
     if not isinstance(condition, Tensor):
         return None
     if isinstance(a, Tensor) and _is_zero(b):
-        found: tuple[Tensor, float] | None = (a, 0.0)
+        activation: tuple[Tensor, float] | None = (a, 0.0)
     elif isinstance(b, Tensor) and _is_zero(a):
-        found, condition = (b, 0.0), ~condition
+        activation, condition = (b, 0.0), ~condition
     elif isinstance(a, Tensor) and isinstance(b, Tensor):
-        found = _pair(a, b)
-        if found is not None and found[0] is b:
+        activation = _pair(a, b)
+        if activation is not None and activation[0] is b:
             condition = ~condition
     else:
         return None
-    if found is None:
+    if activation is None:
         return None
-    x = found[0].detach()
+    x = activation[0].detach()
     above, not_below = torch.equal(condition, x > 0), torch.equal(condition, x >= 0)
-    return found if condition.shape == x.shape and (above or not_below) else None
+    return activation if condition.shape == x.shape and (above or not_below) else None
 
 
 def _of_product(x: Tensor, mask: Any) -> tuple[Tensor, float] | None:

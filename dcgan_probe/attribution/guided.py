@@ -190,8 +190,8 @@ class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
         maps: list[Tensor] = []
 
-        def keep(_module: nn.Module, given: tuple[Tensor, ...], put: Tensor) -> None:
-            maps.append(given[0] if attribute_to_neuron_input else put)
+        def keep(_module: nn.Module, arguments: tuple[Tensor, ...], put: Tensor) -> None:
+            maps.append(arguments[0] if attribute_to_neuron_input else put)
 
         def output(*xs: Tensor) -> Tensor:
             handle = self.layer.register_forward_hook(keep)

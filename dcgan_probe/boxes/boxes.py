@@ -112,22 +112,22 @@ class Boxes:
 
     def __post_init__(self) -> None:
         # Checked and put into one form here, so that boxes from a script are as sound as read ones.
-        given = Value(vars(self), self.source or "boxes")
-        image_size = given["image_size"].size()
-        images = {image.whole(0, MAX_IMAGES - 1) for image in given["images"].items()}
+        values = Value(vars(self), self.source or "boxes")
+        image_size = values["image_size"].size()
+        images = {image.whole(0, MAX_IMAGES - 1) for image in values["images"].items()}
         if not images:
-            raise given["images"].error("at least one image that was looked at")
+            raise values["images"].error("at least one image that was looked at")
         entries = [
-            Value(vars(box), given.source, f"boxes[{i}]") for i, box in enumerate(self.boxes)
+            Value(vars(box), values.source, f"boxes[{i}]") for i, box in enumerate(self.boxes)
         ]
         boxes = {_box(entry, images, image_size) for entry in entries}
-        _check_origin(given)
+        _check_origin(values)
         # A frozen dataclass sets its own fields this way, once.
         object.__setattr__(self, "image_size", image_size)
         object.__setattr__(self, "images", tuple(sorted(images)))
         object.__setattr__(self, "boxes", tuple(sorted(boxes)))
         if self.seed is not None:
-            object.__setattr__(self, "seed", given["seed"].whole(0, MAX_SEED))
+            object.__setattr__(self, "seed", values["seed"].whole(0, MAX_SEED))
 
     @classmethod
     def read(
@@ -283,13 +283,13 @@ class Boxes:
             raise InputError(f"{where}: found image {self.n - 1}, expected images below {n}")
 
 
-def _check_origin(given: Value) -> None:
+def _check_origin(values: Value) -> None:
     """Check what says of which samples the boxes are."""
-    seed, latents = given["seed"], given["latents"]
-    checkpoint, note = given["checkpoint"], given["note"]
+    seed, latents = values["seed"], values["latents"]
+    checkpoint, note = values["checkpoint"], values["note"]
     if (seed.found is None) == (latents.found is None):
         both = "neither" if seed.found is None else "both"
-        raise InputError(f"{given.where}: found {both} of seed and latents, expected one of them")
+        raise InputError(f"{values.where}: found {both} of seed and latents, expected one of them")
     if latents.found is not None:
         latents.text()
     if checkpoint.found is not None and not re.fullmatch(
@@ -333,11 +333,11 @@ def _plain(box: Box) -> dict[str, Any]:
 
 
 def _read(path: Path, image_size: tuple[int, int] | None) -> Boxes:
-    found = formats.read(path, image_size)
-    if isinstance(found, dict):
-        boxes = _from_own(found, str(path), image_size)
+    content = formats.read(path, image_size)
+    if isinstance(content, dict):
+        boxes = _from_own(content, str(path), image_size)
     else:
-        boxes = _from_pictures(found, path, image_size)
+        boxes = _from_pictures(content, path, image_size)
     return replace(boxes, notices=(*boxes.notices, *_alike(boxes)))
 
 
@@ -361,10 +361,10 @@ def _folded(label: str) -> str:
     return "".join("".join(seen).casefold().split())
 
 
-def _from_own(found: dict[str, Any], source: str, image_size: tuple[int, int] | None) -> Boxes:
-    entries = [{f: entry[f].found for f in _FIELDS} for entry in found["boxes"]]
-    boxes = Boxes(**{**found, "boxes": tuple(Box(**entry) for entry in entries)}, source=source)
-    _check_size(Value(found["image_size"], source, "image_size"), boxes.image_size, image_size)
+def _from_own(members: dict[str, Any], source: str, image_size: tuple[int, int] | None) -> Boxes:
+    entries = [{f: entry[f].found for f in _FIELDS} for entry in members["boxes"]]
+    boxes = Boxes(**{**members, "boxes": tuple(Box(**entry) for entry in entries)}, source=source)
+    _check_size(Value(members["image_size"], source, "image_size"), boxes.image_size, image_size)
     return boxes
 
 
@@ -416,15 +416,15 @@ def _unlabelled(boxes: list[Box]) -> list[str]:
 def _sample(picture: Picture) -> Sample:
     """The sample that a picture is of; InputError where its names say none or several."""
     first, *others = picture.names
-    found = find_samples(first.text())
-    if not found:
+    samples = find_samples(first.text())
+    if not samples:
         raise InputError(
             f"{picture.entry.where}: found an image named {json_values.shown(first.found)}, "
             f"expected the name of a sample, such as {sample_name('1a2b3c4d', 3, 17)}"
         )
     for other in others:
-        found |= find_samples(other.found) if isinstance(other.found, str) else set()
-    images = {sample[:3] for sample in found}
+        samples |= find_samples(other.found) if isinstance(other.found, str) else set()
+    images = {sample[:3] for sample in samples}
     if len(images) > 1:
         spoken = " and ".join(
             f"{json_values.shown(name.found)} ({name.place})"
@@ -434,7 +434,7 @@ def _sample(picture: Picture) -> Sample:
         raise InputError(
             f"{picture.entry.where}: found two samples it may be of, {spoken}, expected one"
         )
-    return max(found, key=lambda sample: sample.copy)
+    return max(samples, key=lambda sample: sample.copy)
 
 
 def _check_same_latents(pictures: list[Picture], samples: list[Sample]) -> None:
@@ -459,19 +459,19 @@ def _entries(picture: Picture, image: int, size: tuple[int, int]) -> list[tuple[
     """The rectangles of a picture with the fields of a `Box`, and how many edges were clipped."""
     width, height = size
     entries = []
-    for found in picture.rectangles:
+    for rectangle in picture.rectangles:
         moved = 0
         edges = {"x0": width, "y0": height, "x1": width, "y1": height}
         for key, limit in edges.items():
-            edge = getattr(found, key)
+            edge = getattr(rectangle, key)
             inside = min(max(edge, 0.0), float(limit))
             off = abs(edge - inside)
             if off <= picture.rounding or off < HALF_A_PIXEL:
                 moved += off > _NOISE
                 edge = inside
             edges[key] = edge
-        box = {"image": image, "label": found.label, **edges}
-        entries.append((Value(box, found.entry.source, found.entry.place), moved))
+        box = {"image": image, "label": rectangle.label, **edges}
+        entries.append((Value(box, rectangle.entry.source, rectangle.entry.place), moved))
     return entries
 
 
@@ -488,9 +488,9 @@ def _common_size(
     return size
 
 
-def _check_size(entry: Value, found: tuple[int, int], expected: tuple[int, int] | None) -> None:
-    if expected is not None and found != expected:
+def _check_size(entry: Value, size: tuple[int, int], expected: tuple[int, int] | None) -> None:
+    if expected is not None and size != expected:
         raise InputError(
-            f"{entry.where}: found image size {found[0]}x{found[1]}, "
+            f"{entry.where}: found image size {size[0]}x{size[1]}, "
             f"expected {expected[0]}x{expected[1]} (width x height)"
         )

@@ -19,8 +19,8 @@ from dcgan_probe.storage.json_values import Value, pixels
 Id = int | float | str
 
 
-def recognises(found: Any) -> bool:
-    return isinstance(found, dict) and {"images", "annotations"} <= found.keys()
+def recognises(content: Any) -> bool:
+    return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
 
 
 def read(value: Value, size: Size | None) -> list[Picture]:
@@ -34,19 +34,19 @@ def read(value: Value, size: Size | None) -> list[Picture]:
         if number in categories:
             raise category["id"].error("an id that no category before has")
         categories[number] = category["name"].text()
-    found: dict[Id, Picture] = {}
+    pictures: dict[Id, Picture] = {}
     for entry in map(identified, value["images"].items()):
         number = _id(entry, "id")
-        if number in found:
+        if number in pictures:
             raise entry["id"].error("an id that no image before has")
         own = pixels(entry["width"]), pixels(entry["height"])
-        found[number] = Picture(entry, _names(entry), own, [])
+        pictures[number] = Picture(entry, _names(entry), own, [])
     for entry in map(identified, value["annotations"].items()):
-        picture = found.get(_id(entry, "image_id"))
+        picture = pictures.get(_id(entry, "image_id"))
         if picture is None:
             raise entry["image_id"].error("the id of one of the images")
         picture.rectangles.append(_rectangle(entry, categories))
-    return list(found.values())
+    return list(pictures.values())
 
 
 def _names(entry: Value) -> tuple[Value, ...]:

@@ -103,21 +103,21 @@ def _folder(folder: Path, size: Size | None) -> list[Picture]:
         "Pascal VOC": [path for path in paths if path.suffix == ".xml"],
         "YOLO": [path for path in paths if path.suffix == ".txt"],
     }
-    there = {kind: found for kind, found in kinds.items() if found}
+    there = {kind: group for kind, group in kinds.items() if group}
     if len(there) != 1:
-        words = ", ".join(f"{len(found)} files of {kind}" for kind, found in there.items())
+        words = ", ".join(f"{len(group)} files of {kind}" for kind, group in there.items())
         raise InputError(
             f"{folder}: found {words or 'no .json, .xml or .txt files'}, expected a folder of "
             "labelme files, of Pascal VOC or of YOLO"
         )
-    ((kind, found),) = there.items()
+    ((kind, chosen),) = there.items()
     if kind == "YOLO":
-        names = {path: yolo.find_names(path, folder) for path in found}
+        names = {path: yolo.find_names(path, folder) for path in chosen}
         read_once = {path: yolo.read_names(path) for path in set(names.values())}
         return [
-            picture for path in found for picture in yolo.read(path, read_once[names[path]], size)
+            picture for path in chosen for picture in yolo.read(path, read_once[names[path]], size)
         ]
-    return [picture for path in found for picture in _one(path, kind, size)]
+    return [picture for path in chosen for picture in _one(path, kind, size)]
 
 
 def _one(path: Path, kind: str, size: Size | None) -> list[Picture]:

@@ -31,8 +31,8 @@ NOT_REGIONS = {
 }
 
 
-def recognises(found: Any) -> bool:
-    return _are_tasks(found) and {"data", "annotations"} <= found[0].keys()
+def recognises(content: Any) -> bool:
+    return _are_tasks(content) and {"data", "annotations"} <= content[0].keys()
 
 
 def read(value: Value, size: Size | None) -> list[Picture]:
@@ -45,10 +45,10 @@ def read(value: Value, size: Size | None) -> list[Picture]:
     return [picture for task in tasks for picture in _task(task, size)]
 
 
-def recognises_min(found: Any) -> bool:
-    return _are_tasks(found) and any(
+def recognises_min(content: Any) -> bool:
+    return _are_tasks(content) and any(
         "annotation_id" in task or any(map(_are_regions, task.values()))
-        for task in found
+        for task in content
         if isinstance(task, dict)
     )
 
@@ -65,17 +65,17 @@ def read_min(value: Value, size: Size | None) -> list[Picture]:
     return pictures
 
 
-def _are_tasks(found: Any) -> bool:
-    return isinstance(found, list) and bool(found) and isinstance(found[0], dict)
+def _are_tasks(content: Any) -> bool:
+    return isinstance(content, list) and bool(content) and isinstance(content[0], dict)
 
 
-def _are_regions(found: Any) -> bool:
-    return isinstance(found, list) and any(isinstance(r, dict) and KIND in r for r in found)
+def _are_regions(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(r, dict) and KIND in r for r in value)
 
 
-def _has_regions(found: Any) -> bool:
+def _has_regions(value: Any) -> bool:
     """Whether a list holds regions of any kind: those of another than ours are to be refused."""
-    return isinstance(found, list) and any(isinstance(r, dict) and "x" in r for r in found)
+    return isinstance(value, list) and any(isinstance(r, dict) and "x" in r for r in value)
 
 
 def _task(task: Value, size: Size | None) -> list[Picture]:

@@ -12,8 +12,8 @@ from dcgan_probe.storage.json_values import Value, pixels
 _NOISE = 1e-3
 
 
-def recognises(found: Any) -> bool:
-    return isinstance(found, dict) and {"shapes", "imagePath"} <= found.keys()
+def recognises(content: Any) -> bool:
+    return isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys()
 
 
 def read(value: Value, size: Size | None) -> list[Picture]:

@@ -27,9 +27,9 @@ def read(root: Element, source: str, size: Size | None) -> list[Picture]:
     ]
     names.append(Value(f"{Path(source).stem}.png", source, "the file's own name"))
     own = None
-    if (found := root.find("size")) is not None:
+    if (size_element := root.find("size")) is not None:
         sides = [
-            Value(as_whole(found.findtext(side)), source, f"size.{side}")
+            Value(as_whole(size_element.findtext(side)), source, f"size.{side}")
             for side in ("width", "height")
         ]
         # Tools that do not know the size write 0.
@@ -42,14 +42,14 @@ def read(root: Element, source: str, size: Size | None) -> list[Picture]:
     return [Picture(entry, tuple(names), own, rectangles, ROUNDING)]
 
 
-def _rectangle(found: Element, entry: Value) -> Rectangle:
+def _rectangle(element: Element, entry: Value) -> Rectangle:
     for shape in ("polygon", "robndbox", "mask", "keypoints"):
-        if found.find(shape) is not None:
+        if element.find(shape) is not None:
             raise InputError(f"{entry.where}: found a {shape}, expected a bndbox alone")
-    box = found.find("bndbox")
+    box = element.find("bndbox")
     if box is None:
         raise InputError(f"{entry.where}: found no bndbox, expected one")
-    label = Value(found.findtext("name"), entry.source, f"{entry.place}.name").text().strip()
+    label = Value(element.findtext("name"), entry.source, f"{entry.place}.name").text().strip()
     xmin, ymin, xmax, ymax = (
         Value(as_number(box.findtext(side)), entry.source, f"{entry.place}.bndbox.{side}").number()
         for side in ("xmin", "ymin", "xmax", "ymax")

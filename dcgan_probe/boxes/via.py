@@ -33,12 +33,12 @@ COLUMNS = (
 )
 
 
-def recognises(found: Any) -> bool:
-    if not isinstance(found, dict) or not found:
+def recognises(content: Any) -> bool:
+    if not isinstance(content, dict) or not content:
         return False
-    return "_via_img_metadata" in found or all(
+    return "_via_img_metadata" in content or all(
         isinstance(entry, dict) and {"filename", "regions"} <= entry.keys()
-        for entry in found.values()
+        for entry in content.values()
     )
 
 
@@ -84,10 +84,10 @@ def read_csv(text: str, source: str) -> list[Picture]:
 def _cell(entry: Value, column: str) -> Value:
     text = entry[column]
     try:
-        found = json.loads(text.found)
+        cell = json.loads(text.found)
     except (TypeError, ValueError, RecursionError):
         raise text.error("an object in JSON") from None
-    return Value(found, text.source, text.place)
+    return Value(cell, text.source, text.place)
 
 
 def _picture(key: str, entry: Value) -> Picture:

@@ -65,10 +65,10 @@ def _read_yaml(path: Path) -> list[str]:
 
     data = files.read_bytes(path, "a file of class names", _MAX_NAMES)
     try:
-        found: Any = yaml.safe_load(data)
+        content: Any = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: found no YAML that can be read: {error}") from error
-    names = Value(found, str(path))["names"]
+    names = Value(content, str(path))["names"]
     if isinstance(names.found, dict):
         numbered = {as_whole(str(key)): member for key, member in names.found.items()}
         if set(numbered) != set(range(len(numbered))):

@@ -66,11 +66,11 @@ def guesses(networks: Mapping[str, Network], facts: Facts, where: str) -> list[G
             )
         pairs = [(seen[0].cost, None, seen[0])]
     pairs.sort(key=lambda pair: pair[0])
-    found: list[Guess] = []
+    candidates: list[Guess] = []
     for _, up, down in pairs[: OTHERS + 1]:
-        words = f"strides and paddings {_steps(up)}" if found and up else ""
-        found.append(Guess(describe(g, d, up, down, facts, where), words))
-    return found
+        words = f"strides and paddings {_steps(up)}" if candidates and up else ""
+        candidates.append(Guess(describe(g, d, up, down, facts, where), words))
+    return candidates
 
 
 def describe(

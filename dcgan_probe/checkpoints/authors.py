@@ -114,9 +114,9 @@ def _read_three(
     have stride 2, of the discriminator's convolutions the second, fourth, ....
     Source: Newmu/dcgan_code, imagenet/load_pretrained.py.
     """
-    found = {part: _layers(folder, part, arrays[part]) for part in arrays}
+    networks = {part: _layers(folder, part, arrays[part]) for part in arrays}
     ways = {}
-    for part, network in found.items():
+    for part, network in networks.items():
         ups = part == "generator"
         steps = []
         for i, layer in enumerate(network.layers):
@@ -125,11 +125,11 @@ def _read_three(
             steps.append(Step() if layer.kind == "linear" else Step(1 + strided, 1, more))
         size = 4 * 2 ** sum(step.stride == 2 for step in steps)
         ways[part] = Way(tuple(steps), size, 0)
-    g, d = found.get("generator"), found.get("discriminator")
+    g, d = networks.get("generator"), networks.get("discriminator")
     up, down = ways.get("generator"), ways.get("discriminator")
     config = describe(g, d, up, down, Facts(z=z, eps=1e-8), str(folder))
-    tensors = {part: chain_tensors(config, network) for part, network in found.items()}
-    return config, {part: build(config, part, tensors[part]) for part in found}
+    tensors = {part: chain_tensors(config, network) for part, network in networks.items()}
+    return config, {part: build(config, part, tensors[part]) for part in networks}
 
 
 def _layers(folder: Path, part: str, arrays: Mapping[str, np.ndarray]) -> Network:
@@ -187,9 +187,9 @@ def _facts(part: str, layers: int, kernel: tuple[int, ...]) -> dict[str, int]:
     return {"size": 4 * 2**layers, "channels": channels, "kernel": size, name: width}
 
 
-def _four(where: object, found: Mapping[str, Spec], name: str) -> tuple[int, ...]:
+def _four(where: object, tensors: Mapping[str, Spec], name: str) -> tuple[int, ...]:
     """The shape of a tensor that must be a kernel."""
-    spec = found.get(name)
+    spec = tensors.get(name)
     if spec is None or len(spec.shape) != 4:
         raise InputError(f"{where}: tensor {name}: found {spec or 'none'}, expected 4 dimensions")
     return spec.shape
@@ -226,7 +226,7 @@ def _authors_paths(folder: Path) -> dict[str, list[Path]]:
         raise InputError(f"{folder}: found arrays of epochs {listed}, expected those of one")
     kinds = {"generator": "gen", "discriminator": "discrim"}
     paths = {part: [folder / m[0] for m in matches if m[2] == kind] for part, kind in kinds.items()}
-    return {part: found for part, found in paths.items() if found}
+    return {part: arrays for part, arrays in paths.items() if arrays}
 
 
 def _array(path: Path) -> np.ndarray:
@@ -249,20 +249,20 @@ def _numbered(name: str, number: int) -> str:
 
 
 def _authors_facts(folder: Path, part: str, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
-    found = _array_specs(arrays)
+    tensors = _array_specs(arrays)
     name = max(arrays)
     last = int(name[-6:-4])
     if part == "generator":
-        first = found.get(_numbered(name, 1))
+        first = tensors.get(_numbered(name, 1))
         if first is None or len(first.shape) != 2:
             raise InputError(
                 f"{folder}: tensor {_numbered(name, 1)}: found {first or 'none'},"
                 " expected 2 dimensions"
             )
-        return _facts(part, (last - 1) // 3, _four(folder, found, name)) | {
+        return _facts(part, (last - 1) // 3, _four(folder, tensors, name)) | {
             "z_size": first.shape[0]
         }
-    return _facts(part, (last + 1) // 3, _four(folder, found, _numbered(name, 1)))
+    return _facts(part, (last + 1) // 3, _four(folder, tensors, _numbered(name, 1)))
 
 
 def _authors_layout(config: Config, part: str, name: str) -> dict[str, tuple[str, Spec]]:

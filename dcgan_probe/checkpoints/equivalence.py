@@ -53,18 +53,18 @@ def identity(
                 facts,
                 "modules",
             )
-            if (found := _same(config, networks, inputs, outputs)) is not None:
-                return hashlib.sha256(native.to_bytes(found)).hexdigest()
+            if (checkpoint := _same(config, networks, inputs, outputs)) is not None:
+                return hashlib.sha256(native.to_bytes(checkpoint)).hexdigest()
     except (InputError, AttributeError, KeyError):
         return None  # no chain of layers that a file of ours holds
     return None
 
 
 def _network(part: str, module: nn.Module) -> Network:
-    found = find_networks(module.state_dict(), part)
-    if len(found) != 1 or found[0].part != part:
-        raise InputError(f"{part}: found {len(found)} chains, expected one")
-    return found[0]
+    chains = find_networks(module.state_dict(), part)
+    if len(chains) != 1 or chains[0].part != part:
+        raise InputError(f"{part}: found {len(chains)} chains, expected one")
+    return chains[0]
 
 
 def _way(network: Network, module: nn.Module, size: int) -> Way:
@@ -116,13 +116,13 @@ def _same(
     for part, network in networks.items():
         module = build(known, part, chain_tensors(config, network))
         with torch.no_grad():
-            found = (
+            output = (
                 module(inputs[part]).flatten(1)
                 if part == "generator"
                 else (module(inputs[part]).view(len(inputs[part]), -1))
             )
-        right = outputs[part].reshape(len(found), -1)
-        ways = [found] if part == "generator" else [found, found.sigmoid()]
+        right = outputs[part].reshape(len(output), -1)
+        ways = [output] if part == "generator" else [output, output.sigmoid()]
         if not any(
             way.shape == right.shape and torch.allclose(way, right, atol=SAME, rtol=1e-4)
             for way in ways

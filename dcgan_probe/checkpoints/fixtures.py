@@ -24,8 +24,8 @@ def shipped() -> list[str]:
 
 def shipped_boxes(name: str) -> Path | None:
     """The boxes that ship beside a checkpoint, its one other JSON file; None if there are none."""
-    found = list((folder() / name).glob("*.json")) if name in shipped() else []
-    return next((path for path in found if path.name != CONCEPTS), None)
+    paths = list((folder() / name).glob("*.json")) if name in shipped() else []
+    return next((path for path in paths if path.name != CONCEPTS), None)
 
 
 def shipped_concepts(name: str) -> Path | None:

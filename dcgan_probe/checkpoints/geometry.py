@@ -59,10 +59,10 @@ def generator_ways(layers: Sequence[Shape], size: int | None) -> list[Way]:
     def leads_to(i: int, step: Step, side: int) -> int:
         return layers[i].side if layers[i].kind == "linear" else _deconv(layers[i], step, side)
 
-    found = _search(1, len(layers), steps, leads_to)
+    beams = _search(1, len(layers), steps, leads_to)
     ways = [
         Way(way, side, cost + (side not in USUAL))
-        for side, beam in found.items()
+        for side, beam in beams.items()
         for cost, way in beam
         if size in (None, side) and side > 1
     ]
@@ -107,13 +107,13 @@ def _search(
     """The cheapest ways over so many layers, by the side to which they lead."""
     # Who pads nowhere means it: then that is not unusual for each layer anew.
     unpadded = _walk(start, count, lambda i: _unpadded(steps(i)), leads_to)
-    found = _walk(start, count, steps, leads_to)
+    beams = _walk(start, count, steps, leads_to)
     for side, beam in unpadded.items():
         costs: dict[tuple[Step, ...], float] = {}
-        for cost, way in [*found.get(side, []), *beam]:
+        for cost, way in [*beams.get(side, []), *beam]:
             costs[way] = min(cost, costs.get(way, cost))
-        found[side] = [(cost, way) for way, cost in costs.items()]
-    return found
+        beams[side] = [(cost, way) for way, cost in costs.items()]
+    return beams
 
 
 def _unpadded(steps: Iterable[tuple[Step, float]]) -> Iterator[tuple[Step, float]]:

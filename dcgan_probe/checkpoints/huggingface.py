@@ -119,12 +119,12 @@ def _config(path: Path) -> tuple[Config | ChainConfig, dict[str, Any]]:
     return native.checked(str(path), said)
 
 
-def _same(path: Path, what: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    for member in sorted({*found, *expected}):
-        if found.get(member) != expected.get(member):
-            here, there = (json_values.shown(each.get(member)) for each in (found, expected))
+def _same(path: Path, part: str, values: dict[str, Any], expected: dict[str, Any]) -> None:
+    for member in sorted({*values, *expected}):
+        if values.get(member) != expected.get(member):
+            here, there = (json_values.shown(each.get(member)) for each in (values, expected))
             raise InputError(
-                f"{path}: {what}.{member}: found {here}, expected {there}, as {MODEL} says"
+                f"{path}: {part}.{member}: found {here}, expected {there}, as {MODEL} says"
             )
 
 
@@ -172,9 +172,9 @@ def load(name: str) -> Checkpoint:
     wanted = address(name)
     folder = _fetch(name, wanted)
     if wanted.sha256:
-        found = files.sha256(folder / MODEL)
-        if found != wanted.sha256:
-            raise InputError(f"{name}: {MODEL}: found SHA-256 {found}, expected {wanted.sha256}")
+        sha = files.sha256(folder / MODEL)
+        if sha != wanted.sha256:
+            raise InputError(f"{name}: {MODEL}: found SHA-256 {sha}, expected {wanted.sha256}")
     checkpoint = read(folder, wanted.repository)
     terminal.log(f"{name}: commit {folder.name}, SHA-256 {checkpoint.sha256}")
     return checkpoint
@@ -199,8 +199,10 @@ def _fetch(name: str, wanted: Address) -> Path:
         local = offline or silence != ""
 
         def get(file: str, revision: str) -> Path:
-            of = wanted.repository
-            return Path(hf_hub_download(of, file, revision=revision, local_files_only=local))
+            repository = wanted.repository
+            return Path(
+                hf_hub_download(repository, file, revision=revision, local_files_only=local)
+            )
 
         try:
             config = get(CONFIG, wanted.revision)
@@ -254,7 +256,7 @@ def _told(name: str, wanted: Address) -> Iterator[None]:
 
     repository, revision, _ = wanted
     # The first that fits: to huggingface_hub a gated repository is also one that is not found.
-    found = {
+    reasons = {
         errors.GatedRepoError: f"a gated {repository}, expected one whose terms you have accepted "
         "on the hub (then: hf auth login)",
         errors.RepositoryNotFoundError: f"no {repository} that you may read, expected a repository "
@@ -269,7 +271,7 @@ def _told(name: str, wanted: Address) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # besides these: the network in the middle of a file, a full disk
-        for kind, what in found.items():
+        for kind, reason in reasons.items():
             if isinstance(error, kind):
-                raise InputError(f"{name}: found {what}") from error
+                raise InputError(f"{name}: found {reason}") from error
         raise InputError(f"{name}: cannot be fetched: {brief(error)}") from error

@@ -118,12 +118,12 @@ def convert(
 
     Raises InputError as `load` does.
     """
-    given = [Path(path) for path in paths]
-    if len(given) == 1 and given[0].is_dir():
+    locations = [Path(path) for path in paths]
+    if len(locations) == 1 and locations[0].is_dir():
         with _mentioning_the_factory():
-            return _say(folders.read_folder(given[0], facts, images))
+            return _say(folders.read_folder(locations[0], facts, images))
     with _mentioning_the_factory():
-        files = [look_at(path) for path in given]
+        files = [look_at(path) for path in locations]
     for file in files:
         if native.is_own(file):
             raise InputError(f"{file.path}: found a checkpoint of dcgan-probe, expected another's")

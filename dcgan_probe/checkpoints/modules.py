@@ -91,8 +91,8 @@ def checkpoint(
     >>> checkpoint(generator=Generator(PRESETS["torch"]), latent=100).config.size
     64
     """
-    given = {"generator": generator, "discriminator": discriminator}
-    parts = {what: _plain(part, what) for what, part in given.items() if part is not None}
+    arguments = {"generator": generator, "discriminator": discriminator}
+    parts = {role: _plain(part, role) for role, part in arguments.items() if part is not None}
     if not parts:
         raise InputError("model: found no generator and no discriminator, expected one at least")
     for part in parts.values():
@@ -111,11 +111,11 @@ def checkpoint(
     for part in parts.values():
         part.eval()
     _check_statistics(parts, config, statistics, remarks)
-    found: dict[str, tuple[Layer, ...]] = {}
+    layers: dict[str, tuple[Layer, ...]] = {}
     ends: dict[str, tuple[tuple[int, ...], ...]] = {}
     inputs, outputs = {"generator": z}, {}
     if "generator" in parts:
-        outputs["generator"], found["generator"] = _tried(parts["generator"], z, "generator")
+        outputs["generator"], layers["generator"] = _tried(parts["generator"], z, "generator")
         samples = _judge_images(outputs["generator"], parts["generator"], config, remarks)
         drawn = samples[:TRIED]
         image = (drawn.shape[1], drawn.shape[2], drawn.shape[3])
@@ -128,15 +128,15 @@ def checkpoint(
             raise InputError(f"image: found {image}, expected 1 or 3 channels and a square")
         drawn = torch.rand(TRIED, *image, generator=torch.Generator().manual_seed(0)) * 2 - 1
     if "discriminator" in parts:
-        score, found["discriminator"] = _tried(parts["discriminator"], drawn, "discriminator")
+        score, layers["discriminator"] = _tried(parts["discriminator"], drawn, "discriminator")
         ends["discriminator"] = (image, tuple(score.shape[1:]))
         inputs["discriminator"], outputs["discriminator"] = drawn, score
         if "generator" in parts:
             _compare_discriminator(parts["discriminator"], samples, remarks)
-    config = replace(config, size=image[1], channels=image[0], found=found, ends=ends)
+    config = replace(config, size=image[1], channels=image[0], found=layers, ends=ends)
     for part in parts.values():
         networks.describe(part, config)
-    classes = {what: type(part).__qualname__ for what, part in bare.items()}
+    classes = {role: type(part).__qualname__ for role, part in bare.items()}
     sha = None
     if isinstance(distribution, str) and label is None and not images.endswith("BGR"):
         sha = equivalence.identity(bare, distribution, inputs, outputs, image[1])
@@ -193,11 +193,11 @@ def _check_statistics(
             )
         stored.estimate(config, parts, None)
         return
-    for what, part in parts.items():
+    for role, part in parts.items():
         names = stored.untouched(part)
         if names:
             remarks.append(
-                f"WARNING: {what}: the statistics of {len(names)} batch norms were never updated "
+                f"WARNING: {role}: the statistics of {len(names)} batch norms were never updated "
                 f'(means 0, variances 1; {names[0]}); statistics="estimate" measures them'
             )
 
@@ -205,8 +205,8 @@ def _check_statistics(
 def _compare_discriminator(network: nn.Module, images: Tensor, remarks: list[str]) -> None:
     """Say where a discriminator has seen other images than it is given."""
     device = next(network.parameters()).device
-    given = images.to(device)
-    usual, unit = (stored.compare(network, each) for each in (given, (given + 1) / 2))
+    pictures = images.to(device)
+    usual, unit = (stored.compare(network, each) for each in (pictures, (pictures + 1) / 2))
     worse = stored.distance(usual)
     if worse > 0.5 and stored.distance(unit) < 0.5 * worse:
         remarks.append(
@@ -244,24 +244,24 @@ def load(name: str) -> Checkpoint:
         factory: Any = importlib.import_module(module)
         for part in attribute.split("."):
             factory = getattr(factory, part)
-        given = factory()
+        arguments = factory()
     except Exception as error:  # whatever the user's code ran into
         raise InputError(f"{name}: found {brief(error)}, expected modules") from error
     known = [each for each in checkpoint.__annotations__ if each != "return"]
-    if not isinstance(given, dict):
+    if not isinstance(arguments, dict):
         raise InputError(
-            f"{name}: found a {type(given).__name__}, expected a dict of {', '.join(known)}"
+            f"{name}: found a {type(arguments).__name__}, expected a dict of {', '.join(known)}"
         )
-    for key in given:
+    for key in arguments:
         if key not in known:
             raise unknown("argument", key, known, where=name)
     try:
-        return checkpoint(**{"name": name, **given})
+        return checkpoint(**{"name": name, **arguments})
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
 
 
-def _plain(network: object, what: str) -> nn.Module:
+def _plain(network: object, role: str) -> nn.Module:
     """A network without what only makes it faster, in a form that hooks reach."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while True:
@@ -272,9 +272,9 @@ def _plain(network: object, what: str) -> nn.Module:
         else:
             break
     if not isinstance(network, nn.Module):
-        raise InputError(f"{what}: found a {type(network).__name__}, expected an nn.Module")
+        raise InputError(f"{role}: found a {type(network).__name__}, expected an nn.Module")
     for name, part in network.named_modules():
-        place = f"{what}: {name or type(network).__name__}"
+        place = f"{role}: {name or type(network).__name__}"
         if isinstance(part, torch.jit.ScriptModule):
             raise InputError(f"{place}: found TorchScript, which hooks do not reach, expected code")
         if part._compiled_call_impl is not None or "_orig_mod" in part._modules:
@@ -285,15 +285,15 @@ def _plain(network: object, what: str) -> nn.Module:
     weights = list(network.parameters())
     devices = sorted({str(each.device) for each in (*weights, *network.buffers())})
     if "meta" in devices:
-        raise InputError(f"{what}: found weights on the meta device, expected ones with values")
+        raise InputError(f"{role}: found weights on the meta device, expected ones with values")
     if len(devices) > 1:
-        raise InputError(f"{what}: found weights on {', '.join(devices)}, expected one device")
+        raise InputError(f"{role}: found weights on {', '.join(devices)}, expected one device")
     if not weights:
-        raise InputError(f"{what}: found no weights, expected some")
+        raise InputError(f"{role}: found no weights, expected some")
     for weight in weights:
         if weight.dtype != torch.float32:
             kind = str(weight.dtype).removeprefix("torch.")
-            raise InputError(f"{what}: found weights of {kind}, expected float32: call .float()")
+            raise InputError(f"{role}: found weights of {kind}, expected float32: call .float()")
     return network
 
 
@@ -308,7 +308,7 @@ def _latent(latent: Latent | None) -> tuple[int, str | Draw]:
     return size, distribution
 
 
-def _tried(network: nn.Module, inputs: Tensor, what: str) -> tuple[Tensor, tuple[Layer, ...]]:
+def _tried(network: nn.Module, inputs: Tensor, role: str) -> tuple[Tensor, tuple[Layer, ...]]:
     """What a network puts out, on the CPU, and its layers; refused if probes cannot rely on it."""
     device = next(network.parameters()).device
     shape = _shape(inputs)
@@ -317,26 +317,26 @@ def _tried(network: nn.Module, inputs: Tensor, what: str) -> tuple[Tensor, tuple
         with torch.no_grad():
             single = network(inputs[:1].to(device))
     except InputError as error:
-        raise InputError(f"{what}: {error}") from error
+        raise InputError(f"{role}: {error}") from error
     except Exception as error:  # whatever the user's code ran into
         raise InputError(
-            f"{what}: found {brief(error)} from {shape} numbers, expected a forward that takes them"
+            f"{role}: found {brief(error)} from {shape} numbers, expected a forward that takes them"
         ) from error
     if output.dim() == 0 or len(output) != len(inputs):
-        raise InputError(f"{what}: found {_shape(output)} from {shape}, expected one for each")
+        raise InputError(f"{role}: found {_shape(output)} from {shape}, expected one for each")
     if not output.isfinite().all():
-        raise InputError(f"{what}: found NaN or infinite numbers, expected finite ones")
+        raise InputError(f"{role}: found NaN or infinite numbers, expected finite ones")
     if single.shape != output[:1].shape:
-        if what == "generator" or single.numel() != output[:1].numel():
+        if role == "generator" or single.numel() != output[:1].numel():
             raise InputError(
-                f"{what}: found {_shape(single)} from one input, expected {_shape(output[:1])} (a "
+                f"{role}: found {_shape(single)} from one input, expected {_shape(output[:1])} (a "
                 ".squeeze() that takes the batch too?)"
             )
         single = single.reshape(output[:1].shape)  # scores are for layers' sake: probes use those
     apart = (single[0] - output[0]).abs() > GREY_LEVEL * (1 + output[0].abs())
     if apart.any():
         raise InputError(
-            f"{what}: found another output of the same input in another batch, expected the same "
+            f"{role}: found another output of the same input in another batch, expected the same "
             "(noise, or batch norm without running statistics?)"
         )
     return output.cpu(), layers
@@ -358,10 +358,10 @@ def _judge_images(images: Tensor, network: nn.Module, config: Traced, remarks: l
     samples = torch.cat([images, *more])
     low, high = samples.min().item(), samples.max().item()
     if low < -1 - GREY_LEVEL or high > 1 + GREY_LEVEL or low >= 0:
-        found = f"numbers from {low:.3g} to {high:.3g}"
+        span = f"numbers from {low:.3g} to {high:.3g}"
         unit = low >= 0 and high <= 1 + GREY_LEVEL
         hint = ' (0 to 1 is brought there by 2 * x - 1, or images="[0, 1]")' if unit else ""
-        raise InputError(f"generator: found {found}, expected {expected}{hint}")
+        raise InputError(f"generator: found {span}, expected {expected}{hint}")
     beyond = (samples.abs() > 1).float().mean().item()
     if beyond:
         remarks.append(f"{100 * beyond:.2g}% of the numbers lie just beyond [-1, 1]; cut off there")
@@ -385,10 +385,10 @@ def _shape(tensor: Tensor) -> str:
 def _identity(parts: Mapping[str, nn.Module], z: Tensor) -> str:
     """SHA-256 of classes and state dicts, and of latents: a sample is a seed's only with these."""
     sha = hashlib.sha256()
-    for what, network in parts.items():
+    for role, network in parts.items():
         state = network.state_dict()
         specs = [[name, str(each.dtype), list(each.shape)] for name, each in state.items()]
-        sha.update(json.dumps([what, type(network).__qualname__, specs]).encode())
+        sha.update(json.dumps([role, type(network).__qualname__, specs]).encode())
         for each in state.values():
             sha.update(_bytes(each))
     sha.update(_bytes(z))

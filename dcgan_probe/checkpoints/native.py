@@ -88,8 +88,8 @@ def read_own(path: Path, name: str) -> Checkpoint:
     """A file of our own format as a checkpoint of this name; raises as `load` does."""
     with weights.opened(path) as file:
         config, info = _about(path, file.metadata()["dcgan_probe"])
-        found = weights.specs_of(file)
-        parts = [part for part in NETWORKS if any(n.startswith(f"{part}.") for n in found)]
+        specs = weights.specs_of(file)
+        parts = [part for part in NETWORKS if any(n.startswith(f"{part}.") for n in specs)]
         if not parts:
             raise InputError(
                 f"{path}: found no tensor of a network, expected generator.* or discriminator.*"
@@ -100,7 +100,7 @@ def read_own(path: Path, name: str) -> Checkpoint:
             for part in parts
             for n, spec in weights.specs(networks[part].state_dict()).items()
         }
-        weights.check_specs(path, found, expected)
+        weights.check_specs(path, specs, expected)
         tensors = {n: weights.take(path, n, file.get_tensor(n)) for n in expected}
     for part, network in networks.items():
         weights.fill(network, {n: tensors[f"{part}.{n}"] for n in network.state_dict()})
@@ -120,9 +120,9 @@ def _about(path: Path, text: str) -> tuple[Config | ChainConfig, dict[str, Any]]
 def checked(where: str, about: Any) -> tuple[Config | ChainConfig, dict[str, Any]]:
     """Config and info of the JSON that a checkpoint has about itself; InputError if it is other."""
     if not isinstance(about, dict) or about.get("format") not in (FORMAT, CHAIN_FORMAT):
-        found = about.get("format") if isinstance(about, dict) else about
+        file_format = about.get("format") if isinstance(about, dict) else about
         raise InputError(
-            f"{where}: found format {found!r:.80}, expected {FORMAT!r} or {CHAIN_FORMAT!r}"
+            f"{where}: found format {file_format!r:.80}, expected {FORMAT!r} or {CHAIN_FORMAT!r}"
             " (was it written by a newer dcgan-probe?)"
         )
     config, info = about.get("config"), about.get("info")

@@ -72,13 +72,13 @@ def read_files(
     """`read_state_dicts`, of files that were looked at."""
     paths = [file.path for file in files]
     where = " and ".join(map(str, paths))
-    found: list[Network] = []
+    candidates: list[Network] = []
     broken: list[str] = []
     for file in files:
         inside, beside = _networks(file)
-        found += inside
+        candidates += inside
         broken += beside
-    networks, remarks = _one_of_each(found, facts)
+    networks, remarks = _one_of_each(candidates, facts)
     remarks += [f"left out: {reason}" for reason in broken]
     assumed = _assume(networks, facts, where)
     tensors = {part: chain_tensors(assumed.config, networks[part]) for part in networks}
@@ -132,33 +132,33 @@ def _networks(file: WeightFile) -> tuple[list[Network], list[str]]:
         with weights.opened(path) as opened:
             names = opened.keys()
             content = {name: opened.get_tensor(name) for name in names}
-    found: list[Network] = []
+    candidates: list[Network] = []
     reasons: list[InputError] = []
     for place, tensors in structure.states(content, str(path)):
         try:
-            found += structure.find_networks(tensors, place, ordered)
+            candidates += structure.find_networks(tensors, place, ordered)
         except InputError as error:
             reasons.append(error)
-    if found:
-        beside = dict.fromkeys(reason for network in found for reason in network.broken)
-        return found, [*map(str, reasons), *beside]
+    if candidates:
+        beside = dict.fromkeys(reason for network in candidates for reason in network.broken)
+        return candidates, [*map(str, reasons), *beside]
     if reasons:
         raise reasons[0]
     keys = list(content) if isinstance(content, Mapping) else []
     listed = ", ".join(map(str, keys[:3])) or "none"
-    what = f"keys {listed}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+    summary = f"keys {listed}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
     raise InputError(
-        f"{path}: found {what:.200}, expected the state dict of a DCGAN (main.0.weight, ...)"
+        f"{path}: found {summary:.200}, expected the state dict of a DCGAN (main.0.weight, ...)"
         " or a checkpoint of dcgan-probe"
     )
 
 
-def _one_of_each(found: list[Network], facts: Facts) -> tuple[dict[str, Network], list[str]]:
+def _one_of_each(candidates: list[Network], facts: Facts) -> tuple[dict[str, Network], list[str]]:
     """At most one generator and one discriminator, and what is to be said of the choice."""
     networks: dict[str, Network] = {}
     remarks = []
     for part in NETWORKS:
-        those = [network for network in found if network.part == part]
+        those = [network for network in candidates if network.part == part]
         if len(those) > 1:
             those, remark = _choose(part, those, facts)
             remarks.append(remark)
