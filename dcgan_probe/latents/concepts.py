@@ -73,10 +73,10 @@ class Concepts:
         for name, concept in self.named.items():
             check_name(name, source)
             where = Value(concept.exemplars, source, f"concepts.{name}.exemplars")
-            given = [_exemplar(item) for item in where.items()]
-            if not given:
+            exemplars = [_exemplar(item) for item in where.items()]
+            if not exemplars:
                 raise where.error("at least one exemplar, as 3:17 (seed and index) or as numbers")
-            if len(set(given)) < len(given):
+            if len(set(exemplars)) < len(exemplars):
                 raise where.error("each exemplar once")
 
     @property
@@ -168,18 +168,18 @@ def exemplars_of(arguments: Sequence[str], config: AnyConfig, sha256: str) -> tu
 
     Raises InputError for one that is neither, and as `latents.read` does.
     """
-    found: list[Exemplar] = []
+    exemplars: list[Exemplar] = []
     for argument in arguments:
         if _SAMPLE.fullmatch(argument):
-            found.append(_exemplar(Value(argument, "exemplar")))
+            exemplars.append(_exemplar(Value(argument, "exemplar")))
         elif os.path.exists(argument):
-            found += [tuple(z.tolist()) for z in sampling.read(argument, config, sha256)]
+            exemplars += [tuple(z.tolist()) for z in sampling.read(argument, config, sha256)]
         else:
             raise InputError(
                 f"exemplar: found {argument!r}, expected a sample, as 3:17 (seed and index), or "
                 "the path of a z.safetensors"
             )
-    return tuple(found)
+    return tuple(exemplars)
 
 
 def _exemplar(value: Value) -> Exemplar:

@@ -85,10 +85,10 @@ class _Reader:
         return self.tokens[0]
 
     def error(self, expected: str) -> InputError:
-        found, at = self.next.text, self.next.place
-        shown = f"{self.text[:at]} >>>{self.text[at:]}" if found != "the end" else f"{self.text}>>>"
+        token, at = self.next.text, self.next.place
+        shown = f"{self.text[:at]} >>>{self.text[at:]}" if token != "the end" else f"{self.text}>>>"
         return InputError(
-            f"expression, character {at + 1}: found {found}, expected {expected}: {shown}"
+            f"expression, character {at + 1}: found {token}, expected {expected}: {shown}"
         )
 
     def take(self, *signs: str) -> str:

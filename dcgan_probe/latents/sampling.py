@@ -43,8 +43,8 @@ def sample(config: AnyConfig, n: int, seed: int, start: int = 0) -> Tensor:
         if callable(config.z_distribution):
             z = drawn(config.z_distribution, BLOCK, rng)
             if z.shape != shape:
-                found = " x ".join(map(str, z.shape))
-                raise InputError(f"latents: found {found}, expected {BLOCK} x {config.z_size}")
+                dimensions = " x ".join(map(str, z.shape))
+                raise InputError(f"latents: found {dimensions}, expected {BLOCK} x {config.z_size}")
         elif config.z_distribution == "uniform":
             z = torch.from_numpy(rng.random(shape, dtype=np.float32) * 2 - 1)
         else:
@@ -62,8 +62,10 @@ def drawn(draw: Draw, n: int, rng: np.random.Generator) -> Tensor:
     """
     z = torch.as_tensor(draw(n, rng)).detach().cpu().float()
     if z.dim() != 2 or len(z) != n or not z.shape[1] or not z.isfinite().all():
-        found = " x ".join(map(str, z.shape)) or "one number"
-        raise InputError(f"latent: drew {found} for n = {n}, expected n x z_size finite numbers")
+        dimensions = " x ".join(map(str, z.shape)) or "one number"
+        raise InputError(
+            f"latent: drew {dimensions} for n = {n}, expected n x z_size finite numbers"
+        )
     return z
 
 
@@ -102,8 +104,8 @@ def check(z: Tensor, config: AnyConfig, where: str) -> Tensor:
     z: n x z_size, finite; of a uniform latent all lie in [-1, 1].
     """
     if z.ndim != 2 or z.shape[1] != config.z_size:
-        found = " x ".join(map(str, z.shape))
-        raise InputError(f"{where}: found latents {found}, expected n x {config.z_size}")
+        dimensions = " x ".join(map(str, z.shape))
+        raise InputError(f"{where}: found latents {dimensions}, expected n x {config.z_size}")
     if not z.isfinite().all():
         raise InputError(f"{where}: found NaN or infinite numbers, expected finite ones")
     if config.z_distribution == "uniform" and z.abs().max() > 1:
@@ -137,9 +139,9 @@ def read(path: str | os.PathLike[str], config: AnyConfig, sha256: str) -> Tensor
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: found no latents that can be read: {error}") from error
-    found = about.get("format") if isinstance(about, dict) else None
-    if found != FORMAT or set(tensors) != {"z"}:
-        raise InputError(f"{path}: format: found {found!r}, expected {FORMAT!r}")
+    file_format = about.get("format") if isinstance(about, dict) else None
+    if file_format != FORMAT or set(tensors) != {"z"}:
+        raise InputError(f"{path}: format: found {file_format!r}, expected {FORMAT!r}")
     if about.get("checkpoint") != sha256:
         raise InputError(
             f"{path}: found latents of checkpoint {str(about.get('checkpoint'))[:8]}, expected "

@@ -101,12 +101,12 @@ def projected_distances(a: np.ndarray, b: np.ndarray, directions: np.ndarray) ->
 
     a, b: N x D, as many points in both. directions: K x D. Returns K distances.
     """
-    found = []
+    distances = []
     for part in np.split(directions, range(CHUNK, len(directions), CHUNK)):
         # numpy's sort, not torch's: on a CPU it is several times as fast.
         gaps = np.sort(part @ a.T, axis=1) - np.sort(part @ b.T, axis=1)
-        found.append(np.abs(gaps).mean(axis=1))
-    return np.concatenate(found)
+        distances.append(np.abs(gaps).mean(axis=1))
+    return np.concatenate(distances)
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -178,14 +178,14 @@ def frechet_distance(a: Tensor, b: Tensor) -> Frechet:
     Raises InputError for features that are not finite, of another shape, or too few.
     Source: Dowson and Landau 1982; Heusel et al. 2017, equation 6, for images.
     """
-    sets = [_features(of, name) for of, name in ((a, "a"), (b, "b"))]
+    sets = [_features(points, name) for points, name in ((a, "a"), (b, "b"))]
     if sets[0].shape[1] != sets[1].shape[1]:
         raise InputError(
             f"features: found {sets[0].shape[1]} and {sets[1].shape[1]} an image, "
             "expected as many in both sets"
         )
-    means = [of.mean(axis=0) for of in sets]
-    covariances = [np.atleast_2d(np.cov(of, rowvar=False)) for of in sets]
+    means = [points.mean(axis=0) for points in sets]
+    covariances = [np.atleast_2d(np.cov(points, rowvar=False)) for points in sets]
     # The trace of (A B)^(1/2) is that of (A^(1/2) B A^(1/2))^(1/2), which is symmetric: unlike the
     # square root of A B, its eigenvalues stay real and at least 0, full rank or not.
     values, vectors = np.linalg.eigh(covariances[0])
@@ -218,12 +218,12 @@ def _descriptors(level: Tensor, places: np.ndarray) -> np.ndarray:
     """
     windows = np.lib.stride_tricks.sliding_window_view(level.numpy(), (PATCH, PATCH), axis=(2, 3))
     image = np.arange(len(places)) * len(level) // len(places)
-    found = windows[image, :, places[:, 0], places[:, 1]]
-    found -= found.mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
-    variance = np.square(found).mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64)
+    patches = windows[image, :, places[:, 0], places[:, 1]]
+    patches -= patches.mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
+    variance = np.square(patches).mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64)
     # A collapsed generator has levels of nothing but rounding errors; they are not blown up.
-    found /= np.sqrt(variance).clip(1e-4).astype(np.float32)
-    return found.reshape(len(found), -1)
+    patches /= np.sqrt(variance).clip(1e-4).astype(np.float32)
+    return patches.reshape(len(patches), -1)
 
 
 def _band(kernel: np.ndarray, side: int) -> np.ndarray:
@@ -235,19 +235,19 @@ def _band(kernel: np.ndarray, side: int) -> np.ndarray:
 
 def _filter(images: Tensor, matrix: np.ndarray) -> Tensor:
     """Both sides of every image, multiplied by a matrix."""
-    of = torch.from_numpy(matrix).to(images.dtype)
-    return of @ images @ of.T
+    kernel = torch.from_numpy(matrix).to(images.dtype)
+    return kernel @ images @ kernel.T
 
 
 def _ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    found = torch.ones(len(a))
+    product = torch.ones(len(a))
     for scale, weight in enumerate(WEIGHTS):
         if scale > 0:
             a, b = avg_pool2d(a, 2), avg_pool2d(b, 2)
         similarity, contrast = _ssim(a, b)
         last = scale == len(WEIGHTS) - 1
-        found = found * (similarity if last else contrast).clamp_min(0) ** weight
-    return found
+        product = product * (similarity if last else contrast).clamp_min(0) ** weight
+    return product
 
 
 def _ssim(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,16 +47,16 @@ def stored(
     compute: Callable[[Tensor], Tensor],
     layout: Layout,
     about: dict[str, Any],
-    progress: Progress = lambda batches, what, total: batches,
+    progress: Progress = lambda batches, noun, total: batches,
     force: bool = False,
 ) -> Features:
     """Compute features of images into a ``.npy`` file, or find them there already.
 
         >>> d = session.discriminator
         >>> names = features.layers(d)
-        >>> found = stored("d.npy", images, lambda batch: features.extract(d, batch, names),
+        >>> written = stored("d.npy", images, lambda batch: features.extract(d, batch, names),
         ...                features.layout(d, names), {"sha256": session.checkpoint.sha256})
-        >>> found.values.shape, found.values.dtype
+        >>> written.values.shape, written.values.dtype
         ((60000, 28672), dtype('float32'))
 
     compute: from n x C x size x size float32 in [-1, 1] to n x F. about: what the features depend
@@ -128,9 +128,9 @@ def read(path: str | os.PathLike[str]) -> Features:
     layout = Layout(tuple(whole["layers"]), tuple(whole["filters"]), whole["grid"])
     expected = tuple(whole["shape"])
     if values.shape != expected or values.dtype != np.float32 or expected[1] != len(layout):
-        found = " x ".join(map(str, values.shape))
+        shape = " x ".join(map(str, values.shape))
         raise InputError(
-            f"{path}: found {values.dtype} {found}, expected float32 "
+            f"{path}: found {values.dtype} {shape}, expected float32 "
             f"{' x '.join(map(str, expected))} as {beside.name} says"
         )
     return Features(path, values, layout, whole["about"])

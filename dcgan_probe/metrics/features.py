@@ -132,10 +132,10 @@ def extract(
             height, width = maps.shape[2:]
             raise InputError(f"layer {name}: found {height} x {width} places, expected {grid}")
         pooled.append(F.adaptive_max_pool2d(maps, grid).flatten(1))
-    found = torch.cat(pooled, dim=1)
-    if not found.isfinite().all():
+    rows = torch.cat(pooled, dim=1)
+    if not rows.isfinite().all():
         raise InputError("discriminator: found NaN or infinite features, expected finite ones")
-    return found
+    return rows
 
 
 def layout(discriminator: nn.Module, names: Sequence[str], grid: int = GRID) -> Layout:

@@ -97,9 +97,9 @@ class Search:
         self._distances[changed], self._indices[changed] = distance[best], index[best]
 
 
-def _norms(vectors: Tensor, what: str) -> Tensor:
+def _norms(vectors: Tensor, name: str) -> Tensor:
     """Squared lengths; InputError for vectors with numbers that are not finite."""
     norms = torch.linalg.vecdot(vectors, vectors)
     if not norms.isfinite().all():
-        raise InputError(f"{what}: found NaN, infinite or too large numbers, expected finite ones")
+        raise InputError(f"{name}: found NaN, infinite or too large numbers, expected finite ones")
     return norms

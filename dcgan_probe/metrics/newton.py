@@ -167,7 +167,7 @@ class _Sample:
     def inverse(self, active: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """What solves (1 + curvature) z = r of chosen machines, where `active` rows count."""
         factors: dict[bytes, tuple[Tensor, Tensor]] = {}
-        of: list[tuple[Tensor, Tensor]] = []
+        machine_factors: list[tuple[Tensor, Tensor]] = []
         twice, counts = 2 * self.problem.c, active.sum(1, keepdim=True).double()
         floors = (twice * self.rest * counts).clamp(min=1)
         for mine, count, floor in zip(active, counts, floors, strict=True):
@@ -178,14 +178,14 @@ class _Sample:
                 inner = self.gram[index][:, index]
                 inner.diagonal().add_(floor * len(index) / (twice * count.clamp(min=1)))
                 factors[key] = index, torch.linalg.cholesky(inner)
-            of.append(factors[key])
+            machine_factors.append(factors[key])
 
         def solve(r: Tensor, machines: Tensor) -> Tensor:
             x = self.x.to(self.problem.dtype)
             u = (r.to(x) @ x.T).double()
             v = torch.zeros_like(u)
             for row, machine in enumerate(machines.tolist()):
-                index, factor = of[machine]
+                index, factor = machine_factors[machine]
                 v[row, index] = torch.cholesky_solve(u[row, index, None], factor)[:, 0]
             return (r - (v.to(x) @ x).double()) / floors[machines]
 
@@ -263,14 +263,14 @@ class _Rows:
     def _target(self, sums: Tensor, active: Tensor, on: Tensor, enough: Tensor, c: float) -> Tensor:
         """Where Newton's step goes: exact, or by a few conjugate gradients of the shared factor."""
         signs, ridge = self.problem.signs[on], 1 / (2 * c)
-        found = sums * active
-        residual = (signs - found @ self.gram - ridge * found) * active
+        solution = sums * active
+        residual = (signs - solution @ self.gram - ridge * solution) * active
         ahead = torch.tensor(
             [row for row, machine in enumerate(on.tolist()) if machine not in self.tired],
             dtype=torch.int64,
             device=on.device,
         )
-        way, slope = torch.zeros_like(found), torch.ones_like(enough)
+        way, slope = torch.zeros_like(solution), torch.ones_like(enough)
         for tries in range(FEW):
             ahead = ahead[self._size(residual[ahead]) > enough[ahead]]
             if not len(ahead):
@@ -282,15 +282,15 @@ class _Rows:
             slope[ahead] = new
             moved = (way[ahead] @ self.gram + ridge * way[ahead]) * active[ahead]
             length = (new / (way[ahead] * moved).sum(1))[:, None]
-            found[ahead] += length * way[ahead]
+            solution[ahead] += length * way[ahead]
             residual[ahead] -= length * moved
         failed = self._size(residual) > enough
         self.tired.update(on[failed].tolist())
         for row in failed.nonzero()[:, 0].tolist():
             rows = active[row].nonzero()[:, 0]
             y = signs[row, rows, None]
-            found[row, rows] = torch.cholesky_solve(y, self._factored(rows, c))[:, 0]
-        return found
+            solution[row, rows] = torch.cholesky_solve(y, self._factored(rows, c))[:, 0]
+        return solution
 
     def _factored(self, rows: Tensor, c: float) -> Tensor:
         inner = self.gram[rows][:, rows]

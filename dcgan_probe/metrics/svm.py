@@ -56,10 +56,10 @@ class Svm:
                 f"features: found {x.shape[1]} columns, expected {self.weights.shape[1]}"
             )
         weights, intercepts = torch.from_numpy(self.weights), torch.from_numpy(self.intercepts)
-        found = np.empty((len(x), len(self.classes)), np.float32)
+        scores = np.empty((len(x), len(self.classes)), np.float32)
         for at, part in newton.chunks(x, torch.device("cpu"), torch.float32):
-            found[at] = (weights @ part.T).T.add_(intercepts).numpy()
-        return found
+            scores[at] = (weights @ part.T).T.add_(intercepts).numpy()
+        return scores
 
     def predict(self, features: Features) -> np.ndarray:
         """The class of each row, N; the first of equal ones. See `scores`."""
@@ -131,25 +131,25 @@ def fit(
     begun = None if start is None else start.c
     if used == "library":
         first = _library(x, owner, c, density).to(first)
-        found, gap = problem.rounded(first, bound, tolerance)
+        iterate, gap = problem.rounded(first, bound, tolerance)
         # The library ends by another measure, which can leave a gap where classes are far apart.
-        if solver == "auto" and (gap > tolerance * found.objective).any():
+        if solver == "auto" and (gap > tolerance * iterate.objective).any():
             used, begun = "newton", c
     if used == "newton":
         for precision in (torch.float32, torch.float64):
             problem.dtype = precision
             first, bound = newton.solve(problem, problem.at(first), ROOM * tolerance, begun)
             begun = c
-            found, gap = problem.rounded(first, bound, tolerance)
-            if (gap <= tolerance * found.objective).all():
+            iterate, gap = problem.rounded(first, bound, tolerance)
+            if (gap <= tolerance * iterate.objective).all():
                 break
         else:
-            worst = float((gap / found.objective).max())
+            worst = float((gap / iterate.objective).max())
             warnings.warn(
                 f"svm: stopped at a gap of {worst:.1e}, expected {tolerance:.1e}", stacklevel=2
             )
-    weights = found.weights.float().cpu().numpy()
-    objective, above = found.objective.cpu().numpy(), gap.cpu().numpy()
+    weights = iterate.weights.float().cpu().numpy()
+    objective, above = iterate.objective.cpu().numpy(), gap.cpu().numpy()
     if len(classes) == 2:
         weights = np.concatenate([-weights, weights])
         objective, above = objective.repeat(2), above.repeat(2)
@@ -177,13 +177,13 @@ def _labels(
     labels: Sequence[int] | np.ndarray | Tensor, rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The classes in ascending order, and the number of each row's among them."""
-    found = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if found.ndim != 1 or found.dtype.kind not in "iu":
-        shape = " x ".join(map(str, found.shape))
-        raise InputError(f"labels: found {shape} {found.dtype}, expected N whole numbers")
-    if len(found) != rows:
-        raise InputError(f"labels: found {len(found)}, expected one for each of {rows} rows")
-    classes, owner = np.unique(found, return_inverse=True)
+    numbers = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        shape = " x ".join(map(str, numbers.shape))
+        raise InputError(f"labels: found {shape} {numbers.dtype}, expected N whole numbers")
+    if len(numbers) != rows:
+        raise InputError(f"labels: found {len(numbers)}, expected one for each of {rows} rows")
+    classes, owner = np.unique(numbers, return_inverse=True)
     if len(classes) < 2:
         raise InputError(f"labels: found only class {classes[0]}, expected at least two classes")
     return classes, owner

@@ -101,8 +101,8 @@ class Config:
     def __post_init__(self) -> None:
         def need(name: str, ok: bool, expected: str) -> None:
             if not ok:
-                found = getattr(self, name)
-                raise InputError(f"network config: {name}: found {found!r}, expected {expected}")
+                setting = getattr(self, name)
+                raise InputError(f"network config: {name}: found {setting!r}, expected {expected}")
 
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

@@ -114,14 +114,14 @@ class _Maps(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        found = func(*args, **(kwargs or {}))
-        if _has_places(found, self.count) and found.grad_fn is not None:
-            self.nodes.add(found.grad_fn)
+        output = func(*args, **(kwargs or {}))
+        if _has_places(output, self.count) and output.grad_fn is not None:
+            self.nodes.add(output.grad_fn)
             if getattr(func, "__name__", "") in PRODUCTS and any(
                 a == 0 for a in args if isinstance(a, int | float)
             ):
-                self.nothing.add(found.grad_fn)
-        return found
+                self.nothing.add(output.grad_fn)
+        return output
 
 
 def _has_places(output: Any, count: int) -> bool:
@@ -143,14 +143,14 @@ def _reached(
     start: Any, ways: Callable[[Any], Iterable[Any]], without: Container[Any] = ()
 ) -> set[Any]:
     """Nodes to which ways lead from one, with itself; not over those of `without`."""
-    found: set[Any] = set()
+    reached: set[Any] = set()
     nodes = [start]
     while nodes:
         node = nodes.pop()
-        if node is not None and node not in without and node not in found:
-            found.add(node)
+        if node is not None and node not in without and node not in reached:
+            reached.add(node)
             nodes.extend(ways(node))
-    return found
+    return reached
 
 
 def hidden(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple[int, int]]:
@@ -166,14 +166,16 @@ def hidden(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple
     layer at each is meant, but for those that have as many filters as an end. Returns height and
     width by name, in the order of the data.
     """
-    maps = [of for of in layers if of.height * of.width > 1]
-    maps = [of for of in maps if (of.filters, of.height, of.width) not in ends]
-    maps = [of for of in maps if of.filters > 1 or (of.height * of.width,) not in ends]
-    found = _last([of for of in maps if of.passes_on])
-    if len(found) > 1:
-        return found
+    maps = [layer for layer in layers if layer.height * layer.width > 1]
+    maps = [layer for layer in maps if (layer.filters, layer.height, layer.width) not in ends]
+    maps = [
+        layer for layer in maps if layer.filters > 1 or (layer.height * layer.width,) not in ends
+    ]
+    last = _last([layer for layer in maps if layer.passes_on])
+    if len(last) > 1:
+        return last
     channels = {shape[0] for shape in ends if len(shape) == 3}
-    return _last([of for of in maps if of.filters not in channels]) or found
+    return _last([layer for layer in maps if layer.filters not in channels]) or last
 
 
 def _last(layers: list[Layer]) -> dict[str, tuple[int, int]]:

@@ -114,8 +114,8 @@ def owner(point: metadata.EntryPoint) -> str:
 
 def version(point: metadata.EntryPoint) -> str:
     """The version of the package that an entry point is of, or "unknown"."""
-    found = point.dist.metadata.get_all("Version") if point.dist else None
-    return found[0] if found else "unknown"
+    versions = point.dist.metadata.get_all("Version") if point.dist else None
+    return versions[0] if versions else "unknown"
 
 
 def is_ours(point: metadata.EntryPoint) -> bool:
@@ -150,13 +150,13 @@ def instantiate(point: metadata.EntryPoint, needs: Mapping[str, type], *argument
     """
     where = _where(point)
     with guarded(f"{where}: cannot be used", InputError):
-        found = point.load()(*arguments)
+        instance = point.load()(*arguments)
         for attribute, kind in needs.items():
-            if not isinstance(getattr(found, attribute, None), kind):
+            if not isinstance(getattr(instance, attribute, None), kind):
                 raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")
-        if not callable(found):
-            raise InputError(f"{where}: found {type(found).__name__}, expected a callable")
-    return found
+        if not callable(instance):
+            raise InputError(f"{where}: found {type(instance).__name__}, expected a callable")
+    return instance
 
 
 def load(point: metadata.EntryPoint) -> click.Command:
@@ -169,8 +169,8 @@ def load(point: metadata.EntryPoint) -> click.Command:
     with guarded(f"{where}: cannot be imported"):
         command = point.load()
     if not isinstance(command, click.Command) or isinstance(command, click.Group):
-        found = type(command).__name__
-        raise InputError(f"{where}: found {found}, expected a click command that is no group")
+        kind = type(command).__name__
+        raise InputError(f"{where}: found {kind}, expected a click command that is no group")
     run = command.callback
     if run is None or is_ours(point):
         return command
@@ -215,7 +215,7 @@ def _spec(module: str) -> ModuleSpec | None:
     for part in module.split("."):
         name = f"{name}.{part}" if name else part
         specs = (finder.find_spec(name, path) for finder in sys.meta_path)
-        spec = next((found for found in specs if found is not None), None)
+        spec = next((candidate for candidate in specs if candidate is not None), None)
         if spec is None:
             return None
         path = spec.submodule_search_locations

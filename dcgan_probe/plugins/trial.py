@@ -51,14 +51,14 @@ def check(
 ) -> list[Plugin]:
     """Import every plugin that is installed, each for at most `limit` seconds.
 
-        >>> [found.status for found in check() if found.name == "sample"]
+        >>> [plugin.status for plugin in check() if plugin.name == "sample"]
         ['ok']
 
     commands: names of probes that a plugin cannot have. A name that was taken several times is
     "taken" in each package, but for ours, which keep theirs.
     """
     points: list[metadata.EntryPoint] = []
-    found: list[Plugin] = []
+    plugins: list[Plugin] = []
     for kind, group in entry_points.GROUPS.items():
         reserved = {"probe": commands, "detector": JUDGES}.get(kind, ())
         for name, owners in entry_points.find(group, only_ours).items():
@@ -76,21 +76,21 @@ def check(
                     f"{taken} has the name too" if taken else "",
                 )
                 points.append(point)
-                found.append(plugin)
-    for package in dict.fromkeys(plugin.package for plugin in found):
-        own = [i for i, plugin in enumerate(found) if plugin.package == package]
+                plugins.append(plugin)
+    for package in dict.fromkeys(plugin.package for plugin in plugins):
+        own = [i for i, plugin in enumerate(plugins) if plugin.package == package]
         for i, (status, why) in zip(own, imported([points[i] for i in own], limit), strict=True):
             if status != "ok":
-                found[i] = replace(found[i], status=status, why=why)
+                plugins[i] = replace(plugins[i], status=status, why=why)
     for broken in entry_points.discover(only_ours)[1]:
-        found.append(Plugin(*broken[:-1], "broken", broken.why))
-    return found
+        plugins.append(Plugin(*broken[:-1], "broken", broken.why))
+    return plugins
 
 
-def table(found: Sequence[Plugin]) -> str:
+def table(plugins: Sequence[Plugin]) -> str:
     """Plugins for a person, a line each."""
     rows = [("kind", "name", "package", "version", "status")]
-    for plug in found:
+    for plug in plugins:
         status = f"{plug.status}: {plug.why}" if plug.why else plug.status
         rows.append((plug.kind, plug.name, plug.package, plug.version, status))
     shown = [[_shown(cell) for cell in row] for row in rows]
@@ -150,8 +150,8 @@ def _status(point: metadata.EntryPoint) -> tuple[str, str]:
     try:
         if point.group == entry_points.GROUP:
             entry_points.load(point)
-        elif not callable(found := point.load()):
-            return "broken", f"found {type(found).__name__}, expected a factory"
+        elif not callable(factory := point.load()):
+            return "broken", f"found {type(factory).__name__}, expected a factory"
     except InputError as error:
         return "broken", str(error).partition("): ")[2] or str(error)
     except BaseException as error:  # SystemExit too: a stranger's module may raise anything

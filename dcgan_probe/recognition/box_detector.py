@@ -80,8 +80,8 @@ class BoxDetector(nn.Module):
         size = (images.shape[2], images.shape[3])
         logit = torch.full((len(images), *size), self.bias, device=images.device)
         for maps, weights in zip(self._seen(images), self.weights, strict=True):
-            of = torch.einsum("nchw,c->nhw", maps, weights.to(images.device))
-            logit = logit + _resized(of[:, None], size)[:, 0]
+            scores = torch.einsum("nchw,c->nhw", maps, weights.to(images.device))
+            logit = logit + _resized(scores[:, None], size)[:, 0]
         return logit
 
     def overlap(self, images: Tensor, inside: np.ndarray) -> float:
@@ -95,8 +95,8 @@ class BoxDetector(nn.Module):
         grid = (images.shape[2] // 2, images.shape[3] // 2)
         targets = F.avg_pool2d(torch.from_numpy(inside)[:, None].float(), 2).flatten(1) >= 0.5
         if targets.all() or not targets.any():
-            found = "all" if targets.all() else "none"
-            raise InputError(f"boxes: found {found} of the images inside, expected a part of them")
+            share = "all" if targets.all() else "none"
+            raise InputError(f"boxes: found {share} of the images inside, expected a part of them")
         random = torch.Generator().manual_seed(seed)
         each = -(-PLACES // (len(images) * (1 + TINTED)))
         rows, wanted, counts = [], [], []

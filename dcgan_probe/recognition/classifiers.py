@@ -74,14 +74,14 @@ def classify(classifier: Classifier, images: Tensor) -> Tensor:
     with torch.no_grad():
         for batch in images.split(BATCH):
             with guarded(f"classifier {classifier.name}", InputError):
-                found = detectors.tensor(classifier(batch))
+                output = detectors.tensor(classifier(batch))
             wanted = (len(batch), len(classifier.labels))
-            if not isinstance(found, Tensor) or found.shape != wanted:
+            if not isinstance(output, Tensor) or output.shape != wanted:
                 raise InputError(
-                    f"classifier {classifier.name}: found {exported.shape(found)}, expected "
+                    f"classifier {classifier.name}: found {exported.shape(output)}, expected "
                     f"{wanted[0]} x {wanted[1]} probabilities"
                 )
-            parts.append(found.float().cpu())
+            parts.append(output.float().cpu())
     probabilities = torch.cat(parts)
     low, high = probabilities.aminmax()
     if not (low >= 0 and high <= 1):  # NaN is neither
@@ -100,13 +100,13 @@ def wanted(classifier: Classifier, shows: Iterable[str]) -> list[tuple[int, bool
 
     Raises InputError for a label that the classifier does not know.
     """
-    found = []
+    columns = []
     for condition in shows:
         label = condition.removeprefix(_NOT)
         if label not in classifier.labels:
             raise unknown("label", label, classifier.labels, where=f"classifier {classifier.name}")
-        found.append((list(classifier.labels).index(label), not condition.startswith(_NOT)))
-    return found
+        columns.append((list(classifier.labels).index(label), not condition.startswith(_NOT)))
+    return columns
 
 
 def agreement(probabilities: Tensor, conditions: Sequence[tuple[int, bool]]) -> Tensor:
@@ -199,8 +199,8 @@ class Learnt:
         from sklearn.preprocessing import StandardScaler
 
         source = ImageSource(path, session.config.size, session.config.channels)
-        given = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in source.names]
-        counts = Counter(given)
+        labels = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in source.names]
+        counts = Counter(labels)
         if len(counts) < 2 or "" in counts:
             raise InputError(
                 f"{path}: found {', '.join(sorted(counts)) or 'images'} as labels, expected at "
@@ -209,20 +209,20 @@ class Learnt:
         label, fewest = min(counts.items(), key=lambda pair: pair[1])
         if fewest < _FEWEST:
             raise InputError(f"{path}: {label}: found {fewest} images, expected {_FEWEST} or more")
-        found = [
+        parts = [
             _features(session, batch)
             for batch in session.progress(
                 batches(source, BATCH), "labelled images", -(-len(source) // BATCH)
             )
         ]
-        rows = torch.cat(found).numpy()
+        rows = torch.cat(parts).numpy()
         search = GridSearchCV(
             make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
             {"logisticregression__C": [1e-5, 1e-4, 1e-3, 1e-2]},
             cv=_FOLDS,
         )
-        accuracy = cross_val_score(search, rows, given, cv=_FOLDS)
-        search.fit(rows, given)
+        accuracy = cross_val_score(search, rows, labels, cv=_FOLDS)
+        search.fit(rows, labels)
         about = {
             "images": dict(sorted(counts.items())),
             "held_out_accuracy": float(accuracy.mean()),

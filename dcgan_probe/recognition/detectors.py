@@ -106,34 +106,34 @@ def shipped(checkpoint: str, label: str) -> str | None:
     return _SHIPPED.get((checkpoint, label))
 
 
-def tensor(found: Any) -> Any:
+def tensor(value: Any) -> Any:
     """An array of numbers as a tensor; anything else as it is."""
-    if isinstance(found, np.ndarray) and found.dtype.kind in "biuf":
-        return torch.from_numpy(np.ascontiguousarray(found))
-    return found
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return torch.from_numpy(np.ascontiguousarray(value))
+    return value
 
 
 def _checked(detector: Detector, images: Tensor) -> Tensor:
     n, _, height, width = images.shape
     where = f"detector {detector.name}"
     with guarded(where, InputError):
-        found = detector(images)
+        output = detector(images)
     expected = f"{n} x {height} x {width} masks or {n} lists of boxes"
-    if isinstance(found, list | tuple):
-        if len(found) != n:
-            raise InputError(f"{where}: found {len(found)} lists of boxes, expected {expected}")
-        filled = [_filled(f"{where}: image {i}", b, height, width) for i, b in enumerate(found)]
+    if isinstance(output, list | tuple):
+        if len(output) != n:
+            raise InputError(f"{where}: found {len(output)} lists of boxes, expected {expected}")
+        filled = [_filled(f"{where}: image {i}", b, height, width) for i, b in enumerate(output)]
         return torch.from_numpy(np.stack(filled))
-    found = tensor(found)
-    if not isinstance(found, Tensor):
-        raise InputError(f"{where}: found {type(found).__name__}, expected {expected}")
-    if found.ndim == 4 and found.shape[1] == 1:
-        found = found[:, 0]
-    if found.shape != (n, height, width):
+    output = tensor(output)
+    if not isinstance(output, Tensor):
+        raise InputError(f"{where}: found {type(output).__name__}, expected {expected}")
+    if output.ndim == 4 and output.shape[1] == 1:
+        output = output[:, 0]
+    if output.shape != (n, height, width):
         raise InputError(
-            f"{where}: found {exported.shape(found)} for {n} images, expected {expected}"
+            f"{where}: found {exported.shape(output)} for {n} images, expected {expected}"
         )
-    masks = found.float().cpu()
+    masks = output.float().cpu()
     low, high = masks.aminmax()
     if not (low >= 0 and high <= 1):  # NaN is neither
         raise InputError(

@@ -113,8 +113,8 @@ def choose_erasing(
 ) -> Erasing:
     """Choose layers, fill and width of the edit that is hardest to find again.
 
-        >>> found = choose_erasing(session, boxes, "window")
-        >>> with session.editing(found.edit):
+        >>> erasing = choose_erasing(session, boxes, "window")
+        >>> with session.editing(erasing.edit):
         ...     session.sample(16)
 
     boxes: of one label, on samples of this checkpoint. layers, fill: take these and choose only the
@@ -377,14 +377,14 @@ class Trial:
         change = (images - self.before[wanted]).abs().mean(1)
         outside = self.outside[wanted]
         mask = self.samples.mask[wanted]
-        found = beyond_position(seen, mask, self.session.seed, PLACES, RESAMPLES)
+        beyond = beyond_position(seen, mask, self.session.seed, PLACES, RESAMPLES)
         return Tried(
             layers,
             fill,
             widen,
             self.guide.left(seen, wanted),
             float((change * outside).sum() / outside.sum().clamp(min=1)),
-            found,
+            beyond,
             self.patches.measure(images, wanted),
             len(wanted),
             unfit,
@@ -426,8 +426,8 @@ class _Group:
         if edit.donors is not None:
             if edit.layers not in self.pools:
                 self.pools[edit.layers] = self._pool(edit.layers)
-            found = find_donors(edit, self.pools[edit.layers], maps, logits)
-            donor, shown = found.maps, found.shown
+            donors = find_donors(edit, self.pools[edit.layers], maps, logits)
+            donor, shown = donors.maps, donors.shown
         functions = replacing(edit, maps, logits, donor)
         first = edit.layers[0]
         base = Tail(self.session.generator, first).start(self.z[at], maps[first], maps)

@@ -92,15 +92,15 @@ class Network:
             meta = torch.device("meta")
             shapes = {name: tensor.to(meta) for name, tensor in self.tensors.items()}
             self._run({**shapes, self.image: images.to(meta)}, meta, Budget())
-            given = images.to(self.device, copy=True)
-            found = self._run({**self.tensors, self.image: given}, self.device, Budget())
+            inputs = images.to(self.device, copy=True)
+            output = self._run({**self.tensors, self.image: inputs}, self.device, Budget())
         except Exception as error:  # every operation has errors of its own
             raise InputError(
                 f"{self.path}: cannot take {shape(images)} images: {_line(error)}"
             ) from error
-        if not isinstance(found, Tensor):
-            raise InputError(f"{self.path}: found an output of {shape(found)}, expected a tensor")
-        return found
+        if not isinstance(output, Tensor):
+            raise InputError(f"{self.path}: found an output of {shape(output)}, expected a tensor")
+        return output
 
     def _run(self, values: dict[str, Any], device: torch.device, budget: Budget) -> Any:
         with torch.no_grad():
@@ -126,10 +126,10 @@ class _Step:
 
     def run(self, values: dict[str, Any], device: torch.device, budget: Budget) -> None:
         positional, named = [], {}
-        for given in self.inputs:
-            value = _value(given["arg"], values, device)
-            if given.get("kind") == 2:
-                named[given["name"]] = value
+        for argument in self.inputs:
+            value = _value(argument["arg"], values, device)
+            if argument.get("kind") == 2:
+                named[argument["name"]] = value
             else:
                 positional.append(value)
         arguments = [*positional, *named.values()]
@@ -138,12 +138,12 @@ class _Step:
         budget.spend(self.name, arguments, result)
         several = len(self.outputs) > 1
         pairs = zip(self.outputs, result if several else [result], strict=True)
-        for output, found in pairs:
+        for output, contents in pairs:
             names = list(_names(output))
             if "as_tensors" in output:
-                values.update(zip(names, found, strict=True))
+                values.update(zip(names, contents, strict=True))
             elif names:
-                values[names[0]] = found
+                values[names[0]] = contents
         for name in self.done:
             values.pop(name, None)
 
@@ -216,11 +216,11 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Network:
     graph = program["graph_module"]["graph"]
     tensors, images = {}, []
     for spec in program["graph_module"]["signature"]["input_specs"]:
-        ((kind, what),) = spec.items()
+        ((kind, source),) = spec.items()
         if kind == "user_input":
-            images.append(what["arg"]["as_tensor"]["name"])
+            images.append(source["arg"]["as_tensor"]["name"])
         else:
-            tensors[what["arg"]["name"]] = held[what[f"{kind}_name"]]
+            tensors[source["arg"]["name"]] = held[source[f"{kind}_name"]]
     if len(images) != 1 or len(graph["outputs"]) != 1:
         raise InputError(
             f"{path}: found {len(images)} inputs and {len(graph['outputs'])} outputs, expected a "
@@ -250,7 +250,7 @@ def _steps(path: Path, nodes: list[dict[str, Any]], kept: set[str]) -> tuple[_St
     for node in reversed(nodes):
         if not node["outputs"]:
             continue  # an assertion about shapes that were seen at export
-        names = {name for given in node["inputs"] for name in _names(given["arg"])}
+        names = {name for argument in node["inputs"] for name in _names(argument["arg"])}
         done = tuple(sorted((names | set(_names(node["outputs"]))) - needed))
         needed |= names
         operation = _operation(path, node["target"])
@@ -263,13 +263,13 @@ def _operation(path: Path, target: str) -> tuple[str, Callable[..., Any]]:
     if target in operations.ARITHMETIC:
         return target, operations.ARITHMETIC[target]
     named = re.fullmatch(r"torch\.ops\.aten\.([A-Za-z0-9_]+)\.([A-Za-z0-9_]+)", target)
-    found = operations.find(named[1], named[2]) if named else None
-    if named is None or found is None:
+    operation = operations.find(named[1], named[2]) if named else None
+    if named is None or operation is None:
         raise InputError(
             f"{path}: found the operation {target:.100}, expected only those of inference on "
             "tensors, see dcgan_probe.recognition.operations"
         )
-    return named[1], found
+    return named[1], operation
 
 
 def _value(argument: dict[str, Any], values: dict[str, Any], device: torch.device) -> Any:

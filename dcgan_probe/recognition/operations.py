@@ -132,9 +132,9 @@ def find(name: str, overload: str) -> torch._ops.OpOverload | None:
     packet = getattr(torch.ops.aten, name, None) if name in ALLOWED else None
     if not isinstance(packet, torch._ops.OpOverloadPacket) or overload not in packet.overloads():
         return None
-    found = getattr(packet, overload)
+    operation = getattr(packet, overload)
     # An output given by the caller, and names of dimensions, are nothing that a file needs.
-    return None if "out" in overload or "name" in overload.lower() else found
+    return None if "out" in overload or "name" in overload.lower() else operation
 
 
 def check(name: str, arguments: list[Any]) -> None:

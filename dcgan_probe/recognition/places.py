@@ -60,8 +60,8 @@ def fit_places(
     """
     pixels = torch.from_numpy(mask)
     if not pixels.any() or pixels.all():
-        found = "nothing" if not pixels.any() else "everything"
-        raise InputError(f"{where}: found {found} inside of boxes, expected a part of the images")
+        extent = "nothing" if not pixels.any() else "everything"
+        raise InputError(f"{where}: found {extent} inside of boxes, expected a part of the images")
     for name, each in maps.items():
         if not each.isfinite().all():
             raise InputError(f"layer {name!r}: found NaN or infinity, expected finite maps")

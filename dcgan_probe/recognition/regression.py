@@ -106,7 +106,7 @@ def sparse(cells: Cells) -> np.ndarray:
 
     accuracies = [accuracy(c) for c in SPARSE]
     best = max(accuracies)
-    c = next(c for c, found in zip(SPARSE, accuracies, strict=True) if found >= best - 0.01)
+    c = next(c for c, score in zip(SPARSE, accuracies, strict=True) if score >= best - 0.01)
     return fitted(np.arange(len(cells.inside)), c).coef_[0]
 
 
