@@ -72,9 +72,9 @@ class Ranks:
         """Whether the flag is set in any process; every process must ask at the same step."""
         if self.world == 1:
             return flag
-        found = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(found, dist.ReduceOp.MAX)
-        return bool(found.item())
+        any_set = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(any_set, dist.ReduceOp.MAX)
+        return bool(any_set.item())
 
     def wait(self) -> None:
         """Go on when all processes are here."""

@@ -54,8 +54,8 @@ def brief(error: BaseException) -> str:
 
 
 @contextmanager
-def guarded(what: str, *passed: type[BaseException]) -> Iterator[None]:
-    """Tell in one line of `what` that a stranger's code raises or exits; `passed` is passed on.
+def guarded(where: str, *passed: type[BaseException]) -> Iterator[None]:
+    """Tell in one line of `where` that a stranger's code raises or exits; `passed` is passed on.
 
     >>> with guarded("detector bright"):
     ...     raise SystemExit("no GPU")
@@ -67,7 +67,7 @@ def guarded(what: str, *passed: type[BaseException]) -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, *passed)):
             raise
-        raise InputError(f"{what}: {brief(error)}") from error
+        raise InputError(f"{where}: {brief(error)}") from error
 
 
 @contextmanager

@@ -139,8 +139,8 @@ def edit(module: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> 
         maps = _tensor(name, output)
         edited = function(maps)
         if edited.shape != maps.shape:
-            found, expected = (" x ".join(map(str, each.shape)) for each in (edited, maps))
-            raise InputError(f"layer {name!r}: found edited maps of {found}, expected {expected}")
+            shape, expected = (" x ".join(map(str, each.shape)) for each in (edited, maps))
+            raise InputError(f"layer {name!r}: found edited maps of {shape}, expected {expected}")
         return edited
 
     handle = layer(module, name).register_forward_hook(replace)
@@ -324,14 +324,14 @@ class Ablation:
     def __exit__(self, *_: object) -> None:
         self.handle.remove()
 
-    def _for_each(self, what: str, given: float | Sequence[float] | Tensor) -> Tensor:
-        numbers = torch.as_tensor(given, dtype=torch.float32)
+    def _for_each(self, noun: str, values: float | Sequence[float] | Tensor) -> Tensor:
+        numbers = torch.as_tensor(values, dtype=torch.float32)
         count = len(self.filters)
         if numbers.dim() and numbers.shape != (count,):
-            found = "x".join(map(str, numbers.shape))
-            raise InputError(f"layer {self.name!r}: found {found} {what}s, expected 1 or {count}")
+            shape = "x".join(map(str, numbers.shape))
+            raise InputError(f"layer {self.name!r}: found {shape} {noun}s, expected 1 or {count}")
         if not numbers.isfinite().all():
-            raise InputError(f"layer {self.name!r}: found a {what} that is not a finite number")
+            raise InputError(f"layer {self.name!r}: found a {noun} that is not a finite number")
         return numbers
 
     def _edit(self, _module: nn.Module, _inputs: object, output: object) -> Tensor:
@@ -347,12 +347,12 @@ class Ablation:
 
     def _places(self, maps: Tensor) -> Tensor:
         assert self.where is not None
-        grid, found = tuple(maps.shape[2:]), tuple(self.where.shape)
+        grid, shape = tuple(maps.shape[2:]), tuple(self.where.shape)
         if not grid:
             raise InputError(f"layer {self.name!r}: found values without places, expected maps")
-        if found not in (grid, (len(maps), *grid)):
+        if shape not in (grid, (len(maps), *grid)):
             raise InputError(
-                f"layer {self.name!r}: found where of shape {found}, expected {grid} "
+                f"layer {self.name!r}: found where of shape {shape}, expected {grid} "
                 f"or {(len(maps), *grid)}"
             )
         return self.where.to(maps.device).unsqueeze(-len(grid) - 1)
@@ -381,10 +381,10 @@ def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
         calls += 1
         if calls > 1:
             raise InputError(f"layer {name!r}: the forward calls it again, expected once")
-        found = _tensor(name, output).shape
-        if found != maps.shape:
-            given, wanted = (" x ".join(map(str, shape)) for shape in (maps.shape, found))
-            raise InputError(f"layer {name!r}: found maps of {given}, expected {wanted}")
+        own_shape = _tensor(name, output).shape
+        if own_shape != maps.shape:
+            size, wanted = (" x ".join(map(str, shape)) for shape in (maps.shape, own_shape))
+            raise InputError(f"layer {name!r}: found maps of {size}, expected {wanted}")
         return maps.clone()
 
     part = layer(module, name)

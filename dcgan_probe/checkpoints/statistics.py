@@ -49,8 +49,8 @@ def compare(network: nn.Module, inputs: Tensor) -> list[Fit]:
     """
     fits: list[Fit] = []
 
-    def look(name: str, norm: Any, given: tuple[Tensor, ...]) -> None:
-        x = given[0].detach().float()
+    def look(name: str, norm: Any, arguments: tuple[Tensor, ...]) -> None:
+        x = arguments[0].detach().float()
         axes = [i for i in range(x.dim()) if i != 1]
         var, mean = torch.var_mean(x, axes)
         stored = (norm.running_var + norm.eps).clamp_min(1e-12)
@@ -62,7 +62,7 @@ def compare(network: nn.Module, inputs: Tensor) -> list[Fit]:
 
     handles = [
         part.register_forward_pre_hook(
-            lambda _m, given, name=name, part=part: look(name, part, given)
+            lambda _m, arguments, name=name, part=part: look(name, part, arguments)
         )
         for name, part in network.named_modules()
         if _stores(part)
@@ -126,15 +126,15 @@ def estimate(
         batches: Iterator[Tensor]
         if images is None:
             batches = (networks["generator"](batch) for batch in z)
-            what = f"{BATCHES} batches of {BATCH} images of the generator, of the same latents"
+            source = f"{BATCHES} batches of {BATCH} images of the generator, of the same latents"
         else:
             if isinstance(images, str | os.PathLike):
                 images = ImageSource(images, config.size, config.channels)
             rows = _drawn(len(images))
             batches = (images.read(batch) for batch in rows)
-            what = f"{len(rows)} batches of {len(rows[0])} real images"
+            source = f"{len(rows)} batches of {len(rows[0])} real images"
         estimate_statistics(networks["discriminator"], batches)
-        words.append(f"discriminator: means over {what}")
+        words.append(f"discriminator: means over {source}")
     return "; ".join(words)
 
 

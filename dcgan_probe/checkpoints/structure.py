@@ -106,8 +106,8 @@ def find_networks(tensors: Mapping[str, Tensor], place: str, ordered: bool = Tru
     modules, ignored = _modules(tensors)
     if not ordered:
         modules.sort(key=lambda module: _natural(module.path))
-    found, broken = _split(modules, place)
-    return [replace(each, ignored=ignored, broken=broken) for each in found]
+    networks, broken = _split(modules, place)
+    return [replace(each, ignored=ignored, broken=broken) for each in networks]
 
 
 def _natural(path: str) -> list[tuple[int, int, str]]:
@@ -143,7 +143,7 @@ def _split(modules: list[_Module], place: str) -> tuple[list[Network], tuple[str
     groups: dict[str, list[_Module]] = {}
     for module, path in zip(modules, paths, strict=True):
         groups.setdefault(path[shared] if len(path) > shared else "", []).append(module)
-    found: list[Network] = []
+    networks: list[Network] = []
     broken: list[str] = []
     several = {name: group for name, group in groups.items() if len(group) > 2}
     if len(groups) > 1:
@@ -153,10 +153,10 @@ def _split(modules: list[_Module], place: str) -> tuple[list[Network], tuple[str
             except InputError as error:
                 broken.append(str(error))
             else:
-                found += inside
+                networks += inside
                 broken += beside
-    if found:
-        return found, tuple(broken)
+    if networks:
+        return networks, tuple(broken)
     return [_chain(modules, place)], ()
 
 
@@ -175,16 +175,16 @@ def _chain(modules: Sequence[_Module], place: str) -> Network:
             f"{place}: found {len(kernels)} layers, expected those of a convolutional "
             "generator or discriminator"
         )
-    found, reasons = [], []
+    networks, reasons = [], []
     for part in ("generator", "discriminator"):
         try:
-            found.append(Network(part, place, _linked(part, kernels, norms, place)))
+            networks.append(Network(part, place, _linked(part, kernels, norms, place)))
         except _Broken as error:
             reasons.append(error)
-    if not found:
+    if not networks:
         raise max(reasons, key=lambda error: error.depth)
     # Narrow networks may be read both ways; a generator begins with a norm, as a rule.
-    return found[0] if found[0].layers[0].norm is not None else found[-1]
+    return networks[0] if networks[0].layers[0].norm is not None else networks[-1]
 
 
 class _Broken(InputError):

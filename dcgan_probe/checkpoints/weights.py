@@ -128,26 +128,26 @@ def specs(tensors: Mapping[str, Tensor]) -> dict[str, Spec]:
 def specs_of(file: Any) -> dict[str, Spec]:
     """What an `opened` file says of its tensors; none of them is read."""
     words = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-    found = {}
+    by_name = {}
     names = file.keys()
     for name in names:
         part = file.get_slice(name)
         dtype = part.get_dtype()
-        found[name] = Spec(tuple(part.get_shape()), words.get(dtype, dtype.replace("I", "int")))
-    return found
+        by_name[name] = Spec(tuple(part.get_shape()), words.get(dtype, dtype.replace("I", "int")))
+    return by_name
 
 
 def check_specs(
-    where: object, found: Mapping[str, Spec], expected: Mapping[str, Spec], why: str = ""
+    where: object, held: Mapping[str, Spec], expected: Mapping[str, Spec], why: str = ""
 ) -> None:
     """Refuse tensors that are missing, too many, or of another shape or type.
 
     Any precision in `FLOATS` passes for another. why: ends the message where a shape is wrong.
     """
     for name, spec in expected.items():
-        if name not in found:
+        if name not in held:
             raise InputError(f"{where}: tensor {name}: found none, expected {spec}")
-    for name, spec in found.items():
+    for name, spec in held.items():
         place = f"{where}: tensor {name}"
         if name not in expected:
             raise InputError(f"{place}: found {spec}, expected no such tensor")

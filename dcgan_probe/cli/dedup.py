@@ -42,7 +42,7 @@ def dedup(context: click.Context, **options: Any) -> None:
     root = context.find_root().params
     settings = Settings(seed=root["seed"])
     folder = root["out"] / "dedup"
-    found = duplicates.run(folder, root["device"], root["force"], settings=settings, **options)
+    result = duplicates.run(folder, root["device"], root["force"], settings=settings, **options)
     written = ", ".join(sorted(path.name for path in folder.iterdir()))
     values = json.loads((folder / duplicates.FILE).read_text(encoding="utf-8"))
-    answer(values, f"{found}\nwrote {options['to']} and {folder}: {written}")
+    answer(values, f"{result}\nwrote {options['to']} and {folder}: {written}")

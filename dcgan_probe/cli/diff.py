@@ -22,8 +22,8 @@ def diff(context: click.Context, a: Path, b: Path) -> None:
     from dcgan_probe.results.differences import describe, differences
     from dcgan_probe.results.loading import load_result
 
-    found = differences(load_result(a), load_result(b))
-    values = {"a": str(a), "b": str(b), "differences": [each.to_dict() for each in found]}
-    answer(values, describe(found))
-    if found:
+    changes = differences(load_result(a), load_result(b))
+    values = {"a": str(a), "b": str(b), "differences": [each.to_dict() for each in changes]}
+    answer(values, describe(changes))
+    if changes:
         context.exit(1)

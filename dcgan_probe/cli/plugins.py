@@ -19,5 +19,5 @@ def list_plugins(context: click.Context) -> None:
 
     group = context.find_root().command
     assert isinstance(group, click.Group)
-    found = trial.check(current().only_ours, sorted(group.commands))
-    answer({"plugins": [each.to_dict() for each in found]}, trial.table(found))
+    plugins = trial.check(current().only_ours, sorted(group.commands))
+    answer({"plugins": [each.to_dict() for each in plugins]}, trial.table(plugins))

@@ -115,14 +115,14 @@ def codes(
     """
     check(pixels, least=1)
     device = model.encoder.weight.device
-    found = np.empty((len(pixels), BITS // 8), np.uint8)
+    packed = np.empty((len(pixels), BITS // 8), np.uint8)
     with torch.no_grad():
         for start in progress(range(0, len(pixels), BATCH)):
             images = contrasts(pixels[start : start + BATCH]).to(device)
-            found[start : start + BATCH] = np.packbits(
+            packed[start : start + BATCH] = np.packbits(
                 model.encoder(images).gt(0).cpu().numpy(), axis=1
             )
-    return found
+    return packed
 
 
 def contrasts(pixels: np.ndarray) -> Tensor:
@@ -172,12 +172,12 @@ def chance_likeness(pixels: np.ndarray, seed: int = 0) -> float:
 
 
 def _correlations(pixels: np.ndarray, firsts: np.ndarray, others: np.ndarray) -> np.ndarray:
-    found = np.empty(len(firsts), np.float32)
+    correlations = np.empty(len(firsts), np.float32)
     for start in range(0, len(firsts), BATCH):
         part = slice(start, start + BATCH)
         a, b = contrasts(pixels[firsts[part]]), contrasts(pixels[others[part]])
-        found[part] = F.cosine_similarity(a, b).numpy()
-    return found
+        correlations[part] = F.cosine_similarity(a, b).numpy()
+    return correlations
 
 
 def warnings(
@@ -187,23 +187,23 @@ def warnings(
 
     n: images in all; alike: `likeness` of the groups; chance: `chance_likeness`.
     """
-    found = []
+    reasons = []
     largest = max((len(group) for group in groups), default=0)
     dropped = sum(len(group) - 1 for group in groups)
     unlike = int((alike <= chance).sum())
     if used.entropy < 2 * math.log2(n) - 1:
-        found.append(
+        reasons.append(
             f"THE CODES ARE TOO POOR: at most {used.entropy:.0f} bits of entropy, and {n} images "
             f"share some by chance below {2 * math.log2(n) - 1:.0f}; {used.never} of {BITS} units "
             f"are never on, {used.always} always"
         )
     if largest > max(LARGE, n // 100):
-        found.append(f"ONE GROUP HOLDS {largest} of {n} images")
+        reasons.append(f"ONE GROUP HOLDS {largest} of {n} images")
     if dropped > n // 10:
-        found.append(f"MANY ARE DROPPED: {dropped} of {n} images (the paper's share was 9%)")
+        reasons.append(f"MANY ARE DROPPED: {dropped} of {n} images (the paper's share was 9%)")
     if unlike > len(groups) // 100:
-        found.append(
+        reasons.append(
             f"{unlike} of {len(groups)} GROUPS ARE NO MORE ALIKE THAN RANDOM PAIRS: correlation "
             f"of pixels at most {chance:.2f}, which one random pair in a hundred exceeds"
         )
-    return found
+    return reasons

@@ -111,56 +111,56 @@ def run(
         _check_names(images.names, data)
         if len(images.names) < 2:
             raise InputError(f"{data}: found one image, expected at least two to compare")
-        found = find(images.pixels, settings, chosen, within)
+        duplicates = find(images.pixels, settings, chosen, within)
     except KeyboardInterrupt:
         raise InputError(
             "interrupted: nothing was written; images decoded so far are in the cache, the "
             "autoencoder starts anew"
         ) from None
     with files.new_folder(folder, force, WRITTEN) as work:
-        files.write_json(work / FILE, _values(found, images, data, settings, within, chosen))
-        if found.groups:
+        files.write_json(work / FILE, _values(duplicates, images, data, settings, within, chosen))
+        if duplicates.groups:
             line = f"{data.name} ({images.key[:8]}), seed {settings.seed}"
-            draw(work / PICTURE, found, images.pixels, line, settings.seed)
-    dropped = set(found.dropped.tolist())
+            draw(work / PICTURE, duplicates, images.pixels, line, settings.seed)
+    dropped = set(duplicates.dropped.tolist())
     kept = (name for i, name in enumerate(images.names) if i not in dropped)
     files.write_text(to, "".join(f"{name}\n" for name in kept))
-    return found
+    return duplicates
 
 
-def draw(path: Path, found: Duplicates, pixels: np.ndarray, source: str, seed: int) -> None:
+def draw(path: Path, duplicates: Duplicates, pixels: np.ndarray, source: str, seed: int) -> None:
     """Draw groups to check by eye: the largest, the least alike, and some at random.
 
     A row is a group: the image that is kept, and the first of those that are dropped.
     """
-    shown = _shown(found, seed)
-    columns = min(COLUMNS, max(len(found.groups[number]) for _, number in shown))
+    shown = _shown(duplicates, seed)
+    columns = min(COLUMNS, max(len(duplicates.groups[number]) for _, number in shown))
     sheet = np.full((len(shown), columns, autoencoder.SIZE, autoencoder.SIZE, 3), 255, np.uint8)
     rows = []
     for i, (why, number) in enumerate(shown):
-        group = found.groups[number][:columns]
+        group = duplicates.groups[number][:columns]
         sheet[i, : len(group)] = pixels[group].transpose(0, 2, 3, 1)
         rows.append(
-            f"{why}\ngroup {number}: {len(found.groups[number])} images\n"
-            f"correlation {found.alike[number]:.2f}"
+            f"{why}\ngroup {number}: {len(duplicates.groups[number])} images\n"
+            f"correlation {duplicates.alike[number]:.2f}"
         )
     figures.draw(
         path,
-        found.title(),
+        duplicates.title(),
         [figures.Block("kept", sheet[:, :1]), figures.Block("dropped", sheet[:, 1:])],
         rows,
         f"Groups by their number in dedup.json, with the least correlation of pixels with the "
-        f"image that is kept; of random pairs one in a hundred exceeds {found.chance:.2f}. The "
-        f"random rows tell how many groups are wrong: count those whose images you would not "
-        f"call duplicates. {source}. {' '.join(found.warnings)}",
+        f"image that is kept; of random pairs one in a hundred exceeds {duplicates.chance:.2f}. "
+        f"The random rows tell how many groups are wrong: count those whose images you would not "
+        f"call duplicates. {source}. {' '.join(duplicates.warnings)}",
     )
 
 
-def _shown(found: Duplicates, seed: int) -> list[tuple[str, int]]:
+def _shown(duplicates: Duplicates, seed: int) -> list[tuple[str, int]]:
     """Which groups are drawn, and why; none twice."""
-    numbers = range(len(found.groups))
-    by_size = sorted(numbers, key=lambda i: -len(found.groups[i]))
-    by_likeness = sorted(numbers, key=lambda i: float(found.alike[i]))
+    numbers = range(len(duplicates.groups))
+    by_size = sorted(numbers, key=lambda i: -len(duplicates.groups[i]))
+    by_likeness = sorted(numbers, key=lambda i: float(duplicates.alike[i]))
     at_random = np.random.default_rng(seed).permutation(len(numbers)).tolist()
     shown: dict[int, str] = {}
     # Random ones first: what is taken from them would bias the count.
@@ -175,7 +175,7 @@ def _shown(found: Duplicates, seed: int) -> list[tuple[str, int]]:
 
 
 def _values(
-    found: Duplicates,
+    duplicates: Duplicates,
     images: cache.CachedImages,
     data: Path,
     settings: autoencoder.Settings,
@@ -191,19 +191,19 @@ def _values(
             "settings": {**dataclasses.asdict(settings), "within": within},
             "data": {"name": data.name, "key": images.key, "skipped": images.skipped},
         },
-        "images": found.n,
-        "kept": found.n - len(found.dropped),
-        "dropped": len(found.dropped),
-        "warnings": found.warnings,
-        "usage": dataclasses.asdict(found.usage),
-        "chance_correlation": found.chance,
+        "images": duplicates.n,
+        "kept": duplicates.n - len(duplicates.dropped),
+        "dropped": len(duplicates.dropped),
+        "warnings": duplicates.warnings,
+        "usage": dataclasses.asdict(duplicates.usage),
+        "chance_correlation": duplicates.chance,
         "groups": [
             {
                 "kept": images.names[group[0]],
                 "dropped": [images.names[i] for i in group[1:]],
                 "correlation": float(alike),
             }
-            for group, alike in zip(found.groups, found.alike, strict=True)
+            for group, alike in zip(duplicates.groups, duplicates.alike, strict=True)
         ],
     }
 
@@ -214,6 +214,6 @@ def _check_names(names: Iterable[str], data: Path) -> None:
             raise InputError(f"{data}: found the name {name!r}, expected one line of Unicode")
 
 
-def _progress(what: str) -> Callable[[Iterable[int]], Iterable[int]]:
+def _progress(name: str) -> Callable[[Iterable[int]], Iterable[int]]:
     quiet = terminal.current().quiet or None  # None: no bar where stderr is not a terminal
-    return lambda items: tqdm(items, desc=what, leave=False, disable=quiet)
+    return lambda items: tqdm(items, desc=name, leave=False, disable=quiet)

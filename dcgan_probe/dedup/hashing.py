@@ -77,12 +77,12 @@ def _near(codes: np.ndarray, within: int) -> list[np.ndarray]:
 
 def _words(codes: np.ndarray, which: np.ndarray) -> np.ndarray:
     """Some bits of each code, as N x 1 or N x 2 uint64."""
-    found = np.zeros((len(codes), 8 * -(-len(which) // 64)), np.uint8)
+    words = np.zeros((len(codes), 8 * -(-len(which) // 64)), np.uint8)
     for start in range(0, len(codes), BATCH):
         bits = np.unpackbits(codes[start : start + BATCH], axis=1)
         packed = np.packbits(bits[:, which], axis=1)
-        found[start : start + BATCH, : packed.shape[1]] = packed
-    return found.view(np.uint64)
+        words[start : start + BATCH, : packed.shape[1]] = packed
+    return words.view(np.uint64)
 
 
 def shares(codes: np.ndarray) -> np.ndarray:

@@ -60,8 +60,8 @@ def read(path: str | os.PathLike[str]) -> Selection | PlaceEdit:
     ('8x8', '16x16')
     """
     file = json_values.load(Path(path), "an edit")
-    found = file["format"].found if "format" in file else None
-    if not isinstance(found, str) or found not in _KINDS:
+    kind = file["format"].found if "format" in file else None
+    if not isinstance(kind, str) or kind not in _KINDS:
         expected = " or ".join(map(repr, _KINDS))
-        raise InputError(f"{path}: format: found {json_values.shown(found)}, expected {expected}")
-    return _KINDS[found].read(path)
+        raise InputError(f"{path}: format: found {json_values.shown(kind)}, expected {expected}")
+    return _KINDS[kind].read(path)

@@ -60,24 +60,24 @@ class Selection:
 
     def __post_init__(self) -> None:
         # Checked here, so that an edit from a script is as sound as one that was read.
-        given = Value(vars(self), self.source or "selection")
-        given["layer"].text()
-        given["checkpoint"].text()
+        value = Value(vars(self), self.source or "selection")
+        value["layer"].text()
+        value["checkpoint"].text()
         filters: dict[int, None] = {}
-        for number in given["filters"].items():
+        for number in value["filters"].items():
             if number.whole(0, MAX_FILTER) in filters:
                 raise number.error("each filter once")
             filters[number.found] = None
         if not isinstance(self.about, dict):
-            raise given["about"].error("an object")
+            raise value["about"].error("an object")
         object.__setattr__(self, "filters", tuple(int(number) for number in filters))
         for name in ("gains", "values"):
-            numbers = tuple(number.number() for number in given[name].items())
+            numbers = tuple(number.number() for number in value[name].items())
             if numbers and len(numbers) != len(filters):
-                raise given[name].error(f"{len(filters)} numbers, one for each filter")
+                raise value[name].error(f"{len(filters)} numbers, one for each filter")
             object.__setattr__(self, name, numbers)
         if self.where is not None:
-            object.__setattr__(self, "where", region_edges(given["where"]))
+            object.__setattr__(self, "where", region_edges(value["where"]))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Selection:
@@ -217,10 +217,10 @@ def region_of(where: tuple[float, float, float, float], config: AnyConfig, sourc
     """
     side, place = config.size, f"{source}: " if source else ""
     place += f"region {_listed(where)}"
-    for name, edge, what in (("x1", where[2], "width"), ("y1", where[3], "height")):
+    for name, edge, extent in (("x1", where[2], "width"), ("y1", where[3], "height")):
         if edge > side:
             raise InputError(
-                f"{place}: found {name} = {edge:g}, expected at most {side}, the {what} of the "
+                f"{place}: found {name} = {edge:g}, expected at most {side}, the {extent} of the "
                 "image"
             )
     return Boxes((Box(0, "region", *where),), (0,), (side, side), seed=0, source=place)

@@ -97,8 +97,8 @@ class PlaceEdit:
         if self.fill not in FILLS:
             raise unknown("fill", self.fill, FILLS, where=value.where)
         if (self.donors is None) != (self.fill == "smooth"):
-            found = "no donors" if self.donors is None else "donors"
-            raise InputError(f"{value.where}: fill {self.fill}: found {found}")
+            noun = "no donors" if self.donors is None else "donors"
+            raise InputError(f"{value.where}: fill {self.fill}: found {noun}")
         if self.regression is None and self.where is None:
             raise InputError(f"{value.where}: found no regression and no region, expected one")
         if self.regression is not None:
@@ -238,8 +238,8 @@ class Planner:
             full = {name: torch.full((n, *self.grids[name]), LIMIT) for name in edit.layers}
             logits = {name: each.to(maps[name].device) for name, each in full.items()}
         else:
-            found = edit.regression.logits(maps, edit.layers)
-            logits = {name: reach(found[name], edit.widen) for name in edit.layers}
+            scores = edit.regression.logits(maps, edit.layers)
+            logits = {name: reach(scores[name], edit.widen) for name in edit.layers}
         for name, mask in self.masks.items():
             if mask is not None:
                 logits[name] = torch.where(mask, logits[name], -torch.inf)
@@ -249,8 +249,8 @@ class Planner:
         if self.edit.where is None:
             return None
         region = region_of(self.edit.where, self.config, self.edit.source)
-        found = cells(region, name, tuple(maps.shape), self.config)[0]
-        return torch.from_numpy(found).to(self.device)
+        mask = cells(region, name, tuple(maps.shape), self.config)[0]
+        return torch.from_numpy(mask).to(self.device)
 
     def _pool(self, generator: nn.Module, donors: Donors) -> Pool:
         edit, z = self.edit, donors.latents(self.config)
@@ -262,8 +262,8 @@ class Planner:
                 name: torch.zeros(n, *self.grids[name], device=self.device) for name in edit.layers
             }
             if edit.regression is not None:
-                found = edit.regression.logits(maps, edit.layers)
-                p = {name: torch.sigmoid(found[name]) for name in edit.layers}
+                scores = edit.regression.logits(maps, edit.layers)
+                p = {name: torch.sigmoid(scores[name]) for name in edit.layers}
             return Part({name: self._moved(name, maps[name]) for name in edit.layers}, p)
 
         return Pool(draw, len(donors.indices))

@@ -41,9 +41,9 @@ class Ranking:
         dropped; empty is zero. Raises InputError for k of none or of all.
         """
         if k in (0, len(order)):
-            found = "no filter" if k == 0 else f"all {k} filters"
+            count = "no filter" if k == 0 else f"all {k} filters"
             raise InputError(
-                f"layer {layer!r}: found {found} to drop, expected some; choose another --layer or "
+                f"layer {layer!r}: found {count} to drop, expected some; choose another --layer or "
                 "--select"
             )
         filters = tuple(order[:k])

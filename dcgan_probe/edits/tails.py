@@ -174,9 +174,9 @@ class Base:
             try:
                 new = new.expand_as(old)
             except RuntimeError as error:
-                found, expected = (" x ".join(map(str, part.shape)) for part in (new, old))
+                shape, expected = (" x ".join(map(str, part.shape)) for part in (new, old))
                 raise InputError(
-                    f"layer {self._tail.layer!r}: found new maps {found}, expected {expected}"
+                    f"layer {self._tail.layer!r}: found new maps {shape}, expected {expected}"
                 ) from error
             edited = self.maps.index_copy(1, self.index(filters), new)
             return self._run(_Edit(self, edited, filters, new - old))

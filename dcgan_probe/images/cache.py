@@ -60,7 +60,7 @@ def cached(
     folder: Path | None = None,
     keep: Collection[str] | None = None,
     max_bad: float = 0.01,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> CachedImages:
     """Decode the images of a source into a file, or find the file that holds them already.
 
@@ -152,8 +152,8 @@ class _Build:
             ):
                 file.truncate(state["rows"] * row)
                 while state["seen"] < len(self.chosen):
-                    for found in islice(decoded, step):
-                        self._add(state, found, file)
+                    for image in islice(decoded, step):
+                        self._add(state, image, file)
                     file.flush()
                     os.fsync(file.fileno())
                     files.write_json(counted, state)
@@ -173,17 +173,17 @@ class _Build:
         return state if held >= state["rows"] * math.prod(self.shape) else fresh
 
     def _add(
-        self, state: dict[str, Any], found: DecodedImage | Unreadable, file: IO[bytes]
+        self, state: dict[str, Any], image: DecodedImage | Unreadable, file: IO[bytes]
     ) -> None:
         name = self.source.names[self.chosen[state["seen"]]]
         state["seen"] += 1
-        if isinstance(found, Unreadable):
-            state["skipped"].append([name, str(found)])
+        if isinstance(image, Unreadable):
+            state["skipped"].append([name, str(image)])
             self._check_bad(state)
         else:
-            file.write(found.pixels.data)
+            file.write(image.pixels.data)
             state["rows"] += 1
-            if found.transparent:
+            if image.transparent:
                 state["transparent"].append(name)
         self.progress("decoding", state["seen"], len(self.chosen))
 

@@ -145,7 +145,7 @@ def follow_links(
     by_path = {posixpath.normpath(name): name for name in files}
     targets = {posixpath.normpath(name): posixpath.normpath(to) for name, to in links.items()}
     paths = sorted(by_path)
-    found: dict[str, str] = {}
+    linked: dict[str, str] = {}
     nowhere = []
     for link in links:
         target = posixpath.normpath(links[link])
@@ -155,15 +155,15 @@ def follow_links(
         start = bisect_left(paths, inside)
         stop = bisect_left(paths, f"{target}0")  # the character after "/"
         if target in by_path:
-            found[link] = by_path[target]
+            linked[link] = by_path[target]
         elif start < stop and not link.startswith(inside):
-            if len(found) + stop - start > _MAX_LINKED:
+            if len(linked) + stop - start > _MAX_LINKED:
                 raise InputError(f"found links to more than {_MAX_LINKED} files, expected fewer")
             for path in paths[start:stop]:
-                found[f"{link}/{path.removeprefix(inside)}"] = by_path[path]
+                linked[f"{link}/{path.removeprefix(inside)}"] = by_path[path]
         else:
             nowhere.append(link)
-    return found, nowhere
+    return linked, nowhere
 
 
 def shown(name: str) -> str:
@@ -233,12 +233,12 @@ def _walk(
             name = prefix + entry.name
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()
-                found = entry.stat() if is_folder else None
+                status = entry.stat() if is_folder else None
             except OSError:
                 left_out["unreadable"] += 1
                 continue
-            if found is not None:
-                own = found.st_dev, found.st_ino
+            if status is not None:
+                own = status.st_dev, status.st_ino
                 if own in above:
                     left_out["links to a folder above"] += 1
                 else:

@@ -63,7 +63,9 @@ class Labelled:
                 for k in range(len(self.classes))
             ]
             # In turns: the first of every class, then the second of every class, and so on.
-            turns = sorted((turn, row) for of in of_class for turn, row in enumerate(of))
+            turns = sorted(
+                (turn, row) for class_rows in of_class for turn, row in enumerate(class_rows)
+            )
             rows += sorted(row for _, row in turns[:n])
         return self.only(np.array(rows))
 
@@ -100,7 +102,7 @@ def read(
     opened = [ImageSource(path, size, channels)]
     if test is not None:
         opened.append(ImageSource(test, size, channels))
-    given: list[str] = []
+    class_names: list[str] = []
     part: list[bool | None] = []
     table = None if labels in (FOLDERS, Y) else _Table(Path(labels), column, name_column)
     for number, source in enumerate(opened):
@@ -110,15 +112,15 @@ def read(
             names, own = _beside(source), [None] * len(source)
         else:
             names, own = _folders(source)
-        given += names
+        class_names += names
         part += own if test is None else [bool(number)] * len(source)
     if table is not None:
         table.check_all_taken([source.path for source in opened])
-    classes = tuple(sorted(set(given), key=_natural))
+    classes = tuple(sorted(set(class_names), key=_natural))
     if len(classes) < 2:
         raise InputError(f"{path}: found one class only, {classes[0]!r}, expected two or more")
     number_of = {name: k for k, name in enumerate(classes)}
-    numbers = np.array([number_of[name] for name in given])
+    numbers = np.array([number_of[name] for name in class_names])
     for_test = _split(opened[0].path, part, numbers, len(classes), seed)
     _check_sides(path, numbers, for_test, classes)
     images = Chosen([(source, range(len(source))) for source in opened], resize)
@@ -159,9 +161,9 @@ def _beside(source: ImageSource) -> list[str]:
     from scipy import io  # type: ignore[import-untyped]
 
     shapes = {name: shape for name, shape, _ in io.whosmat(source.path)}
-    found = shapes.get("y")
-    if found is None or np.prod(found) != len(source) or max(found) != len(source):
-        words = "none" if found is None else " x ".join(map(str, found))
+    y_shape = shapes.get("y")
+    if y_shape is None or np.prod(y_shape) != len(source) or max(y_shape) != len(source):
+        words = "none" if y_shape is None else " x ".join(map(str, y_shape))
         raise InputError(
             f"{source.path}: y: found {words}, expected {len(source)} labels, one an image of X"
         )
@@ -214,8 +216,8 @@ class _Table:
             )
         name = name.removeprefix("./")
         if not label or name in self.rows:
-            what = "no label" if not label else "a second label"
-            raise InputError(f"{self.path}: line {number}: found {what} of {name!r}")
+            noun = "no label" if not label else "a second label"
+            raise InputError(f"{self.path}: line {number}: found {noun} of {name!r}")
         self.rows[name] = label, None if split is None else PARTS[split]
 
     def _spelt(self, source: ImageSource) -> dict[str, str]:
@@ -235,8 +237,8 @@ class _Table:
                 f"images of {source.path}, expected all: none of {shown(missing[0])}"
             )
         self.taken.update(spelt.values())
-        found = [self.rows[spelt[name]] for name in source.names]
-        return [label for label, _ in found], [part for _, part in found]
+        entries = [self.rows[spelt[name]] for name in source.names]
+        return [label for label, _ in entries], [part for _, part in entries]
 
     def check_all_taken(self, paths: list[Path]) -> None:
         strange = [name for name in self.rows if name not in self.taken]
@@ -270,10 +272,10 @@ def _check_sides(
     path: str | os.PathLike[str], labels: np.ndarray, test: np.ndarray, classes: tuple[str, ...]
 ) -> None:
     for k, name in enumerate(classes):
-        for what, side in (("training", ~test), ("testing", test)):
+        for purpose, side in (("training", ~test), ("testing", test)):
             if not (side & (labels == k)).any():
                 raise InputError(
-                    f"{path}: class {name}: found no image for {what}, expected at least one"
+                    f"{path}: class {name}: found no image for {purpose}, expected at least one"
                 )
 
 

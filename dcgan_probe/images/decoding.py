@@ -56,15 +56,15 @@ def pixels(image: bytes | np.ndarray, size: int, channels: int) -> np.ndarray:
 
 def decode(image: bytes | np.ndarray, size: int, channels: int) -> DecodedImage:
     """The same as `pixels`, and whether the image was wholly transparent: it became white."""
-    found = _decoded(image, channels) if isinstance(image, bytes) else _Decoded(image)
-    turned = _turned(found.image, found.orientation)
+    decoded = _decoded(image, channels) if isinstance(image, bytes) else _Decoded(image)
+    turned = _turned(decoded.image, decoded.orientation)
     height, width = turned.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = np.ascontiguousarray(turned[top : top + side, left : left + side])
     del turned
-    transparent = _is_clear(square, found.key)
-    image = _opaque(_eight_bits(_without_key(square, found.key)), found.premultiplied)
+    transparent = _is_clear(square, decoded.key)
+    image = _opaque(_eight_bits(_without_key(square, decoded.key)), decoded.premultiplied)
     if side != size:
         way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
         image = cv2.resize(image, (size, size), interpolation=way)

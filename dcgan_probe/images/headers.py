@@ -112,8 +112,8 @@ def exif_orientation(data: bytes) -> int:
     >>> exif_orientation(bytes.fromhex("4d4d002a 00000008 0001 0112 0003 00000001 0006 0000"))
     6
     """
-    found = dict(_tags(data.removeprefix(b"Exif\0\0"))).get(_ORIENTATION, 1)
-    return found if 1 <= found <= 8 else 1
+    orientation = dict(_tags(data.removeprefix(b"Exif\0\0"))).get(_ORIENTATION, 1)
+    return orientation if 1 <= orientation <= 8 else 1
 
 
 def _tags(data: bytes) -> Iterator[tuple[int, int]]:

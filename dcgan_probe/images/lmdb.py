@@ -66,18 +66,18 @@ class Lmdb(Container):
         self.names = names
 
     def entry(self, index: int) -> bytes:
-        (found,) = self.entries([index])
-        if isinstance(found, Unreadable):
-            raise found
-        return found
+        (value,) = self.entries([index])
+        if isinstance(value, Unreadable):
+            raise value
+        return value
 
     def entries(self, indices: Iterable[int]) -> Iterator[bytes | Unreadable]:
         order = iter(indices)
         while batch := list(islice(order, _BATCH)):
             while batch:
-                found = self._values(batch)
-                batch = batch[len(found) :]
-                yield from found
+                values = self._values(batch)
+                batch = batch[len(values) :]
+                yield from values
 
     def files(self, indices: Sequence[int]) -> dict[str, Path]:
         return {"": self.path / "data.mdb" if self.path.is_dir() else self.path}
@@ -102,7 +102,7 @@ class Lmdb(Container):
     def _values(self, indices: list[int]) -> list[bytes | Unreadable]:
         """The values of the first of the images asked for, at least one of them."""
         requests, replies = self._pipes
-        found: list[bytes | Unreadable] = []
+        values: list[bytes | Unreadable] = []
         try:
             asked = [self.names[i].encode("utf-8", "surrogateescape") for i in indices]
             lmdb_worker.write_keys(requests, asked)
@@ -111,13 +111,13 @@ class Lmdb(Container):
                 try:
                     check_size(length)
                 except Unreadable as reason:
-                    found.append(reason)
+                    values.append(reason)
                     continue
                 gone = Unreadable("found no value, expected one")
-                found.append(lmdb_worker.exactly(replies, length) if length >= 0 else gone)
+                values.append(lmdb_worker.exactly(replies, length) if length >= 0 else gone)
         except _GONE as error:
             raise self._died() from error
-        return found
+        return values
 
     def _count(self) -> int:
         replies = self._pipes[1]

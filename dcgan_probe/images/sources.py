@@ -73,12 +73,12 @@ class ImageSource:
             try:
                 if isinstance(entry, Unreadable):
                     raise entry
-                found = decoding.decode(entry, self.size, self.channels)
-                if found.transparent:
+                image = decoding.decode(entry, self.size, self.channels)
+                if image.transparent:
                     terminal.note(
                         f"{self.path}: {shown(self.names[index])}: is wholly transparent, white"
                     )
-                yield found.pixels
+                yield image.pixels
             except Unreadable as reason:
                 raise InputError(f"{self.path}: {shown(self.names[index])}: {reason}") from reason
 

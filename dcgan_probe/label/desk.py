@@ -99,21 +99,21 @@ class Desk:
     def propose(self, request: Value) -> dict[str, Any]:
         """Boxes proposed for a label, by sample."""
         label = request["label"].text()
-        found = self._learner.propose(self._boxes.boxes, label)
+        proposals = self._learner.propose(self._boxes.boxes, label)
         self._boxes.proposed(
-            Box(image, label, *edges) for image, extents in found.items() for edges in extents
+            Box(image, label, *edges) for image, extents in proposals.items() for edges in extents
         )
-        return {"images": found}
+        return {"images": proposals}
 
     def forget(self, request: Value) -> dict[str, Any]:
         """Samples before and after the object of a label is forgotten, as two PNGs."""
-        found = self._learner.preview(self._boxes.boxes, request["label"].text())
-        rows = {"before": found.before, "after": found.after}
+        preview = self._learner.preview(self._boxes.boxes, request["label"].text())
+        rows = {"before": preview.before, "after": preview.after}
         pictures = {
             name: base64.b64encode(_png(row, len(row))).decode() for name, row in rows.items()
         }
-        about = {"edit": str(found.edit), "seconds": round(found.seconds, 2)}
-        return {"samples": found.samples, **pictures, **about}
+        about = {"edit": str(preview.edit), "seconds": round(preview.seconds, 2)}
+        return {"samples": preview.samples, **pictures, **about}
 
     def _is_writer(self, tab: str) -> bool:
         with self._lock:

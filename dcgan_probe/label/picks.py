@@ -30,13 +30,13 @@ class ConceptWork:
 
     def __init__(self, path: Path, n: int, seed: int, checkpoint: str):
         self.path, self.n, self.seed = path, n, seed
-        found, self.notice = resume(path, concepts.FORMAT, Concepts.read)
-        if found is not None and found.checkpoint != checkpoint:
+        saved, self.notice = resume(path, concepts.FORMAT, Concepts.read)
+        if saved is not None and saved.checkpoint != checkpoint:
             raise InputError(
-                f"{path}: checkpoint: found concepts of {found.checkpoint[:8]}, "
+                f"{path}: checkpoint: found concepts of {saved.checkpoint[:8]}, "
                 f"expected those of {checkpoint[:8]}"
             )
-        self.concepts = found or Concepts(checkpoint, {}, str(path))
+        self.concepts = saved or Concepts(checkpoint, {}, str(path))
         self._lock = Lock()
 
     def state(self) -> dict[str, Any]:

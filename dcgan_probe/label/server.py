@@ -158,12 +158,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.FORBIDDEN, "expected a request of the page itself")
         request = self._body()
         try:
-            found = answer(Value(request, "request"))
+            reply = answer(Value(request, "request"))
         except NotSaved as error:
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, str(error)) from error
         except InputError as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
-        self._send_json(HTTPStatus.OK, found)
+        self._send_json(HTTPStatus.OK, reply)
 
     def _body(self) -> Any:
         if self.headers.get_content_type() != "application/json":
@@ -207,5 +207,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-def _same(given: str, secret: str) -> bool:
-    return secrets.compare_digest(given.encode(), secret.encode())
+def _same(token: str, secret: str) -> bool:
+    return secrets.compare_digest(token.encode(), secret.encode())

@@ -130,8 +130,8 @@ class BoxWork:
 def _check(boxes: Boxes, size: tuple[int, int], seed: int, checkpoint: str) -> None:
     boxes.check(checkpoint)
     if boxes.image_size != size:
-        found, own = (f"{width}x{height}" for width, height in (boxes.image_size, size))
-        raise InputError(f"{boxes.source}: image_size: found {found}, expected {own}")
+        image_size, own = (f"{width}x{height}" for width, height in (boxes.image_size, size))
+        raise InputError(f"{boxes.source}: image_size: found {image_size}, expected {own}")
     if boxes.seed is None:
         raise InputError(
             f"{boxes.source}: found boxes on latents of {boxes.latents}, expected those of a seed"

@@ -42,9 +42,9 @@ def resume(path: Path, form: str, read: Callable[[Path], T]) -> tuple[T | None, 
     except (ValueError, RecursionError):
         pass  # cut off or overwritten; `read` says where
     else:
-        found = value.get("format") if isinstance(value, dict) else None
-        if found != form:
-            raise InputError(f"{path}: format: found {found!r}, expected {form!r}")
+        kind = value.get("format") if isinstance(value, dict) else None
+        if kind != form:
+            raise InputError(f"{path}: format: found {kind!r}, expected {form!r}")
     try:
         return read(path), ""
     except InputError as error:
