@@ -137,12 +137,12 @@ class Session:
         InputError for networks that do not take or give this, that are not float32, compiled in
         part, or TorchScript, and where an output depends on the batch or on noise.
         """
-        found = modules.checkpoint(
+        checkpoint = modules.checkpoint(
             generator, discriminator, latent, image, name, images, label, statistics
         )
-        for remark in found.remarks:
+        for remark in checkpoint.remarks:
             terminal.note(remark)
-        return cls(found, seed, device)
+        return cls(checkpoint, seed, device)
 
     @property
     def generator(self) -> nn.Module:

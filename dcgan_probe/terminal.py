@@ -139,11 +139,11 @@ def _line(context: click.Context) -> str:
     import shlex
 
     typed = context.meta.get(ARGUMENTS, [])
-    given, rest, _ = context.command.make_parser(context).parse_args(list(typed))
+    values, rest, _ = context.command.make_parser(context).parse_args(list(typed))
     words = ["dcgan-probe"]
     for parameter in context.command.params:
-        if parameter.name in given and parameter.name not in _NOT_OF_THE_RESULT:
-            value, option = given[parameter.name], parameter.opts[0]
+        if parameter.name in values and parameter.name not in _NOT_OF_THE_RESULT:
+            value, option = values[parameter.name], parameter.opts[0]
             if isinstance(parameter, click.Option) and parameter.is_flag:
                 words.append(option)
             else:

@@ -66,15 +66,15 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def test_a_sample_is_found_again(either):
     wanted = either.sample(1, seed=9)
-    found = inversion.search(either, wanted, starts=2, steps=40, what="")
-    short = inversion.search(either, wanted, starts=2, steps=5, what="")
+    found = inversion.search(either, wanted, starts=2, steps=40, label="")
+    short = inversion.search(either, wanted, starts=2, steps=5, label="")
     assert found.near.psnr[0] > short.near.psnr[0] > found.random_near.psnr[0]
     # As many random latents as the search had images are not as near,
     tried = inversion.CANDIDATES + 2 * 41
     assert found.near.psnr[0] > max(psnr(image, wanted[0]) for image in either.sample(tried))
     # and neither is what a generator of other weights can draw.
     other = made(either.config.z_distribution, weights=5)
-    wrong = inversion.search(other, wanted, starts=2, steps=40, what="")
+    wrong = inversion.search(other, wanted, starts=2, steps=40, label="")
     assert found.near.psnr[0] > wrong.near.psnr[0]
 
 
@@ -123,7 +123,7 @@ def test_latents_stay_where_the_distribution_draws_them(either):
         torch.testing.assert_close(kept, torch.cat([z * 0.01, z, (z * 5).clip(-1, 1)]))
     # The image of a latent outside, from which the search would not come back by itself.
     wanted = either.generate(z[:1] * 3)
-    found = inversion.search(either, wanted, starts=2, steps=30, what="").z
+    found = inversion.search(either, wanted, starts=2, steps=30, label="").z
     dp.latents.check(found, either.config, "found")
     inside = found.clone()
     inversion.keep_in_distribution(inside, either.config)

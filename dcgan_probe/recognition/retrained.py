@@ -120,18 +120,19 @@ def retrain(
     the images that each fold learns from. NaN for fewer than 2 images a fold.
     """
     n = len(seen)
-    found = _held_out(seen, before, seed, places)
-    if found is None:
+    held_out = _held_out(seen, before, seed, places)
+    if held_out is None:
         return Retrained(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, float("nan"), n)
     loss = [
-        ((F.softplus(z) - found.inside * z) * found.clear).flatten(1).sum(1).numpy() / np.log(2)
-        for z in (found.alone, found.scores)
+        ((F.softplus(z) - held_out.inside * z) * held_out.clear).flatten(1).sum(1).numpy()
+        / np.log(2)
+        for z in (held_out.alone, held_out.scores)
     ]
-    counts = found.clear.flatten(1).sum(1).double().numpy()
+    counts = held_out.clear.flatten(1).sum(1).double().numpy()
     return Retrained(
-        auc_by_image(found.scores, found.inside, found.clear, seed, resamples),
-        auc_by_image(found.alone, found.inside, found.clear, seed, resamples),
-        found.beyond(seed, resamples),
+        auc_by_image(held_out.scores, held_out.inside, held_out.clear, seed, resamples),
+        auc_by_image(held_out.alone, held_out.inside, held_out.clear, seed, resamples),
+        held_out.beyond(seed, resamples),
         _mean(loss[0] - loss[1], counts, seed, resamples),
         float(loss[0].sum() / counts.sum()),
         n,
@@ -142,10 +143,10 @@ def beyond_position(
     seen: Tensor, before: Tensor, seed: int = 0, places: int = PLACES, resamples: int = 1000
 ) -> Interval:
     """`retrain(...).beyond` alone, which is quicker."""
-    found = _held_out(seen, before, seed, places)
-    if found is None:
+    held_out = _held_out(seen, before, seed, places)
+    if held_out is None:
         return UNKNOWN
-    return found.beyond(seed, resamples)
+    return held_out.beyond(seed, resamples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +177,8 @@ def _held_out(seen: Tensor, before: Tensor, seed: int, places: int) -> _HeldOut 
     alone = torch.empty_like(scores)
     for fold in range(FOLDS):
         train, test = torch.where(fold_of != fold)[0], torch.where(fold_of == fold)[0]
-        found = _fold(seen, inside, clear, train, test, seed, places)
-        scores[test], alone[test] = found
+        log_odds = _fold(seen, inside, clear, train, test, seed, places)
+        scores[test], alone[test] = log_odds
     return _HeldOut(scores, alone, inside, clear, fold_of)
 
 
@@ -207,8 +208,8 @@ def _fold(
             break  # weaker ridges fit what is of these images only
     w = minimise(problem, best[1], start)
     u = w[:-1].float() / deviation
-    found = torch.einsum("nchw,c->nhw", seen[test], u).double()
-    return prior + found + (w[-1] - (u * mean).sum()), prior.expand(len(test), *prior.shape)
+    evidence = torch.einsum("nchw,c->nhw", seen[test], u).double()
+    return prior + evidence + (w[-1] - (u * mean).sum()), prior.expand(len(test), *prior.shape)
 
 
 def _problem(

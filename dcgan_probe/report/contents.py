@@ -56,39 +56,39 @@ def read(folder: Path) -> list[Found]:
         raise InputError(f"{folder}: found no such folder, expected one of results")
     if not folder.is_dir():
         raise InputError(f"{folder}: found a file, expected a folder of results")
-    paths = [of / FILE for of in _listed(folder) if of.is_dir()]
+    paths = [entry / FILE for entry in _listed(folder) if entry.is_dir()]
     paths = [path for path in paths if path.exists()]
     if not paths:
         hint = f"; {folder.parent} may be one" if (folder / FILE).exists() else ""
         raise InputError(f"{folder}: found no sub-folder with a {FILE}, expected one{hint}")
     _bound(paths, MAX_RESULT, folder, "results")
-    found = _in_order([_found(path) for path in paths])
-    shown = (path for of in found for path in (*of.pictures, *of.films))
+    results = _in_order([_found(path) for path in paths])
+    shown = (path for result in results for path in (*result.pictures, *result.films))
     _bound(shown, MAX_SHOWN, folder, "pictures and films")
-    return found
+    return results
 
 
-def _in_order(found: list[Found]) -> list[Found]:
-    lines = {one.made_with.get("line") for one in found}
+def _in_order(results: list[Found]) -> list[Found]:
+    lines = {one.made_with.get("line") for one in results}
     line = lines.pop() if len(lines) == 1 else None
-    places = _places(line, found) if isinstance(line, str) else None
+    places = _places(line, results) if isinstance(line, str) else None
     if places is not None:
-        return sorted(found, key=lambda one: places[one.name])
-    times = {one.name: (one.folder / FILE).stat().st_mtime_ns for one in found}
-    return sorted(found, key=lambda one: times[one.name])
+        return sorted(results, key=lambda one: places[one.name])
+    times = {one.name: (one.folder / FILE).stat().st_mtime_ns for one in results}
+    return sorted(results, key=lambda one: times[one.name])
 
 
-def _places(line: str, found: list[Found]) -> dict[str, int] | None:
+def _places(line: str, results: list[Found]) -> dict[str, int] | None:
     """Where the command of each folder is on a line; None if that is not certain."""
     try:
         typed = shlex.split(line)
     except ValueError:
         return None
     places: dict[str, int] = {}
-    for command in {one.command for one in found}:
+    for command in {one.command for one in results}:
         at = [i for i, word in enumerate(typed) if word == command]
         # By name: sample before sample-again1.
-        names = [one.name for one in found if one.command == command]
+        names = [one.name for one in results if one.command == command]
         if len(at) != len(names):
             return None
         places.update(zip(names, at, strict=True))
@@ -114,7 +114,7 @@ def _found(path: Path) -> Found:
         command,
         made_with,
         summary if isinstance(summary, str) else "",
-        {key: found for key, found in whole.items() if key not in RESERVED},
+        {key: member for key, member in whole.items() if key not in RESERVED},
         tuple(pictures),
         tuple(films),
         tuple(_named(one) for one in files if one not in pictures and one not in films),
@@ -122,15 +122,15 @@ def _found(path: Path) -> Found:
     )
 
 
-def _changed(found: list[Path], hashes: dict[str, Any]) -> Iterator[str]:
+def _changed(paths: list[Path], hashes: dict[str, Any]) -> Iterator[str]:
     """Files of the folder itself that are not as the probe wrote them; not those further below."""
-    for path in found:
+    for path in paths:
         if path.is_file() and path.stat().st_size <= MAX_SHOWN:
             if path.name not in hashes:
                 yield f"{path.name} was put there later"
             elif sha256(path) != hashes[path.name]:
                 yield f"{path.name} was changed later"
-    names = {path.name for path in found}
+    names = {path.name for path in paths}
     yield from (f"{name} is missing" for name in hashes if "/" not in name and name not in names)
 
 
@@ -154,10 +154,10 @@ def _named(path: Path) -> str:
     return f"{path.name}/ ({count} file{'s' * (count != 1)})"
 
 
-def _bound(paths: Iterable[Path], most: int, folder: Path, what: str) -> None:
+def _bound(paths: Iterable[Path], most: int, folder: Path, noun: str) -> None:
     size = sum(path.stat().st_size for path in paths)
     if size > most:
         raise InputError(
-            f"{folder}: found {size / 1e6:.0f} MB of {what}, expected at most {most / 1e6:.0f} MB "
+            f"{folder}: found {size / 1e6:.0f} MB of {noun}, expected at most {most / 1e6:.0f} MB "
             "for one page"
         )

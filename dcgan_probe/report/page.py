@@ -85,9 +85,9 @@ def check_free(to: Path, force: bool) -> None:
 
 def html(folder: Path) -> str:
     """The report of a chain's folder as HTML; raises as `contents.read` and `media` do."""
-    found = contents.read(folder)
-    shared = _shared(found)
-    sections = [_section(one, f"probe-{i}", shared) for i, one in enumerate(found, start=1)]
+    results = contents.read(folder)
+    shared = _shared(results)
+    sections = [_section(one, f"probe-{i}", shared) for i, one in enumerate(results, start=1)]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dcgan_probe.report", "static"),
         autoescape=True,
@@ -104,11 +104,11 @@ def html(folder: Path) -> str:
         f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    made = [one.made_with for one in found]
-    names = list(dict.fromkeys(_checkpoint(one)[0] for one in found))
+    made = [one.made_with for one in results]
+    names = list(dict.fromkeys(_checkpoint(one)[0] for one in results))
     return environment.get_template("report.html").render(
         title=", ".join(names),
-        checkpoints=list(dict.fromkeys(map(_checkpoint, found))),
+        checkpoints=list(dict.fromkeys(map(_checkpoint, results))),
         shared=group({k: v for k, v in shared.items() if k not in _IN_WORDS and v != []}),
         lines=list(dict.fromkeys(cut(str(m["line"]), 4000) for m in made if m.get("line"))),
         sections=sections,
@@ -127,7 +127,7 @@ def seen(value: Any) -> Any:
     """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", value)
 
 
 def _asset(name: str) -> str:
@@ -139,13 +139,13 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _shared(found: Sequence[Found]) -> dict[str, Any]:
+def _shared(results: Sequence[Found]) -> dict[str, Any]:
     """What all results were made with alike."""
-    first = found[0].made_with
+    first = results[0].made_with
     return {
         key: value
         for key, value in first.items()
-        if all(one.made_with.get(key) == value and key in one.made_with for one in found)
+        if all(one.made_with.get(key) == value and key in one.made_with for one in results)
     }
 
 

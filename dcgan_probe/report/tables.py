@@ -112,8 +112,8 @@ def _interval(value: Mapping[str, Any]) -> Cell | None:
     if not all(map(_is_number, value.values())):
         return None
     text = interval(value[main], value["low"], value["high"])
-    of = f" of {value['of']}" if "of" in value else ""
-    return Cell(text + of, True, ", ".join(f"{name} {v!r}" for name, v in value.items()))
+    suffix = f" of {value['of']}" if "of" in value else ""
+    return Cell(text + suffix, True, ", ".join(f"{name} {v!r}" for name, v in value.items()))
 
 
 def _line(values: Sequence[Any]) -> Cell | None:
@@ -140,7 +140,7 @@ def group(values: Mapping[str, Any], title: str = "", depth: int = 0) -> Group:
     ('samples', Cell(text='64', number=True, exact=''))
     """
     values = _flat(_joined(values))
-    facts = {key: found for key, value in values.items() if (found := cell(value)) is not None}
+    facts = {key: fact for key, value in values.items() if (fact := cell(value)) is not None}
     rest = {key: value for key, value in values.items() if key not in facts}
     parts: list[Table | Listing | Group] = []
     alike = _alike(rest)
@@ -148,7 +148,7 @@ def group(values: Mapping[str, Any], title: str = "", depth: int = 0) -> Group:
         parts.append(table)
         rest = {key: value for key, value in rest.items() if key not in alike}
     parts += [_part(words(key), value, depth + 1) for key, value in rest.items()]
-    return Group(title, tuple((words(key), found) for key, found in facts.items()), tuple(parts))
+    return Group(title, tuple((words(key), fact) for key, fact in facts.items()), tuple(parts))
 
 
 def _joined(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,16 +65,16 @@ def differences(a: Saved, b: Saved) -> list[Difference]:
     ]
 
 
-def describe(found: list[Difference]) -> str:
+def describe(discrepancies: list[Difference]) -> str:
     """Differences for a person, by part.
 
     >>> describe([])
     'no differences'
     """
     lines = []
-    for part in dict.fromkeys(each.part for each in found):
+    for part in dict.fromkeys(each.part for each in discrepancies):
         lines.append(f"{part}:")
-        lines += [f"  {each}" for each in found if each.part == part]
+        lines += [f"  {each}" for each in discrepancies if each.part == part]
     return "\n".join(lines) or "no differences"
 
 

@@ -40,14 +40,14 @@ class Saved:
 
     def changed(self) -> dict[str, str]:
         """Files that are no longer what the probe wrote, and why: "missing" or "changed"."""
-        found = {}
+        reasons = {}
         for name, sha in self.files.items():
             path = self.folder / name
             if not path.is_file():
-                found[name] = "missing"
+                reasons[name] = "missing"
             elif files.sha256(path) != sha:
-                found[name] = "changed"
-        return found
+                reasons[name] = "changed"
+        return reasons
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as result.json holds it."""
@@ -97,8 +97,8 @@ class Saved:
 def load_result(path: str | os.PathLike[str]) -> Saved:
     """Read the result of any probe, from its ``result.json`` or the folder that holds it.
 
-        >>> found = load_result("out/sample")
-        >>> found.command, found.made_with["seed"], len(found.values["images"])
+        >>> saved = load_result("out/sample")
+        >>> saved.command, saved.made_with["seed"], len(saved.values["images"])
         ('sample', 0, 64)
 
     Raises InputError, with file and place, for what is not a result of this format.
@@ -122,7 +122,7 @@ def load_result(path: str | os.PathLike[str]) -> Saved:
         file["made_with"].found,
         file["summary"].found,
         file["files"].found,
-        {name: found for name, found in file.found.items() if name not in RESERVED},
+        {name: value for name, value in file.found.items() if name not in RESERVED},
     )
 
 

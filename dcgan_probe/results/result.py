@@ -70,8 +70,8 @@ class Result(ABC):
             self.draw(work)
             for path in work.rglob("*"):
                 if path.is_symlink() or path == work / FILE:
-                    what = "a link" if path.is_symlink() else "a file of the format's"
-                    raise InputError(f"{name}: drew {what}, {path.name}, expected files of its own")
+                    kind = "a link" if path.is_symlink() else "a file of the format's"
+                    raise InputError(f"{name}: drew {kind}, {path.name}, expected files of its own")
             head = {
                 "format": FORMAT,
                 "made_with": self.made_with,
@@ -116,8 +116,8 @@ def written(folder: str | os.PathLike[str]) -> set[str]:
     if not os.path.isfile(path):
         return set()
     file = json_values.load(path, "results")
-    found = str(file["format"].found if "format" in file else "")
-    if not found.startswith(FORMAT.rpartition("/")[0]) or "files" not in file:
+    format_name = str(file["format"].found if "format" in file else "")
+    if not format_name.startswith(FORMAT.rpartition("/")[0]) or "files" not in file:
         return set()
     file["files"].members()
     return {FILE, *file["files"].found}
@@ -144,8 +144,8 @@ def check_made_with(made: json_values.Value) -> None:
 
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in a folder and those below, by relative path with forward slashes."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in paths}
 
 
 def as_html(text: str, pictures: Iterable[Path]) -> str:

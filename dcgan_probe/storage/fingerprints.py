@@ -24,7 +24,7 @@ class Fingerprint:
         >>> Fingerprint(Path("photographs"), {"a.png": Path("photographs/a.png")}, cache).sha256
         '0d1e...'
 
-    of: the path of them all, under which `folder` remembers the hash of each with its size and
+    source: the path of them all, under which `folder` remembers the hash of each with its size and
     times, so that only what changed is read again; as git's index does it. Without a folder, or
     where it cannot be written, nothing is remembered. paths: the files, under
     names that count as content. Raises InputError for a file that cannot be read.
@@ -32,14 +32,14 @@ class Fingerprint:
 
     def __init__(
         self,
-        of: Path,
+        source: Path,
         paths: dict[str, Path],
         folder: Path | None,
-        progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+        progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
     ):
         self._paths = paths
         self._states = {name: _state(path) for name, path in self._paths.items()}
-        place = digest([os.fspath(of.resolve())])
+        place = digest([os.fspath(source.resolve())])
         index = None if folder is None else folder / "hashes" / f"{place[:32]}.json"
         known = _known(index)
         hashes = {
@@ -80,12 +80,12 @@ class Fingerprint:
 def _known(index: Path | None) -> dict[str, list[Any]]:
     """What an index remembers; nothing if it is damaged: it is only there to save time."""
     try:
-        found = read_json(index) if index is not None and index.exists() else {}
+        entries = read_json(index) if index is not None and index.exists() else {}
     except (InputError, OSError):
         return {}
     return {
         name: entry
-        for name, entry in found.items()
+        for name, entry in entries.items()
         if isinstance(entry, list) and len(entry) == 4 and isinstance(entry[-1], str)
     }
 
@@ -93,10 +93,10 @@ def _known(index: Path | None) -> dict[str, list[Any]]:
 def _state(path: Path) -> list[int]:
     """Size and times. That of the last change of any kind, ctime, no program can set back."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -120,9 +120,9 @@ def digest(parts: Iterable[str]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that this package wrote; InputError if it cannot be read."""
     try:
-        found = json.loads(path.read_bytes())
-        if not isinstance(found, dict):
+        value = json.loads(path.read_bytes())
+        if not isinstance(value, dict):
             raise ValueError("another kind of value")
-        return found
+        return value
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read, expected our own JSON: {error}") from error

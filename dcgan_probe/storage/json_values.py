@@ -118,14 +118,14 @@ def _is_text(character: str) -> bool:
     return character.isprintable() or blank or character in _INVISIBLE
 
 
-def shown(found: Any) -> str:
+def shown(value: Any) -> str:
     """A value as an error message shows it: as in the file, but short."""
-    if isinstance(found, dict):
-        keys = ", ".join(map(shown, list(found)[:5]))
-        return f"an object with keys {keys}" if found else "an empty object"
-    if isinstance(found, list | tuple):
-        return f"a list of {len(found)}"
-    text = json.dumps(found, default=repr)
+    if isinstance(value, dict):
+        keys = ", ".join(map(shown, list(value)[:5]))
+        return f"an object with keys {keys}" if value else "an empty object"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    text = json.dumps(value, default=repr)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -147,8 +147,8 @@ def read_own(path: Path, kind: str, written: str) -> Value:
     """The JSON of a file of ours, whose "format" is `written`; raises as `load` does, or for it."""
     file = load(path, kind)
     if "format" not in file or file["format"].found != written:
-        found = file["format"].found if "format" in file else None
-        raise InputError(f"{path}: format: found {found!r}, expected {written!r}")
+        format_name = file["format"].found if "format" in file else None
+        raise InputError(f"{path}: format: found {format_name!r}, expected {written!r}")
     return file
 
 

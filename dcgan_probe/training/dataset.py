@@ -35,24 +35,24 @@ def read(
         disable=None if show and not terminal.current().quiet else True,
     ) as bar:
 
-        def progress(what: str, done: int, total: int) -> None:
-            bar.desc, bar.total, bar.n = what, total, done
+        def progress(stage: str, done: int, total: int) -> None:
+            bar.desc, bar.total, bar.n = stage, total, done
             bar.update(0)
 
         names = None if keep is None else read_names(keep)
-        found = cache.cached(source, folder=folder, keep=names, max_bad=max_bad, progress=progress)
+        images = cache.cached(source, folder=folder, keep=names, max_bad=max_bad, progress=progress)
     if show:
-        _tell(source, found)
-    return found
+        _tell(source, images)
+    return images
 
 
-def _tell(source: ImageSource, found: cache.CachedImages) -> None:
-    terminal.note(f"{source.path}: took {len(found.names)} of {len(source)} images")
-    if found.skipped:
-        name, reason = found.skipped[0]
-        terminal.note(f"{source.path}: skipped {_first(name, len(found.skipped))}: {reason}")
-    if found.transparent:
-        names = _first(found.transparent[0], len(found.transparent))
+def _tell(source: ImageSource, images: cache.CachedImages) -> None:
+    terminal.note(f"{source.path}: took {len(images.names)} of {len(source)} images")
+    if images.skipped:
+        name, reason = images.skipped[0]
+        terminal.note(f"{source.path}: skipped {_first(name, len(images.skipped))}: {reason}")
+    if images.transparent:
+        names = _first(images.transparent[0], len(images.transparent))
         terminal.note(f"{source.path}: wholly transparent, taken as white: {names}")
 
 

@@ -78,8 +78,8 @@ def launch(
     """
     if (steps is None) == (epochs is None):
         raise InputError("train: found both or none of --steps and --epochs, expected one")
-    given: dict[str, Any] = {name: value for name, value in network.items() if value is not None}
-    config = dataclasses.replace(PRESETS[preset], **given)
+    members: dict[str, Any] = {name: value for name, value in network.items() if value is not None}
+    config = dataclasses.replace(PRESETS[preset], **members)
     if not force and not may_start(folder):
         raise InputError(
             f"{folder}: found files but no {STATE} to resume from, expected a new folder"

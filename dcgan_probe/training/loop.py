@@ -259,10 +259,10 @@ class _Run:
         mean = losses.mean(dim=0)
         self.trainer.ranks.average([mean])
         try:
-            found = self.health.losses(self.trainer.steps, losses)
+            warnings = self.health.losses(self.trainer.steps, losses)
         except InputError as error:
             raise InputError(f"{error}; {self._last_good()}") from None
-        self._warn(found)
+        self._warn(warnings)
         named = dict(zip(("discriminator", "generator"), mean.tolist(), strict=True))
         if self.record is not None:
             self.record.note(self.trainer.steps, **named)

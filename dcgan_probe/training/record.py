@@ -76,14 +76,14 @@ class Record:
 
     def _draw_epochs(self) -> None:
         sheets = [figures.read_image(self.folder / SAMPLES / f"epoch_{e}.png") for e in EPOCHS]
-        found = [sheet for sheet in sheets if sheet is not None]
-        if len(found) == len(EPOCHS):
+        saved = [sheet for sheet in sheets if sheet is not None]
+        if len(saved) == len(EPOCHS):
             figures.draw(
                 self.folder / "epochs.png",
                 "Samples of the same latents after one and after five epochs",
                 [
                     figures.Block(f"epoch {epoch}", sheet[None, None])
-                    for epoch, sheet in zip(EPOCHS, found, strict=True)
+                    for epoch, sheet in zip(EPOCHS, saved, strict=True)
                 ],
                 [""],
                 f"The paper's figures 2 and 3, for this training. {self.caption}.",

@@ -58,8 +58,8 @@ class Trainer:
     ):
         wanted = (config.channels, config.size, config.size)
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != wanted:
-            found = f"{images.dtype} {tuple(images.shape[1:])}"
-            raise InputError(f"training images: found {found}, expected torch.uint8 {wanted}")
+            kind = f"{images.dtype} {tuple(images.shape[1:])}"
+            raise InputError(f"training images: found {kind}, expected torch.uint8 {wanted}")
         self.config = config
         self.recipe = recipe
         self.ranks = ranks or Ranks()

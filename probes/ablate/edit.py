@@ -22,8 +22,8 @@ def read_selection(
 ) -> Selection:
     """The filters that a command line names, and what a file says becomes of them."""
     if (filters is None) == (path is None):
-        found = "neither --filters nor" if path is None else "both --filters and"
-        raise InputError(f"ablate: found {found} --selection, expected one of them")
+        options = "neither --filters nor" if path is None else "both --filters and"
+        raise InputError(f"ablate: found {options} --selection, expected one of them")
     if path is not None:
         if layer is not None:
             raise InputError("--layer: found it beside --selection, which names the layer")

@@ -30,8 +30,8 @@ def add(
     Raises InputError as `latents.concepts.exemplars_of` and `Concepts.write` do.
     """
     concepts = read(session, path)
-    found = exemplars_of(exemplars, session.config, session.checkpoint.sha256)
-    _write(replace(concepts, named={**concepts.named, name: Concept(found, shows)}), path)
+    latents = exemplars_of(exemplars, session.config, session.checkpoint.sha256)
+    _write(replace(concepts, named={**concepts.named, name: Concept(latents, shows)}), path)
 
 
 def remove(session: Session, path: Path, names: Iterable[str]) -> None:

@@ -82,15 +82,15 @@ def _weights(values: dict[str, Any], selections: Sequence[dict[str, Any]]) -> It
 def _area_left(values: dict[str, Any]) -> Any:
     """By the first judge, of either way to forget."""
     first = "fresh_samples.0"
-    found = at(values, f"{first}.erased.area_left")
-    return at(values, f"{first}.chosen.area_left") if found is None else found
+    left = at(values, f"{first}.erased.area_left")
+    return at(values, f"{first}.chosen.area_left") if left is None else left
 
 
 def _found_again(values: dict[str, Any]) -> Any:
     """AUC beyond position of the probe trained again, of either way to forget."""
     first = "traces.0.trained_again"
-    found = at(values, f"{first}.erased.beyond")
-    return at(values, f"{first}.chosen.beyond") if found is None else found
+    auc = at(values, f"{first}.erased.beyond")
+    return at(values, f"{first}.chosen.beyond") if auc is None else auc
 
 
 READING = Reading(

@@ -34,8 +34,8 @@ class Traces:
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
-        found = {name: each.values() for name, each in self.found.items()}
-        return {"judge": self.judge, "trained_again": found, "two_samples_apart": self.apart}
+        measured = {name: each.values() for name, each in self.found.items()}
+        return {"judge": self.judge, "trained_again": measured, "two_samples_apart": self.apart}
 
     def lines(self) -> list[str]:
         """A heading, and a line for every edit."""
@@ -59,12 +59,12 @@ class Traces:
                 f"THE EDIT DESTROYS THE IMAGE: away from the {label} pixels change by "
                 f"{outside:.3f}, where two samples are {self.apart:.3f} apart"
             )
-        found = self.found[name]
-        if left <= GONE and found.finds_it:
+        probe = self.found[name]
+        if left <= GONE and probe.finds_it:
             unedited = self.found["as they are"].beyond.value
             lines.append(
                 f"GONE FOR JUDGE {self.judge}, NOT FOR A PROBE TRAINED AGAIN, which still finds "
-                f"where the {label} was, beyond position by AUC {found.beyond}; unedited "
+                f"where the {label} was, beyond position by AUC {probe.beyond}; unedited "
                 f"{unedited:.3f}, chance 0.5"
             )
         return lines
@@ -83,8 +83,8 @@ def trace(
     images = {"as they are": held, **{name: each[rows] for name, each in edited.items()}}
     images["inpainted"] = inpaint(held, mask[rows])
     discriminator = features.seeing(session.checkpoint.discriminator)
-    found = {
+    probes = {
         name: retrain(see(discriminator, each), mask[rows], session.seed)
         for name, each in session.progress(images.items(), "training probes again")
     }
-    return Traces(judge.name, found, float((before - before.roll(1, 0)).abs().mean()))
+    return Traces(judge.name, probes, float((before - before.roll(1, 0)).abs().mean()))

@@ -66,8 +66,8 @@ def check(image: Tensor, config: AnyConfig) -> Tensor:
     """A photograph as 1 x C x size x size; InputError for another shape or range."""
     shape = (config.channels, config.size, config.size)
     if tuple(image.shape) != shape:
-        found, expected = (" x ".join(map(str, sizes)) for sizes in (image.shape, shape))
-        raise InputError(f"photo: found {found} numbers, expected {expected}")
+        actual, expected = (" x ".join(map(str, sizes)) for sizes in (image.shape, shape))
+        raise InputError(f"photo: found {actual} numbers, expected {expected}")
     if not (image.abs() <= 1).all():
         raise InputError("photo: found numbers outside of -1 to 1, expected none")
     return image.detach().float()[None]

@@ -47,10 +47,10 @@ def run(
     else:
         source, target = str(photo), photograph.read(photo, session.config, resize)
     name = photograph.name_of(source) if name is None else check_name(name, "--name")
-    found = search.search(session, target, starts, steps, "the photograph")
+    matches = search.search(session, target, starts, steps, "the photograph")
     own = session.generate(session.latents(1, start=search.CANDIDATES))
     again = search.search(session, own, starts, steps, "a sample, to compare")
-    session.keep(name, found.z[:1])
+    session.keep(name, matches.z[:1])
     return Inversion(
         made_with=session.made_with(
             photo=source if from_file else None,
@@ -61,7 +61,7 @@ def run(
         ),
         photo=source,
         name=name,
-        found=found,
+        found=matches,
         sample=f"{session.seed}:{search.CANDIDATES}",
         again=again,
         caption=session.caption(),

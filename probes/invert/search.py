@@ -75,11 +75,11 @@ class Matches:
         }
 
 
-def search(session: Session, target: Tensor, starts: int, steps: int, what: str) -> Matches:
+def search(session: Session, target: Tensor, starts: int, steps: int, label: str) -> Matches:
     """The latents whose images are nearest to a target, with the session's edits in force.
 
         >>> session = Session.open("rooms")
-        >>> search(session, session.sample(1, seed=7), starts=4, steps=50, what="looking").z.shape
+        >>> search(session, session.sample(1, seed=7), starts=4, steps=50, label="looking").z.shape
         torch.Size([4, 100])
 
     target: 1 x C x H x W float32 in [-1, 1]. The `starts` nearest of `CANDIDATES` latents of the
@@ -89,7 +89,7 @@ def search(session: Session, target: Tensor, starts: int, steps: int, what: str)
     discriminator = features.seeing(session.checkpoint.discriminator)
     there = target.to(session.device)
     first = _nearest_candidates(session, discriminator, there, starts)
-    z, losses = _descend(session, discriminator, there, first, steps, what)
+    z, losses = _descend(session, discriminator, there, first, steps, label)
     order = losses.amin(1).argsort(stable=True)
     z = z[order].cpu()
     images, random = session.generate(z), session.generate(first[:1])
@@ -121,7 +121,7 @@ def _descend(
     target: Tensor,
     first: Tensor,
     steps: int,
-    what: str,
+    label: str,
 ) -> tuple[Tensor, Tensor]:
     """Move latents towards a target: the best that each came by, and its m x (steps + 1) losses."""
     z = first.to(session.device, copy=True).requires_grad_()
@@ -130,7 +130,7 @@ def _descend(
     rate = RATE * _deviation(session.config)
     adam = torch.optim.Adam([z], lr=rate)
     losses = []
-    for step in session.progress(range(steps + 1), what):
+    for step in session.progress(range(steps + 1), label):
         with torch.enable_grad():
             loss = _loss(*_parts(discriminator, session.generator(z), target))
         losses.append(loss.detach())
