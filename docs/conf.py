@@ -37,13 +37,13 @@ exclude_patterns = [".*", "build", "dist", "out"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
 
-# Notebooks hold no outputs: they are run whenever their page is read. One that raises, or says
-# something on stderr, is a warning, and so fails the build.
+# Notebooks hold no outputs: they are run whenever their page is read. One that raises is a warning,
+# and so fails the build. Stderr is shown: there the library says how many of how many it took.
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_timeout = 180
 nb_execution_show_tb = True
-nb_output_stderr = "warn"
+nb_output_stderr = "show"
 nb_merge_streams = True
 add_module_names = False
 autodoc_member_order = "bysource"

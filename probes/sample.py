@@ -33,7 +33,7 @@ READING = Reading(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Samples(Result):
+class SampleSheet(Result):
     """What `run` returns. pixels: n x H x W x 3 uint8; names: a file name for each.
 
     numbered: draw contact sheets, and no files.
@@ -81,7 +81,7 @@ class Samples(Result):
         return f"{len(self.names)} samples"
 
 
-def run(session: Session, n: int = 64, numbered: bool = False) -> Samples:
+def run(session: Session, n: int = 64, numbered: bool = False) -> SampleSheet:
     """Draw the first n samples of the session's seed, with its edits in force.
 
         >>> run(Session.open("rooms", seed=3), n=8).names[7]
@@ -93,7 +93,7 @@ def run(session: Session, n: int = 64, numbered: bool = False) -> Samples:
     """
     at_least(1, n=n)
     sha = session.checkpoint.sha256
-    return Samples(
+    return SampleSheet(
         made_with=session.made_with(n=n, numbered=numbered),
         pixels=figures.pixels(session.sample(n)),
         names=tuple(boxes.sample_name(sha, session.seed, i) for i in range(n)),

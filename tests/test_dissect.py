@@ -24,7 +24,7 @@ from dcgan_probe.metrics.intervals import RESAMPLES
 from dcgan_probe.probes import dissect
 from dcgan_probe.probes.dissect import effects
 from dcgan_probe.probes.dissect.agreement import agreement, best_threshold, halves
-from dcgan_probe.probes.dissect.effects import Judge, measure
+from dcgan_probe.probes.dissect.effects import ObjectJudge, measure
 from dcgan_probe.probes.dissect.probe import _judges
 from dcgan_probe.recognition.samples import latents_of, maps_of
 
@@ -145,7 +145,7 @@ def test_the_only_filter_that_paints_is_the_only_one_with_an_effect(session):
 
 def test_the_interval_is_that_of_a_bootstrap_over_samples(session):
     z = session.latents(48)
-    (found,), _ = measure(session, "8x8", z, [Judge(boxes(), BRIGHT)], Ranks())
+    (found,), _ = measure(session, "8x8", z, [ObjectJudge(boxes(), BRIGHT)], Ranks())
     f = int(np.argmax(found.interval[:, 1] - found.interval[:, 0]))
     before, after, _ = changes_by_hand(session, "8x8", f, z)
     areas = [BRIGHT(images).sum(dim=(1, 2)).double().numpy() for images in (before, after)]
@@ -166,13 +166,13 @@ def test_resamples_without_the_object_do_not_count_for_the_interval():
     pixels = torch.full((1 + RESAMPLES, 2), 10.0).double()
     pixels[1:300, 0] = 0
     sums = torch.full((1 + RESAMPLES, 3, 3), 4.0).double()
-    found = effects._effect(Judge(boxes(), BRIGHT), sums, pixels, 4)
+    found = effects._effect(ObjectJudge(boxes(), BRIGHT), sums, pixels, 4)
     assert found.interval.tolist() == pytest.approx(np.full((3, 2), 0.6))
 
 
 def test_the_strongest_samples_are_those_where_the_filter_is_highest(session):
     z = session.latents(50)
-    _, strongest = measure(session, "8x8", z, [Judge(boxes(), BRIGHT)], Ranks())
+    _, strongest = measure(session, "8x8", z, [ObjectJudge(boxes(), BRIGHT)], Ranks())
     peaks = hooks.activations(session.generator, "8x8", z).amax(dim=(2, 3))
     expected = (-peaks).argsort(dim=0, stable=True)[: effects.SHOWN].T
     torch.testing.assert_close(

@@ -322,8 +322,8 @@ def test_c_is_chosen_on_images_that_are_neither_trained_nor_tested_on(monkeypatc
             truth = split.labels[split.valid if len(rows) == 20 else split.test]
             return truth if self.c == 2.0 else (truth + 1) % 3
 
-    monkeypatch.setattr(classifier.Classifier, "fit", lambda self, rows, c, *_: Machine(c))
-    of_all = classifier.Classifier(values, split, "cpu", 0)
+    monkeypatch.setattr(classifier.LinearClassifier, "fit", lambda self, rows, c, *_: Machine(c))
+    of_all = classifier.LinearClassifier(values, split, "cpu", 0)
     recipe = protocols.Protocol(grid=(1.0, 2.0, 3.0), draws=4, choosing=2)
     point, _, counts = of_all.point(5, recipe)
     assert (point.c, point.chosen) == (2.0, {1.0: 0.0, 2.0: 1.0, 3.0: 0.0})

@@ -10,16 +10,18 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 from dcgan_probe.metrics.ranking import auc_by_image, matched_auc
-from dcgan_probe.recognition.logistic import Problem, cross_fit, minimise
+from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit, minimise
 from dcgan_probe.recognition.retrained import beyond_position, inpaint, retrain, see
 
 
-def problem(rows: int = 400, columns: int = 6, soft: bool = False) -> Problem:
+def problem(rows: int = 400, columns: int = 6, soft: bool = False) -> LogisticProblem:
     x = torch.randn(rows, columns)
     logit = x[:, 0] * 2 - x[:, 1] + 0.5
     y = torch.sigmoid(logit) if soft else (torch.rand(rows) < torch.sigmoid(logit))
     weight = torch.rand(rows).double() + 0.2
-    return Problem(x, y.double(), weight, torch.arange(rows) % 20, torch.zeros(rows).double())
+    return LogisticProblem(
+        x, y.double(), weight, torch.arange(rows) % 20, torch.zeros(rows).double()
+    )
 
 
 @pytest.mark.parametrize("ridge", [0.5, 20.0])
@@ -34,7 +36,7 @@ def test_the_regression_is_that_of_scikit_learn(ridge):
 
 def test_soft_targets_weights_and_offsets_leave_no_gradient():
     p = problem(soft=True)
-    p = Problem(p.x, p.y, p.weight, p.group, torch.randn(400).double())
+    p = LogisticProblem(p.x, p.y, p.weight, p.group, torch.randn(400).double())
     w = minimise(p, 3.0).requires_grad_()
     logit = p.x.double() @ w[:-1] + w[-1] + p.offset
     loss = (p.weight * (F.softplus(logit) - p.y * logit)).sum() + 1.5 * w[:-1].square().sum()

@@ -26,7 +26,7 @@ import dcgan_probe as dp
 from dcgan_probe.edits.donors import Donors
 from dcgan_probe.edits.edit import Edit
 from dcgan_probe.metrics import features
-from dcgan_probe.probes.forget.judgement import BATCH, Outcome, Tally, measure_outcome
+from dcgan_probe.probes.forget.judgement import BATCH, EditOutcome, Tally, measure_outcome
 from dcgan_probe.recognition import detectors
 from dcgan_probe.recognition.erasing import choose_erasing, erase_unjudged
 from dcgan_probe.recognition.retrained import Retrained, inpaint, retrain, see
@@ -64,7 +64,7 @@ class Bench:
         with self.session.editing(*edits):
             return self.session.generate(self.z)
 
-    def judged(self, images: Tensor) -> tuple[Outcome, Retrained]:
+    def judged(self, images: Tensor) -> tuple[EditOutcome, Retrained]:
         tally = Tally(self.judge, 1)
         for was, became in zip(self.before.split(BATCH), images.split(BATCH), strict=True):
             tally.begin(was)
@@ -122,7 +122,7 @@ def chosen(bench: Bench) -> Tensor:
     return bench.before if found.edit is None else bench.edited(found.edit)
 
 
-def line(name: str, outcome: Outcome, again: Retrained, seconds: float) -> str:
+def line(name: str, outcome: EditOutcome, again: Retrained, seconds: float) -> str:
     """One line of a table."""
     without = "" if outcome.without_object is None else f"{outcome.without_object:.4f}"
     outside = outcome.outside

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
 
 RULES = ("leak", "strict")
 
-Inputs = TypeVar("Inputs", Tensor, tuple[Tensor, ...])
+T = TypeVar("T", Tensor, tuple[Tensor, ...])
 
 
 class GuidedBackprop(GradientAttribution):
@@ -63,9 +63,7 @@ class GuidedBackprop(GradientAttribution):
         self.rule = rule
 
     @log_usage()  # NoiseTunnel and others call what this wraps
-    def attribute(
-        self, inputs: Inputs, target: Any = None, additional_forward_args: Any = None
-    ) -> Inputs:
+    def attribute(self, inputs: T, target: Any = None, additional_forward_args: Any = None) -> T:
         """Guided gradient of the output, at `target` as captum counts it, on the inputs.
 
         inputs: N x ... float32, or a tuple of such. target: a class for all or for each; for
@@ -89,7 +87,7 @@ class GuidedBackprop(GradientAttribution):
 
         gradients = self._guided(output, tensors)
         result: Any = gradients if isinstance(inputs, tuple) else gradients[0]
-        return cast(Inputs, result)
+        return cast(T, result)
 
     def attribute_neurons(
         self,
@@ -177,11 +175,11 @@ class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):
     @log_usage()
     def attribute(
         self,
-        inputs: Inputs,
+        inputs: T,
         neuron_selector: Any,
         additional_forward_args: Any = None,
         attribute_to_neuron_input: bool = False,
-    ) -> Inputs:
+    ) -> T:
         """Guided gradient of a neuron on the inputs.
 
         neuron_selector: an index, a tuple of them into what the layer puts out for one input, or a
@@ -205,7 +203,7 @@ class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):
 
         gradients = self.guided._guided(output, tensors)
         result: Any = gradients if isinstance(inputs, tuple) else gradients[0]
-        return cast(Inputs, result)
+        return cast(T, result)
 
 
 def _select(maps: Tensor, place: Any) -> Tensor:

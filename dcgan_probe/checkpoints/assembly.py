@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.checkpoints.facts import Facts
-from dcgan_probe.checkpoints.geometry import Shape, Way, discriminator_ways, generator_ways
-from dcgan_probe.checkpoints.structure import Network
+from dcgan_probe.checkpoints.geometry import ChainShape, Way, discriminator_ways, generator_ways
+from dcgan_probe.checkpoints.structure import StoredNetwork
 from dcgan_probe.checkpoints.weights import fill, take
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks.chain_config import Block, ChainConfig
+from dcgan_probe.networks.chain_config import ChainBlock, ChainConfig
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import LEAK, empty
 
@@ -34,7 +34,7 @@ class Guess:
     words: str = ""
 
 
-def guesses(networks: Mapping[str, Network], facts: Facts, where: str) -> list[Guess]:
+def guesses(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> list[Guess]:
     """Configs that fit the shapes and what was said, the most usual first.
 
     They differ in the strides of the generator. Raises InputError where no strides lead to an image
@@ -74,8 +74,8 @@ def guesses(networks: Mapping[str, Network], facts: Facts, where: str) -> list[G
 
 
 def describe(
-    g: Network | None,
-    d: Network | None,
+    g: StoredNetwork | None,
+    d: StoredNetwork | None,
     up: Way | None,
     down: Way | None,
     facts: Facts,
@@ -118,7 +118,7 @@ def describe(
     return config
 
 
-def _check_flattened(config: ChainConfig, network: Network, where: str) -> None:
+def _check_flattened(config: ChainConfig, network: StoredNetwork, where: str) -> None:
     """Make sure that a linear layer of a discriminator takes all locations of the maps before."""
     sides = config.sides("discriminator")
     for i, layer in enumerate(network.layers):
@@ -132,8 +132,8 @@ def _check_flattened(config: ChainConfig, network: Network, where: str) -> None:
 
 
 def _blocks(
-    network: Network | None, way: Way | None, eps: float, slope: float, last: str
-) -> tuple[Block, ...]:
+    network: StoredNetwork | None, way: Way | None, eps: float, slope: float, last: str
+) -> tuple[ChainBlock, ...]:
     if network is None or way is None:
         return ()
     sides = [shape.side for shape in _shapes(network)]
@@ -152,7 +152,7 @@ def _blocks(
         hidden = ("leaky_relu", slope) if slope else ("relu", 0.0)
         activation, below = (last, 0.0) if end else hidden
         blocks.append(
-            Block(
+            ChainBlock(
                 kind=layer.kind,
                 filters=filters,
                 kernel=1 if layer.kind == "linear" else int(layer.weight.shape[2]),
@@ -171,21 +171,25 @@ def _blocks(
     return tuple(blocks)
 
 
-def _shapes(network: Network) -> list[Shape]:
+def _shapes(network: StoredNetwork) -> list[ChainShape]:
     """Kinds and kernels; for a linear layer the side of the maps beside it."""
     shapes = []
     layers = network.layers
     for i, layer in enumerate(layers):
         if layer.kind != "linear":
-            shapes.append(Shape(layer.kind, int(layer.weight.shape[2])))
+            shapes.append(ChainShape(layer.kind, int(layer.weight.shape[2])))
         elif network.part == "generator":
             after = layers[i + 1] if i + 1 < len(layers) else layer
             flat = after.kind == "linear"
-            shapes.append(Shape("linear", side=1 if flat else _root(layer.outputs, after.inputs)))
+            shapes.append(
+                ChainShape("linear", side=1 if flat else _root(layer.outputs, after.inputs))
+            )
         else:
             before = layers[i - 1]
             flat = before.kind == "linear"
-            shapes.append(Shape("linear", side=1 if flat else _root(layer.inputs, before.outputs)))
+            shapes.append(
+                ChainShape("linear", side=1 if flat else _root(layer.inputs, before.outputs))
+            )
     return shapes
 
 
@@ -193,7 +197,7 @@ def _root(units: int, maps: int) -> int:
     return round((units // maps) ** 0.5)
 
 
-def _kernels(network: Network | None) -> str:
+def _kernels(network: StoredNetwork | None) -> str:
     return ", ".join(str(shape.kernel) for shape in _shapes(network)) if network else ""
 
 
@@ -208,7 +212,7 @@ def _steps(way: Way) -> str:
 # Tensors
 
 
-def chain_tensors(config: ChainConfig, network: Network) -> dict[str, Tensor]:
+def chain_tensors(config: ChainConfig, network: StoredNetwork) -> dict[str, Tensor]:
     """The tensors of a network under the names that its config gives them, checked by `take`."""
     tensors: dict[str, Tensor] = {}
     for name, layer in zip(config.layers(network.part), network.layers, strict=True):
@@ -285,17 +289,17 @@ def _as_chain(known: Config, like: ChainConfig) -> ChainConfig:
     maps = [known.g_width * known.size // 2 // r for r in known.resolutions[:-1]]
     up: dict[str, Any] = {"kind": "deconv", "norm": "batch", "eps": eps, "activation": "relu"}
     halving: dict[str, Any] = {"kernel": k, "stride": 2, "padding": (k - 1) // 2}
-    generator = [Block(filters=maps[0], kernel=4, **up)]
-    generator += [Block(filters=n, output_padding=k % 2, **halving, **up) for n in maps[1:]]
+    generator = [ChainBlock(filters=maps[0], kernel=4, **up)]
+    generator += [ChainBlock(filters=n, output_padding=k % 2, **halving, **up) for n in maps[1:]]
     last = {**up, "norm": "none", "activation": "tanh"}
-    generator.append(Block(filters=known.channels, output_padding=k % 2, **halving, **last))
+    generator.append(ChainBlock(filters=known.channels, output_padding=k % 2, **halving, **last))
     widths = [known.d_width * known.size // 2 // r for r in reversed(known.resolutions[:-1])]
     down: dict[str, Any] = {"kind": "conv", "eps": eps, "activation": "leaky_relu", "slope": LEAK}
     discriminator = [
-        Block(filters=n, norm="batch" if i else "none", **halving, **down)
+        ChainBlock(filters=n, norm="batch" if i else "none", **halving, **down)
         for i, n in enumerate(widths)
     ]
-    discriminator.append(Block(kind="conv", filters=1, kernel=4, eps=eps))
+    discriminator.append(ChainBlock(kind="conv", filters=1, kernel=4, eps=eps))
     return replace(
         like,
         size=known.size,

@@ -23,7 +23,7 @@ from dcgan_probe.checkpoints.assembly import build, chain_tensors, describe
 from dcgan_probe.checkpoints.checkpoint import Checkpoint, digest
 from dcgan_probe.checkpoints.facts import NOTHING, Facts
 from dcgan_probe.checkpoints.geometry import Step, Way
-from dcgan_probe.checkpoints.structure import Layer, Network, Norm, check_chain
+from dcgan_probe.checkpoints.structure import Norm, StoredLayer, StoredNetwork, check_chain
 from dcgan_probe.checkpoints.weights import Spec, check_specs, content, damaged, fill, specs, take
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import Images
@@ -132,9 +132,9 @@ def _read_three(
     return config, {part: build(config, part, tensors[part]) for part in networks}
 
 
-def _layers(folder: Path, part: str, arrays: Mapping[str, np.ndarray]) -> Network:
+def _layers(folder: Path, part: str, arrays: Mapping[str, np.ndarray]) -> StoredNetwork:
     """The arrays as layers: kernels, each with the gain and bias of its norm behind it."""
-    layers: list[Layer] = []
+    layers: list[StoredLayer] = []
     norms: list[Tensor] = []
     for name in sorted(arrays):
         if arrays[name].dtype.kind != "f":
@@ -144,9 +144,9 @@ def _layers(folder: Path, part: str, arrays: Mapping[str, np.ndarray]) -> Networ
         tensor = torch.from_numpy(np.array(arrays[name], dtype=np.float32, order="C"))
         if tensor.dim() == 4:
             kind = "deconv" if part == "generator" else "conv"
-            layers.append(Layer(name, kind, tensor.flip(2, 3), None))
+            layers.append(StoredLayer(name, kind, tensor.flip(2, 3), None))
         elif tensor.dim() == 2:
-            layers.append(Layer(name, "linear", tensor.T.contiguous(), None))
+            layers.append(StoredLayer(name, "linear", tensor.T.contiguous(), None))
         elif tensor.dim() == 1 and layers:
             norms.append(tensor)
             if len(norms) == 2:
@@ -158,7 +158,7 @@ def _layers(folder: Path, part: str, arrays: Mapping[str, np.ndarray]) -> Networ
         else:
             shape = "x".join(map(str, tensor.shape))
             raise InputError(f"{folder}: tensor {name}: found {shape}, expected a kernel or a norm")
-    return Network(part, str(folder), check_chain(part, layers, str(folder)))
+    return StoredNetwork(part, str(folder), check_chain(part, layers, str(folder)))
 
 
 def _config(where: object, shapes: Mapping[str, dict[str, int]], **fixed: Any) -> Config:

@@ -22,7 +22,7 @@ from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.checkpoints.facts import Facts
 from dcgan_probe.checkpoints.geometry import Step, Way
 from dcgan_probe.checkpoints.state_dicts import CHAIN, EXAMPLE, STORED
-from dcgan_probe.checkpoints.structure import Network, find_networks
+from dcgan_probe.checkpoints.structure import StoredNetwork, find_networks
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.networks.config import Config
@@ -60,14 +60,14 @@ def identity(
     return None
 
 
-def _network(part: str, module: nn.Module) -> Network:
+def _network(part: str, module: nn.Module) -> StoredNetwork:
     chains = find_networks(module.state_dict(), part)
     if len(chains) != 1 or chains[0].part != part:
         raise InputError(f"{part}: found {len(chains)} chains, expected one")
     return chains[0]
 
 
-def _way(network: Network, module: nn.Module, size: int) -> Way:
+def _way(network: StoredNetwork, module: nn.Module, size: int) -> Way:
     """The strides and paddings that the modules have."""
     steps = []
     for layer in network.layers:
@@ -106,7 +106,7 @@ def _facts(parts: Mapping[str, nn.Module], z_distribution: str) -> Iterator[Fact
 
 def _same(
     config: ChainConfig,
-    networks: Mapping[str, Network],
+    networks: Mapping[str, StoredNetwork],
     inputs: Mapping[str, Tensor],
     outputs: Mapping[str, Tensor],
 ) -> Checkpoint | None:

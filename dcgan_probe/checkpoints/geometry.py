@@ -18,7 +18,7 @@ USUAL |= {320, 384, 512, 1024}
 
 
 @dataclass(frozen=True)
-class Shape:
+class ChainShape:
     """What a layer's weights say of its geometry: side is 0 where they do not say it."""
 
     kind: str
@@ -44,10 +44,10 @@ class Way:
     cost: float
 
 
-def generator_ways(layers: Sequence[Shape], size: int | None) -> list[Way]:
+def generator_ways(layers: Sequence[ChainShape], size: int | None) -> list[Way]:
     """Ways from z to images, of this size if one is said, the most usual first.
 
-    >>> layers = [Shape("deconv", 7), Shape("deconv", 4), Shape("deconv", 4)]
+    >>> layers = [ChainShape("deconv", 7), ChainShape("deconv", 4), ChainShape("deconv", 4)]
     >>> generator_ways(layers, None)[0].size
     28
     """
@@ -69,10 +69,10 @@ def generator_ways(layers: Sequence[Shape], size: int | None) -> list[Way]:
     return sorted(ways, key=lambda way: (way.cost, way.size))
 
 
-def discriminator_ways(layers: Sequence[Shape], size: int | None) -> list[Way]:
+def discriminator_ways(layers: Sequence[ChainShape], size: int | None) -> list[Way]:
     """Ways from images, of this size if one is said, to scores, the most usual first.
 
-    >>> layers = [Shape("conv", 4)] * 4
+    >>> layers = [ChainShape("conv", 4)] * 4
     >>> discriminator_ways(layers, None)[0].size
     32
     """
@@ -147,17 +147,17 @@ def _cost(way: tuple[float, tuple[Step, ...]]) -> float:
     return way[0]
 
 
-def _deconv(layer: Shape, step: Step, side: int) -> int:
+def _deconv(layer: ChainShape, step: Step, side: int) -> int:
     if layer.kind == "conv":
         return _conv(layer, step, side)
     return (side - 1) * step.stride - 2 * step.padding + layer.kernel + step.output_padding
 
 
-def _conv(layer: Shape, step: Step, side: int) -> int:
+def _conv(layer: ChainShape, step: Step, side: int) -> int:
     return (side + 2 * step.padding - layer.kernel) // step.stride + 1
 
 
-def _up(layer: Shape, first: bool, last: bool, even: bool) -> Iterator[tuple[Step, float]]:
+def _up(layer: ChainShape, first: bool, last: bool, even: bool) -> Iterator[tuple[Step, float]]:
     """Steps of a generator's layer, each with its cost."""
     k = layer.kernel
     if layer.kind == "linear":
@@ -193,7 +193,7 @@ def _up(layer: Shape, first: bool, last: bool, even: bool) -> Iterator[tuple[Ste
                         yield step, 2.5 if padding == 0 and more == 0 else 2.5 + off
 
 
-def _down(layer: Shape, last: bool, even: bool) -> Iterator[tuple[Step, float]]:
+def _down(layer: ChainShape, last: bool, even: bool) -> Iterator[tuple[Step, float]]:
     """Steps of a discriminator's layer, each with its cost; even: another kernel is even."""
     k = layer.kernel
     if layer.kind == "linear":

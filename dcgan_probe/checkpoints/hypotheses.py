@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from dcgan_probe import latents
 from dcgan_probe.checkpoints.assembly import Guess, chain_tensors
 from dcgan_probe.checkpoints.facts import Facts
-from dcgan_probe.checkpoints.statistics import FITS, Fit, compare, distance, misfit
-from dcgan_probe.checkpoints.structure import Network
+from dcgan_probe.checkpoints.statistics import FITS, NormFit, compare, distance, misfit
+from dcgan_probe.checkpoints.structure import StoredNetwork
 from dcgan_probe.checkpoints.weights import fill
 from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.networks.dcgan import empty
@@ -35,7 +35,7 @@ class Choice:
     """The config that was chosen; in words what the statistics showed, and whether it fits."""
 
     config: ChainConfig
-    fits: tuple[Fit, ...]
+    fits: tuple[NormFit, ...]
     shown: tuple[str, ...] = ()
 
     @property
@@ -43,7 +43,7 @@ class Choice:
         return misfit(self.fits)
 
 
-def choose(candidates: list[Guess], network: Network, facts: Facts) -> Choice:
+def choose(candidates: list[Guess], network: StoredNetwork, facts: Facts) -> Choice:
     """The first candidate, unless the statistics speak for another hypothesis.
 
     One fact is changed after the other, each time the one that brings the network nearest to its
@@ -68,7 +68,7 @@ def choose(candidates: list[Guess], network: Network, facts: Facts) -> Choice:
 
 
 def _changes(
-    config: ChainConfig, words: str, candidates: list[Guess], network: Network, facts: Facts
+    config: ChainConfig, words: str, candidates: list[Guess], network: StoredNetwork, facts: Facts
 ) -> Iterator[Guess]:
     """Configs with one fact changed that was neither said nor changed before."""
     if facts.z is None and "z uniform" not in words:
@@ -112,7 +112,7 @@ def _with_strides(config: ChainConfig, other: ChainConfig) -> ChainConfig:
     return replace(config, size=other.size, **both)
 
 
-def _classes(network: Network) -> int:
+def _classes(network: StoredNetwork) -> int:
     """How many of the last inputs look like a one-hot class, by the means of the first norm.
 
     A z with mean 0 leaves means of 0 behind. A class leaves the mean of its rows of weights.
@@ -134,7 +134,7 @@ def _classes(network: Network) -> int:
     return best + 2 if len(alike) and alike[best] > CORRELATION else 0
 
 
-def _fits(config: ChainConfig, network: Network) -> list[Fit]:
+def _fits(config: ChainConfig, network: StoredNetwork) -> list[NormFit]:
     """What enters the norms of the generator, from latents and classes as training drew them."""
     last = max((i for i, block in enumerate(config.generator) if block.norm != "none"), default=-1)
     if last < 0:

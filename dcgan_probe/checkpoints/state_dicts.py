@@ -20,7 +20,7 @@ from dcgan_probe.checkpoints import hypotheses, pickles, statistics, structure, 
 from dcgan_probe.checkpoints.assembly import EPS, Guess, build, chain_tensors, family, guesses
 from dcgan_probe.checkpoints.checkpoint import Checkpoint, digest
 from dcgan_probe.checkpoints.facts import NOTHING, Facts
-from dcgan_probe.checkpoints.structure import Network
+from dcgan_probe.checkpoints.structure import StoredNetwork
 from dcgan_probe.checkpoints.weights import WeightFile
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import Images
@@ -72,7 +72,7 @@ def read_files(
     """`read_state_dicts`, of files that were looked at."""
     paths = [file.path for file in files]
     where = " and ".join(map(str, paths))
-    candidates: list[Network] = []
+    candidates: list[StoredNetwork] = []
     broken: list[str] = []
     for file in files:
         inside, beside = _networks(file)
@@ -119,7 +119,7 @@ def _identity(paths: Sequence[Path], config: Config | ChainConfig, facts: Facts)
 # Networks
 
 
-def _networks(file: WeightFile) -> tuple[list[Network], list[str]]:
+def _networks(file: WeightFile) -> tuple[list[StoredNetwork], list[str]]:
     """The networks in a file, and why other tensors in it are none."""
     path, kind = file
     if kind == "npy":
@@ -132,7 +132,7 @@ def _networks(file: WeightFile) -> tuple[list[Network], list[str]]:
         with weights.opened(path) as opened:
             names = opened.keys()
             content = {name: opened.get_tensor(name) for name in names}
-    candidates: list[Network] = []
+    candidates: list[StoredNetwork] = []
     reasons: list[InputError] = []
     for place, tensors in structure.states(content, str(path)):
         try:
@@ -153,9 +153,11 @@ def _networks(file: WeightFile) -> tuple[list[Network], list[str]]:
     )
 
 
-def _one_of_each(candidates: list[Network], facts: Facts) -> tuple[dict[str, Network], list[str]]:
+def _one_of_each(
+    candidates: list[StoredNetwork], facts: Facts
+) -> tuple[dict[str, StoredNetwork], list[str]]:
     """At most one generator and one discriminator, and what is to be said of the choice."""
-    networks: dict[str, Network] = {}
+    networks: dict[str, StoredNetwork] = {}
     remarks = []
     for part in NETWORKS:
         those = [network for network in candidates if network.part == part]
@@ -172,7 +174,7 @@ def _one_of_each(candidates: list[Network], facts: Facts) -> tuple[dict[str, Net
     return networks, remarks
 
 
-def _choose(part: str, those: list[Network], facts: Facts) -> tuple[list[Network], str]:
+def _choose(part: str, those: list[StoredNetwork], facts: Facts) -> tuple[list[StoredNetwork], str]:
     names = [_name(network) for network in those]
     if facts.weights:
         wanted = [i for i, name in enumerate(names) if facts.weights in re.split(r"[.:\s]+", name)]
@@ -193,7 +195,7 @@ def _choose(part: str, those: list[Network], facts: Facts) -> tuple[list[Network
     return [those[wanted[0]]], f"{part}: took {taken}, not {others}: --weights NAME chooses"
 
 
-def _name(network: Network) -> str:
+def _name(network: StoredNetwork) -> str:
     """The place of a network behind its file, and the prefix that its layers share."""
     _, _, inside = network.place.partition(": ")
     shared = os.path.commonprefix([layer.path for layer in network.layers]).rpartition(".")[0]
@@ -207,7 +209,7 @@ def _averaged(name: str) -> bool:
 # Facts
 
 
-def _assume(networks: Mapping[str, Network], facts: Facts, where: str) -> _Assumed:
+def _assume(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> _Assumed:
     """Fill in what the files do not hold."""
     candidates = guesses(networks, facts, where)
     generator = networks.get("generator")
@@ -234,7 +236,7 @@ def _assume(networks: Mapping[str, Network], facts: Facts, where: str) -> _Assum
     )
 
 
-def _trained(guess: Guess, generator: Network) -> bool:
+def _trained(guess: Guess, generator: StoredNetwork) -> bool:
     """Whether the generator has statistics that are not those of a new norm."""
     chain = build(guess.config, "generator", chain_tensors(guess.config, generator))
     return not statistics.untouched(chain)
@@ -272,7 +274,10 @@ def _statistics(
 
 
 def _remark(
-    config: Config | ChainConfig, assumed: _Assumed, networks: Mapping[str, Network], facts: Facts
+    config: Config | ChainConfig,
+    assumed: _Assumed,
+    networks: Mapping[str, StoredNetwork],
+    facts: Facts,
 ) -> str:
     """One line on what was opened, what was assumed, and how to say otherwise."""
     chain, colours = assumed.config, "grey" if config.channels == 1 else "colour"

@@ -28,7 +28,7 @@ FITS = math.log(1.25)  # see `misfit`; networks in the way they were trained hav
 
 
 @dataclass(frozen=True)
-class Fit:
+class NormFit:
     """What enters a norm, beside what the norm has stored.
 
     ratio: the variance over the stored one, the median over feature maps. shift: the difference of
@@ -42,12 +42,12 @@ class Fit:
     distance: float
 
 
-def compare(network: nn.Module, inputs: Tensor) -> list[Fit]:
+def compare(network: nn.Module, inputs: Tensor) -> list[NormFit]:
     """What enters each norm of a network in eval mode, in the order of the data.
 
     >>> compare(session.generator, session.latents(64))[0].ratio  # close to 1
     """
-    fits: list[Fit] = []
+    fits: list[NormFit] = []
 
     def look(name: str, norm: Any, arguments: tuple[Tensor, ...]) -> None:
         x = arguments[0].detach().float()
@@ -58,7 +58,7 @@ def compare(network: nn.Module, inputs: Tensor) -> list[Fit]:
         ratio = ((var + norm.eps) / stored).clamp_min(1e-12)
         shift = (mean - norm.running_mean).abs() / stored.sqrt()
         medians = (each.median().item() for each in (ratio, shift, ratio.log().abs() + shift))
-        fits.append(Fit(name, *medians))
+        fits.append(NormFit(name, *medians))
 
     handles = [
         part.register_forward_pre_hook(
@@ -76,12 +76,12 @@ def compare(network: nn.Module, inputs: Tensor) -> list[Fit]:
     return fits
 
 
-def misfit(fits: Sequence[Fit]) -> float:
+def misfit(fits: Sequence[NormFit]) -> float:
     """How far a network is from its statistics: the worst norm's |log ratio|, or shift."""
     return max((max(abs(math.log(fit.ratio)), fit.shift) for fit in fits), default=0.0)
 
 
-def distance(fits: Sequence[Fit]) -> float:
+def distance(fits: Sequence[NormFit]) -> float:
     """How far a network is from its statistics, map by map: the mean over its norms."""
     return sum(fit.distance for fit in fits) / max(len(fits), 1)
 

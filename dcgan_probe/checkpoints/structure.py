@@ -36,7 +36,7 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class Layer:
+class StoredLayer:
     """A layer of a chain. weight: the one that is used, spectral or weight norm applied."""
 
     path: str
@@ -56,7 +56,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Network:
+class StoredNetwork:
     """A chain that was found. part: "generator" or "discriminator". place: where, for messages.
 
     ignored, broken: what lay beside it: single numbers, and why other layers are no such network.
@@ -64,7 +64,7 @@ class Network:
 
     part: str
     place: str
-    layers: tuple[Layer, ...]
+    layers: tuple[StoredLayer, ...]
     ignored: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
@@ -94,7 +94,9 @@ def _states(content: Any, place: str, depth: int) -> Iterator[tuple[str, dict[st
         yield from _states(value, f"{place}: {name}", depth - 1)
 
 
-def find_networks(tensors: Mapping[str, Tensor], place: str, ordered: bool = True) -> list[Network]:
+def find_networks(
+    tensors: Mapping[str, Tensor], place: str, ordered: bool = True
+) -> list[StoredNetwork]:
     """The networks in a dict of tensors.
 
         >>> [network.part for network in find_networks(netG.state_dict(), "netG.pth")]
@@ -130,7 +132,7 @@ def _modules(tensors: Mapping[str, Tensor]) -> tuple[list[_Module], tuple[str, .
     return list(modules.values()), tuple(ignored)
 
 
-def _split(modules: list[_Module], place: str) -> tuple[list[Network], tuple[str, ...]]:
+def _split(modules: list[_Module], place: str) -> tuple[list[StoredNetwork], tuple[str, ...]]:
     """One chain, or one for each prefix."""
     paths = [module.path.split(".") for module in modules]
     shared = 0
@@ -143,7 +145,7 @@ def _split(modules: list[_Module], place: str) -> tuple[list[Network], tuple[str
     groups: dict[str, list[_Module]] = {}
     for module, path in zip(modules, paths, strict=True):
         groups.setdefault(path[shared] if len(path) > shared else "", []).append(module)
-    networks: list[Network] = []
+    networks: list[StoredNetwork] = []
     broken: list[str] = []
     several = {name: group for name, group in groups.items() if len(group) > 2}
     if len(groups) > 1:
@@ -160,9 +162,9 @@ def _split(modules: list[_Module], place: str) -> tuple[list[Network], tuple[str
     return [_chain(modules, place)], ()
 
 
-def _chain(modules: Sequence[_Module], place: str) -> Network:
+def _chain(modules: Sequence[_Module], place: str) -> StoredNetwork:
     """The one network of modules, in their order."""
-    kernels: list[tuple[int, Layer]] = []
+    kernels: list[tuple[int, StoredLayer]] = []
     norms: list[tuple[int, Norm]] = []
     for i, module in enumerate(modules):
         layer = _kernel(module, place)
@@ -178,7 +180,7 @@ def _chain(modules: Sequence[_Module], place: str) -> Network:
     networks, reasons = [], []
     for part in ("generator", "discriminator"):
         try:
-            networks.append(Network(part, place, _linked(part, kernels, norms, place)))
+            networks.append(StoredNetwork(part, place, _linked(part, kernels, norms, place)))
         except _Broken as error:
             reasons.append(error)
     if not networks:
@@ -199,7 +201,7 @@ def _broken(depth: int, message: str) -> _Broken:
     return error
 
 
-def _kernel(module: _Module, place: str) -> Layer | None:
+def _kernel(module: _Module, place: str) -> StoredLayer | None:
     """A linear layer or convolution; its kind is that of a conv until the chain is known."""
     tensors, notes = dict(module.tensors), []
     weight = tensors.pop("weight", None)
@@ -236,7 +238,7 @@ def _kernel(module: _Module, place: str) -> Layer | None:
             f"{weight.shape[2]}x{weight.shape[3]}, expected a square one"
         )
     kind = "linear" if weight.dim() == 2 else "conv"
-    return Layer(module.path, kind, weight, bias, notes=tuple(notes))
+    return StoredLayer(module.path, kind, weight, bias, notes=tuple(notes))
 
 
 def _spectral(parts: list[Tensor | None]) -> Tensor | None:
@@ -308,8 +310,8 @@ def _norm(module: _Module, place: str) -> Norm | None:
 
 
 def _linked(
-    part: str, kernels: list[tuple[int, Layer]], norms: list[tuple[int, Norm]], place: str
-) -> tuple[Layer, ...]:
+    part: str, kernels: list[tuple[int, StoredLayer]], norms: list[tuple[int, Norm]], place: str
+) -> tuple[StoredLayer, ...]:
     """Layers of a generator or discriminator: each takes what the one before puts out."""
     layers = [layer for _, layer in kernels]
     kinds = _kinds(part, layers, place)
@@ -325,7 +327,7 @@ def _linked(
     return tuple(replace(layer, norm=taken.get(i)) for i, layer in enumerate(layers))
 
 
-def check_chain(part: str, layers: Sequence[Layer], place: str) -> tuple[Layer, ...]:
+def check_chain(part: str, layers: Sequence[StoredLayer], place: str) -> tuple[StoredLayer, ...]:
     """Layers of known kinds, if each takes what the one before puts out; InputError if not."""
     for i, layer in enumerate(layers):
         norm = layer.norm
@@ -340,13 +342,13 @@ def check_chain(part: str, layers: Sequence[Layer], place: str) -> tuple[Layer, 
     return tuple(layers)
 
 
-def _fits(norm: Norm, layers: Sequence[Layer], i: int) -> bool:
+def _fits(norm: Norm, layers: Sequence[StoredLayer], i: int) -> bool:
     layer = layers[i]
     maps = layers[i + 1].inputs if layer.kind == "linear" and i + 1 < len(layers) else layer.outputs
     return norm.width in (layer.outputs, maps)
 
 
-def _in_order(layers: Sequence[Layer], norms: Sequence[Norm], place: str) -> dict[int, Norm]:
+def _in_order(layers: Sequence[StoredLayer], norms: Sequence[Norm], place: str) -> dict[int, Norm]:
     """Norms that do not follow their layers, each given to the next that has its width."""
     taken: dict[int, Norm] = {}
     i = -1
@@ -362,7 +364,7 @@ def _in_order(layers: Sequence[Layer], norms: Sequence[Norm], place: str) -> dic
     return taken
 
 
-def _kinds(part: str, layers: Sequence[Layer], place: str) -> list[str]:
+def _kinds(part: str, layers: Sequence[StoredLayer], place: str) -> list[str]:
     """The kind of each layer, so that channels agree from the first to the last."""
     options: list[list[tuple[str, ...]]] = [[()]]
     for i, layer in enumerate(layers):
@@ -385,7 +387,7 @@ def _kinds(part: str, layers: Sequence[Layer], place: str) -> list[str]:
     return list(min(options[-1], key=lambda way: _unlikely(layers, way)))
 
 
-def _possible(part: str, layer: Layer, first: bool) -> tuple[str, ...]:
+def _possible(part: str, layer: StoredLayer, first: bool) -> tuple[str, ...]:
     if layer.kind == "linear":
         return () if first and part == "discriminator" else ("linear",)
     if part == "discriminator":
@@ -393,7 +395,7 @@ def _possible(part: str, layer: Layer, first: bool) -> tuple[str, ...]:
     return ("deconv",) if first else ("deconv", "conv")
 
 
-def _joins(before: Layer, after: Layer) -> bool:
+def _joins(before: StoredLayer, after: StoredLayer) -> bool:
     """Whether a layer takes what another puts out, as maps or flattened."""
     if after.kind == "linear" and before.kind != "linear":
         return after.inputs % before.outputs == 0 and _square(after.inputs // before.outputs)
@@ -406,7 +408,7 @@ def _square(number: int) -> bool:
     return number > 0 and round(number**0.5) ** 2 == number
 
 
-def _unlikely(layers: Sequence[Layer], way: Iterable[str]) -> int:
+def _unlikely(layers: Sequence[StoredLayer], way: Iterable[str]) -> int:
     """How many square weights are of another kind than kernel size and name suggest."""
     count = 0
     for layer, kind in zip(layers, way, strict=True):
@@ -418,7 +420,7 @@ def _unlikely(layers: Sequence[Layer], way: Iterable[str]) -> int:
     return count
 
 
-def _why(part: str, layers: Sequence[Layer], i: int, place: str) -> str:
+def _why(part: str, layers: Sequence[StoredLayer], i: int, place: str) -> str:
     layer = layers[i]
     shape = "x".join(map(str, layer.weight.shape))
     where = f"{place}: tensor {layer.path}.weight: found {shape}"

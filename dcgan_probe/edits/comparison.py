@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dcgan_probe.edits.tails import Base, Tail
 
 
-class Edit(Protocol):
+class LayerEdit(Protocol):
     """An edit of one layer of a generator, such as a `Selection`."""
 
     @property
@@ -30,7 +30,7 @@ class Edit(Protocol):
         ...
 
 
-def edited(generator: nn.Module, base: Base, edits: Sequence[Edit]) -> Tensor:
+def edited(generator: nn.Module, base: Base, edits: Sequence[LayerEdit]) -> Tensor:
     """Images of a base's maps with several edits at once, without gradients.
 
         >>> base = Tail(session.generator, "8x8").start(z)
@@ -47,7 +47,10 @@ def edited(generator: nn.Module, base: Base, edits: Sequence[Edit]) -> Tensor:
 
 
 def images(
-    generator: nn.Module, layer: str, batches: Iterable[Tensor], rivals: Sequence[Sequence[Edit]]
+    generator: nn.Module,
+    layer: str,
+    batches: Iterable[Tensor],
+    rivals: Sequence[Sequence[LayerEdit]],
 ) -> list[Tensor]:
     """Images for each of some rivals, on the CPU; a rival is what `edited` takes.
 
@@ -66,7 +69,7 @@ def changes(
     generator: nn.Module,
     layer: str,
     batches: Iterable[Tensor],
-    rivals: Sequence[Sequence[Edit]],
+    rivals: Sequence[Sequence[LayerEdit]],
     inside: np.ndarray,
 ) -> list[tuple[float, float]]:
     """The mean absolute change of pixels by each of some rivals, inside and outside of a mask.

@@ -177,7 +177,7 @@ def check_size(size: int) -> None:
         raise Unreadable(f"claims {size} bytes, more than the {MAX_ENTRY} allowed")
 
 
-class Drawn(Container):
+class DrawnSubset(Container):
     """Some of the images of another container, drawn by a seed, in the order of their names."""
 
     def __init__(self, whole: Container, n: int, seed: int):

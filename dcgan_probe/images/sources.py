@@ -47,7 +47,7 @@ class ImageSource:
         if self.container.left_out:
             terminal.note(f"{path}: {self.container.taken()}")
         if limit is not None and limit < self.whole:
-            self.container = containers.Drawn(self.container, limit, seed)
+            self.container = containers.DrawnSubset(self.container, limit, seed)
             terminal.note(f"{path}: took {limit} of {self.whole} images, drawn by seed {seed}")
         self.names = self.container.names
 

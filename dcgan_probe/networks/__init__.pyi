@@ -4,7 +4,7 @@ from . import config as config
 from . import dcgan as dcgan
 from . import tracing as tracing
 from .chain import Chain as Chain
-from .chain_config import Block as Block
+from .chain_config import ChainBlock as ChainBlock
 from .chain_config import ChainConfig as ChainConfig
 from .config import PRESETS as PRESETS
 from .config import AnyConfig as AnyConfig

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dcgan_probe.networks.chain_config import Block, ChainConfig
+from dcgan_probe.networks.chain_config import ChainBlock, ChainConfig
 
 
 class Chain(nn.Sequential):
     """A network of blocks in sequence, named as its config names them.
 
-        >>> blocks = (Block(kind="deconv", filters=1, kernel=7, activation="tanh"),)
+        >>> blocks = (ChainBlock(kind="deconv", filters=1, kernel=7, activation="tanh"),)
         >>> chain = Chain(ChainConfig(size=7, channels=1, z_size=8, generator=blocks), "generator")
         >>> chain(torch.zeros(2, 8)).shape
         torch.Size([2, 1, 7, 7])
@@ -80,7 +80,7 @@ class OneHot(nn.Module):
         return f"class {self.label} of {self.classes}"
 
 
-def _before(config: ChainConfig, block: Block) -> list[tuple[str, nn.Module]]:
+def _before(config: ChainConfig, block: ChainBlock) -> list[tuple[str, nn.Module]]:
     """What makes of latents the input of the generator's first layer."""
     parts: list[tuple[str, nn.Module]] = []
     if config.classes:
@@ -90,7 +90,7 @@ def _before(config: ChainConfig, block: Block) -> list[tuple[str, nn.Module]]:
     return parts
 
 
-def _parts(block: Block, inputs: int, side: int) -> list[tuple[str, nn.Module]]:
+def _parts(block: ChainBlock, inputs: int, side: int) -> list[tuple[str, nn.Module]]:
     """The layers of a block that takes maps of a side."""
     options: dict[str, Any] = {"stride": block.stride, "padding": block.padding, "bias": block.bias}
     parts: list[tuple[str, nn.Module]] = []
@@ -116,7 +116,7 @@ def _parts(block: Block, inputs: int, side: int) -> list[tuple[str, nn.Module]]:
     return parts if activation is None else [*parts, ("act", activation)]
 
 
-def _activation(block: Block) -> nn.Module | None:
+def _activation(block: ChainBlock) -> nn.Module | None:
     kinds: dict[str, Callable[[], nn.Module | None]] = {
         "none": lambda: None,
         "relu": nn.ReLU,

@@ -25,10 +25,10 @@ MAX_OUTPUTS = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class ChainBlock:
     """One linear layer or (transposed) convolution, and the norm and activation after it.
 
-        >>> Block(kind="deconv", filters=64, kernel=4, stride=2, padding=1).leads_to(8)
+        >>> ChainBlock(kind="deconv", filters=64, kernel=4, stride=2, padding=1).leads_to(8)
         16
 
     kind: "linear", "conv" or "deconv" (transposed). filters: feature maps it puts out. side: of
@@ -108,8 +108,8 @@ class ChainConfig:
     classes: int = 0
     label: int = 0
     images: str = "[-1, 1]"
-    generator: tuple[Block, ...] = ()
-    discriminator: tuple[Block, ...] = ()
+    generator: tuple[ChainBlock, ...] = ()
+    discriminator: tuple[ChainBlock, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("size", "channels", "z_size", "classes", "label"):
@@ -189,14 +189,14 @@ class ChainConfig:
         return cls(**values)
 
 
-def _blocks(network: str, values: Any) -> tuple[Block, ...]:
-    known = {field.name for field in dataclasses.fields(Block)}
+def _blocks(network: str, values: Any) -> tuple[ChainBlock, ...]:
+    known = {field.name for field in dataclasses.fields(ChainBlock)}
     if not isinstance(values, list | tuple):
         raise _mistake(network, values, "a list of blocks")
     for value in values:
         if not isinstance(value, dict) or not {"kind", "filters"} <= value.keys() <= known:
             raise _mistake(network, value, f"blocks of {', '.join(sorted(known))}")
-    return tuple(Block(**value) for value in values)
+    return tuple(ChainBlock(**value) for value in values)
 
 
 def _letters(number: int) -> str:

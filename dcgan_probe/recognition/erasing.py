@@ -22,7 +22,7 @@ from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
 from dcgan_probe.metrics.ranking import UNKNOWN
-from dcgan_probe.recognition.logistic import Problem, cross_fit
+from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
 from dcgan_probe.recognition.places import FittedPlaces, fit_places
 from dcgan_probe.recognition.retrained import beyond_position, see
 from dcgan_probe.recognition.samples import latents_of
@@ -519,7 +519,7 @@ class _Guide:
         rows = (x[picked] - self.mean) / self.deviation
         one = torch.ones(len(rows), dtype=torch.float64)
         y = share.double().flatten()[picked]
-        problem = Problem(rows, y, one, group[picked], torch.zeros_like(one))
+        problem = LogisticProblem(rows, y, one, group[picked], torch.zeros_like(one))
         self.parts = cross_fit(problem, self.fold_of, GUIDE_RIDGES).parts
         self.base = self._marks(seen, torch.arange(n))
 

@@ -14,7 +14,7 @@ TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class LogisticProblem:
     """Rows to learn from.
 
     x: M x K float32. y: M float64, targets in [0, 1]. weight: M float64. group: M int64, such as
@@ -27,14 +27,14 @@ class Problem:
     group: Tensor
     offset: Tensor
 
-    def rows(self, keep: Tensor) -> Problem:
+    def rows(self, keep: Tensor) -> LogisticProblem:
         """Some of the rows."""
         parts = (self.x, self.y, self.weight, self.group, self.offset)
-        return Problem(*(part[keep] for part in parts))
+        return LogisticProblem(*(part[keep] for part in parts))
 
 
 def minimise(
-    problem: Problem, ridge: float, start: Tensor | None = None, steps: int = STEPS
+    problem: LogisticProblem, ridge: float, start: Tensor | None = None, steps: int = STEPS
 ) -> Tensor:
     """Weights of the columns and, last, the intercept: K + 1 float64.
 
@@ -90,7 +90,7 @@ class CrossFit:
     parts: Tensor
 
 
-def cross_fit(problem: Problem, fold_of: Tensor, ridges: Sequence[float]) -> CrossFit:
+def cross_fit(problem: LogisticProblem, fold_of: Tensor, ridges: Sequence[float]) -> CrossFit:
     """Choose the ridge by folds of groups.
 
         >>> cross_fit(problem, torch.arange(150) % 5, ridges=(3.0, 30.0)).parts.shape

@@ -14,7 +14,7 @@ from dcgan_probe.edits.regression import Linear, PlaceRegression, evidence
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.metrics.ranking import auc_by_image
-from dcgan_probe.recognition.logistic import Problem, cross_fit
+from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
 
 FOLDS = 3
 ROWS = 5000  # locations that a layer's own regression learns from, half of them outside
@@ -122,7 +122,7 @@ def _stage(
     mean, deviation = x.mean(0), x.std(0, correction=0) + 1e-4
     x = (x - mean) / deviation
     offset = torch.zeros(len(x), dtype=torch.float64)
-    problem = Problem(x, y[picked], weight / weight.mean(), group[picked], offset)
+    problem = LogisticProblem(x, y[picked], weight / weight.mean(), group[picked], offset)
     fitted = cross_fit(problem, fold_of, ridges)
     whole, *parts = (_in_units(w, mean, deviation) for w in (fitted.whole, *fitted.parts))
     if not parts:

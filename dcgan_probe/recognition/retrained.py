@@ -19,7 +19,7 @@ from dcgan_probe import hooks
 from dcgan_probe.metrics import features
 from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
 from dcgan_probe.metrics.ranking import UNKNOWN, auc_by_image, matched_auc
-from dcgan_probe.recognition.logistic import Problem, minimise
+from dcgan_probe.recognition.logistic import LogisticProblem, minimise
 
 GRID = 32  # the finest grid of places, a side
 FOLDS = 4
@@ -220,7 +220,7 @@ def _problem(
     prior: Tensor,
     seed: int,
     places: int,
-) -> tuple[Problem, Tensor, Tensor]:
+) -> tuple[LogisticProblem, Tensor, Tensor]:
     random = torch.Generator().manual_seed(seed)
     size = inside[0].numel()
     y, counted = inside[train].flatten(), clear[train].flatten()
@@ -234,7 +234,7 @@ def _problem(
     image, place = at // size, at % size
     x = seen.flatten(2)[train[image], :, place]
     mean, deviation = x.mean(0), x.std(0, correction=0) + 1e-4
-    problem = Problem(
+    problem = LogisticProblem(
         (x - mean) / deviation,
         y[at].double(),
         weight / weight.mean(),

@@ -18,7 +18,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class AblationPictures:
     """Rows of the figure, columns x H x W x 3 uint8, as large as they are shown."""
 
     before: np.ndarray
@@ -45,7 +45,7 @@ def pictures(
     difference: Tensor,
     frames: Sequence[Sequence[Box]],
     shown: str,
-) -> Pictures:
+) -> AblationPictures:
     """Draw the first samples. frames: boxes on each of them. shown: which samples they are."""
     zoom = figures.zoom_for(before.shape[2])
 
@@ -57,7 +57,7 @@ def pictures(
         return np.stack(drawn)
 
     size = (before.shape[3] * zoom, before.shape[2] * zoom)
-    return Pictures(
+    return AblationPictures(
         framed(before),
         framed(after),
         figures.heat(difference[:SHOWN].numpy(), 0, 1, size),

@@ -8,7 +8,7 @@ from typing import Any
 
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.edits.filters import Selection
-from dcgan_probe.probes.ablate.figures import Pictures
+from dcgan_probe.probes.ablate.figures import AblationPictures
 from dcgan_probe.results.result import Result
 
 
@@ -26,7 +26,7 @@ class Ablated(Result):
     unresolved: int
     change: dict[str, float]
     samples: int
-    pictures: Pictures
+    pictures: AblationPictures
 
     def values(self) -> dict[str, Any]:
         boxed = {} if self.boxes is None else {"boxes_without_a_cell": self.unresolved}

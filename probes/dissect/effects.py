@@ -23,7 +23,7 @@ SHOWN = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class ObjectJudge:
     """Who says where an object is: a detector on any images, or boxes on their own samples."""
 
     boxes: Boxes
@@ -66,7 +66,7 @@ class Effect:
 
 
 def measure(
-    session: Session, layer: str, z: Tensor, judges: Sequence[Judge], ranks: Ranks
+    session: Session, layer: str, z: Tensor, judges: Sequence[ObjectJudge], ranks: Ranks
 ) -> tuple[list[Effect], Tensor]:
     """Drop every filter of a layer, one at a time, and see what becomes of each judge's object.
 
@@ -126,7 +126,7 @@ def _area(marked: Tensor) -> Tensor:
     return marked.double().sum(dim=(1, 2))
 
 
-def _effect(judge: Judge, sums: Tensor, pixels: Tensor, samples: int) -> Effect:
+def _effect(judge: ObjectJudge, sums: Tensor, pixels: Tensor, samples: int) -> Effect:
     inside, outside = pixels[0].tolist()
     for count, which, expected in ((inside, "no", "some"), (outside, "every", "some outside")):
         if not count:

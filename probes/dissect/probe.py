@@ -13,8 +13,8 @@ from dcgan_probe.distributed import Ranks
 from dcgan_probe.edits.filters import cells_in_and_out
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.probes.dissect.agreement import Agreement, agreement
-from dcgan_probe.probes.dissect.effects import Effect, Judge, measure
-from dcgan_probe.probes.dissect.figures import Pictures, pictures
+from dcgan_probe.probes.dissect.effects import Effect, ObjectJudge, measure
+from dcgan_probe.probes.dissect.figures import FilterPictures, pictures
 from dcgan_probe.probes.dissect.result import Dissected, Object
 from dcgan_probe.recognition import detectors, exported
 from dcgan_probe.recognition.detectors import Detector
@@ -91,7 +91,7 @@ def run(
     )
 
 
-def _agreement(samples: BoxedSamples, judge: Judge) -> Agreement:
+def _agreement(samples: BoxedSamples, judge: ObjectJudge) -> Agreement:
     """How well each filter matches the boxes of one judge, on samples of several labels."""
     boxes, maps = judge.boxes, samples.maps.numpy()
     inside = cells_in_and_out(boxes, samples.layer, maps.shape, samples.session.config)
@@ -100,7 +100,7 @@ def _agreement(samples: BoxedSamples, judge: Judge) -> Agreement:
 
 
 def _object(
-    judge: Judge, match: Agreement, effect: Effect, samples: int, pictures: Pictures
+    judge: ObjectJudge, match: Agreement, effect: Effect, samples: int, pictures: FilterPictures
 ) -> Object:
     return Object(
         label=judge.label,
@@ -123,7 +123,7 @@ def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
 
 def _judges(
     session: Session, objects: Sequence[Boxes], judge: str | Detector | None
-) -> list[Judge]:
+) -> list[ObjectJudge]:
     """Who judges each object: the named detector, that which ships, or the boxes.
 
     objects: the boxes of one label each.
@@ -142,5 +142,5 @@ def _judges(
                 f"detector {detector.name}: found {len(objects)} labels for its one object, "
                 f"expected --object with one of: {labels}"
             )
-        judges.append(Judge(boxes, detector))
+        judges.append(ObjectJudge(boxes, detector))
     return judges

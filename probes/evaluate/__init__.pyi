@@ -1,5 +1,5 @@
 from .command import evaluate as evaluate
-from .comparison import Comparison as Comparison
+from .comparison import ScaleComparison as ScaleComparison
 from .comparison import Spread as Spread
 from .probe import run as run
 from .result import Evaluation as Evaluation

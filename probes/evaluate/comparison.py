@@ -20,7 +20,7 @@ class Spread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ScaleComparison:
     """A number for samples, and the same for as many held-out images: the floor of a distance."""
 
     samples: Spread

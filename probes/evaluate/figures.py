@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 
 from dcgan_probe.figures import charts
 from dcgan_probe.figures.canvas import BLUE, FONT, INK, PALE, blank, rendered
-from dcgan_probe.probes.evaluate.comparison import Comparison, Spread
+from dcgan_probe.probes.evaluate.comparison import ScaleComparison, Spread
 
 WIDTH = 440
 FLOOR_COLOUR = "#BBBBBB"
 
 
 def chart_comparisons(
-    panels: Sequence[tuple[str, Mapping[str, Comparison]]], height: int
+    panels: Sequence[tuple[str, Mapping[str, ScaleComparison]]], height: int
 ) -> np.ndarray:
     """Bars of numbers beside those of the held-out images, height x WIDTH x 3 uint8.
 

@@ -11,7 +11,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.images import sources
 from dcgan_probe.metrics.distances import rank_warning
-from dcgan_probe.probes.evaluate.comparison import Comparison, Spread
+from dcgan_probe.probes.evaluate.comparison import ScaleComparison, Spread
 from dcgan_probe.probes.evaluate.result import COLUMNS, SPLITS, Evaluation, FeatureDistance
 from dcgan_probe.probes.evaluate.sets import (
     FRECHET,
@@ -62,7 +62,7 @@ def run(
         _check_repeatable(extractor, held_out)
     numbers, floors, shown = _compare_splits(session, held_out, extractor, count)
     comparisons = {
-        name: Comparison(
+        name: ScaleComparison(
             samples=Spread(tuple(each[name] for each in numbers)),
             held_out=Spread(tuple(each[name] for each in floors)),
         )
@@ -115,7 +115,7 @@ def _compare_splits(
 
 
 def _describe(
-    extractor: Network | None, held_out: ImageSet, distance: Comparison | None, count: int
+    extractor: Network | None, held_out: ImageSet, distance: ScaleComparison | None, count: int
 ) -> FeatureDistance | None:
     if extractor is None or distance is None or held_out.features is None:
         return None

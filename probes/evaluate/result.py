@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe.figures.panels import Block, draw, tile, zoom_for
-from dcgan_probe.probes.evaluate.comparison import Comparison
+from dcgan_probe.probes.evaluate.comparison import ScaleComparison
 from dcgan_probe.probes.evaluate.figures import chart_comparisons
 from dcgan_probe.results.result import Result
 
@@ -24,7 +24,7 @@ class FeatureDistance:
     extractor: str
     sha256: str
     features: int
-    distance: Comparison
+    distance: ScaleComparison
     warning: str
 
     def values(self) -> dict[str, Any]:
@@ -47,8 +47,8 @@ class Evaluation(Result):
 
     images: str
     count: int
-    wasserstein: dict[str, Comparison]
-    similarity: Comparison
+    wasserstein: dict[str, ScaleComparison]
+    similarity: ScaleComparison
     frechet: FeatureDistance | None
     samples: np.ndarray
     held_out: np.ndarray
@@ -89,7 +89,7 @@ class Evaluation(Result):
             return ""
         return f"DO NOT BELIEVE THE FRÉCHET DISTANCE: {self.frechet.warning}. "
 
-    def _panels(self) -> list[tuple[str, dict[str, Comparison]]]:
+    def _panels(self) -> list[tuple[str, dict[str, ScaleComparison]]]:
         scales = {f"{k} × {k}": each for k, each in self.wasserstein.items() if k != "mean"}
         panels = [
             ("sliced Wasserstein distance × 1000, by scale", scales),

@@ -75,7 +75,7 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier:
+class LinearClassifier:
     """Features with the rows that they are split into, and what fits and measures on them."""
 
     features: np.ndarray
@@ -147,9 +147,9 @@ class Classifier:
             return self.features[rows[0] : rows[-1] + 1]
         return self.features[rows]
 
-    def only(self, columns: slice) -> Classifier:
+    def only(self, columns: slice) -> LinearClassifier:
         """The same with some of the columns."""
-        return Classifier(self.features[:, columns], self.split, self.device, self.seed)
+        return LinearClassifier(self.features[:, columns], self.split, self.device, self.seed)
 
 
 def choose(

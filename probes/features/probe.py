@@ -23,7 +23,7 @@ from dcgan_probe.session import Session
 
 from . import baselines, contributions, data, extractors
 from .accuracy import Row
-from .classifier import Classifier, Split
+from .classifier import LinearClassifier, Split
 from .contributions import Contribution, TopFilter
 from .extractors import Extractor
 from .options import GRID, Options
@@ -167,7 +167,7 @@ class _Fit:
 
     row: Row
     layout: Layout
-    classifier: Classifier
+    classifier: LinearClassifier
     machine: Svm
     confusion: np.ndarray
 
@@ -176,7 +176,7 @@ def _fit(
     session: Session, stored: Features, split: Split, protocol: Protocol, kind: Extractor
 ) -> _Fit:
     """Classify by one kind of features, for each number of labels."""
-    classifier = Classifier(stored.values, split, str(session.device), session.seed)
+    classifier = LinearClassifier(stored.values, split, str(session.device), session.seed)
     points = []
     for count in session.progress(protocol.per_class, f"classifying, {kind.name}"):
         point, machine, confusion = classifier.point(count, protocol)

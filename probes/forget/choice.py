@@ -15,7 +15,7 @@ from dcgan_probe.edits.tails import Tail
 from dcgan_probe.probes.forget.gates import learn
 from dcgan_probe.probes.forget.guidance import Guidance
 from dcgan_probe.probes.forget.judges import learn_from_boxes
-from dcgan_probe.probes.forget.settings import Settings
+from dcgan_probe.probes.forget.settings import RuleSettings
 from dcgan_probe.recognition.regression import sparse
 from dcgan_probe.recognition.rule import positive, rank_by_weight
 from dcgan_probe.recognition.samples import BoxedSamples
@@ -27,19 +27,19 @@ LEAST_CHANGE = 1e-3  # outside; smaller ones are no merit
 CHOOSING = 100_000  # samples from here on are chosen with, those before are judged and shown
 
 
-def paper(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
+def paper(samples: BoxedSamples, settings: RuleSettings) -> list[Ranking]:
     """Drop every filter of a weight above zero. Source: section 6.3.1."""
     values = replacements(settings.replace, samples)
     return [rank_by_weight(samples, positive(samples), values)]
 
 
-def top(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
+def top(samples: BoxedSamples, settings: RuleSettings) -> list[Ranking]:
     """Drop the `k` filters of the largest weights."""
     k = min(settings.k, len(samples.regression.weights))
     return [rank_by_weight(samples, k, replacements(settings.replace, samples))]
 
 
-def l1(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
+def l1(samples: BoxedSamples, settings: RuleSettings) -> list[Ranking]:
     """Drop the filters of positive weight in the sparsest regression that is about as accurate."""
     few, weights = sparse(samples.cells), samples.regression.weights
     order = sorted(range(len(few)), key=lambda f: (-few[f], -weights[f]))
@@ -48,7 +48,7 @@ def l1(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
     return [Ranking.drop(samples.layer, sha256, order, int((few > 0).sum()), values)]
 
 
-def causal(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
+def causal(samples: BoxedSamples, settings: RuleSettings) -> list[Ranking]:
     """Drop filters by the measured effect of dropping them."""
     values = replacements(settings.replace, samples)
     guidance = _guidance(samples)
@@ -60,7 +60,7 @@ def causal(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
     return [rank_by_effect(guidance, values, settings.left, paper)]
 
 
-def gates(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
+def gates(samples: BoxedSamples, settings: RuleSettings) -> list[Ranking]:
     """Learn gains and replacements by gradient, of one layer or several at once."""
     session, boxes = samples.session, samples.boxes
     later = [BoxedSamples.draw(session, boxes, layer) for layer in settings.layers[1:]]
@@ -68,7 +68,7 @@ def gates(samples: BoxedSamples, settings: Settings) -> list[Ranking]:
     return rank_by_gates(_guidance(samples), values, settings.left)
 
 
-RULES: dict[str, Callable[[BoxedSamples, Settings], list[Ranking]]] = {
+RULES: dict[str, Callable[[BoxedSamples, RuleSettings], list[Ranking]]] = {
     "paper": paper,
     "top": top,
     "l1": l1,

@@ -13,7 +13,7 @@ from torch import Tensor
 from dcgan_probe import figures
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.figures import charts, strips
-from dcgan_probe.probes.forget.judgement import Outcome
+from dcgan_probe.probes.forget.judgement import EditOutcome
 from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition.erasing import Erasing, Tried
 from dcgan_probe.results.result import Result
@@ -23,7 +23,7 @@ PANEL = (640, 360)
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ErasurePictures:
     """New samples before and after, N x H x W x 3 uint8; caption, and which samples they are."""
 
     before: np.ndarray
@@ -43,10 +43,10 @@ class Erased(Result):
 
     label: str
     erasing: Erasing
-    outcomes: Mapping[str, tuple[dict[str, Any], Outcome]]
+    outcomes: Mapping[str, tuple[dict[str, Any], EditOutcome]]
     traces: tuple[Traces, ...]
     samples: int
-    pictures: Pictures
+    pictures: ErasurePictures
 
     @property
     def edits(self) -> tuple[PlaceEdit, ...]:
@@ -115,9 +115,9 @@ class Erased(Result):
         return "\n".join(lines)
 
 
-def pictures(session: Session, before: Tensor, after: Tensor, fresh: str) -> Pictures:
+def pictures(session: Session, before: Tensor, after: Tensor, fresh: str) -> ErasurePictures:
     """Draw new samples before and after; fresh: which those are."""
-    return Pictures(figures.pixels(before), figures.pixels(after), session.caption(), fresh)
+    return ErasurePictures(figures.pixels(before), figures.pixels(after), session.caption(), fresh)
 
 
 def _chart(tried: tuple[Tried, ...], chosen: Tried | None) -> np.ndarray:

@@ -14,7 +14,7 @@ from dcgan_probe.metrics.distances import sliced_wasserstein
 from dcgan_probe.probes.forget.choice import RULES
 from dcgan_probe.probes.forget.judgement import BATCH, Change, Drift, Proof, prove
 from dcgan_probe.probes.forget.rivals import Rivals
-from dcgan_probe.probes.forget.settings import Settings
+from dcgan_probe.probes.forget.settings import RuleSettings
 from dcgan_probe.probes.forget.traces import Traces, trace
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.samples import BoxedSamples
@@ -24,7 +24,7 @@ PROJECTIONS = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Measurements:
     """What an edit does, and the images that it was measured on, N x C x S x S.
 
     change, random: on the boxed samples, by the choice and by each random set. boxed: those samples
@@ -49,7 +49,7 @@ def evaluate(
     start: int,
     n: int,
     real: Tensor | None = None,
-) -> Evaluation:
+) -> Measurements:
     """Measure a choice on the boxed samples, and on n fresh ones of the session's seed.
 
     start: number of the first of the fresh samples. real: images to measure drift from; the n
@@ -81,11 +81,11 @@ def evaluate(
         trace(session, judge, as_is, {"chosen": edited, "random": at_random})
         for judge in judges[:1]
     )
-    return Evaluation(change, tuple(random), (before, after), proofs, drift, fresh, traces)
+    return Measurements(change, tuple(random), (before, after), proofs, drift, fresh, traces)
 
 
 def measure_stability(
-    samples: BoxedSamples, settings: Settings, chosen: Sequence[Selection], resamples: int
+    samples: BoxedSamples, settings: RuleSettings, chosen: Sequence[Selection], resamples: int
 ) -> float | None:
     """Mean Jaccard overlap of the chosen filters with those from boxed images drawn again.
 

@@ -20,7 +20,7 @@ PANEL = (480, 330)
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ForgettingPictures:
     """Columns of the two figures; images as N x H x W x 3 uint8."""
 
     before: np.ndarray
@@ -82,7 +82,7 @@ def pictures(
     boxed: tuple[Tensor, Tensor],
     fresh: Sequence[Tensor],
     words: str,
-) -> Pictures:
+) -> ForgettingPictures:
     """Draw the columns of the figures.
 
     boxed: the boxed samples before and after. fresh: new ones before, after and at random; words:
@@ -102,7 +102,7 @@ def pictures(
     logit = regression.logit(maps[first].permute(0, 2, 3, 1).numpy())
     difference = (after[first] - before[first]).abs().mean(dim=1).numpy()
     as_they_are, without, random = (figures.pixels(images) for images in fresh)
-    return Pictures(
+    return ForgettingPictures(
         as_they_are,
         without,
         random,

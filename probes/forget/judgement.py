@@ -54,7 +54,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EditOutcome:
     """What an edit did, by one judge.
 
     filters: how many it changed. area_left, objects_left: marked pixels, and samples that hold an
@@ -97,9 +97,9 @@ class Proof:
     about: dict[str, Any]
     samples: int
     objects: int
-    chosen: Outcome
-    random: Outcome
-    chosen_last: Outcome
+    chosen: EditOutcome
+    random: EditOutcome
+    chosen_last: EditOutcome
     each_random: tuple[tuple[float, float], ...]
     curve: tuple[tuple[int, float, float], ...]
     random_curve: tuple[tuple[int, float, float], ...]
@@ -206,7 +206,7 @@ def _proof(
     pixels = tally.inside[0].numel()
     numbers = [count(edit) for edit in edits]
 
-    def outcome(rows: np.ndarray, filters: int) -> Outcome:
+    def outcome(rows: np.ndarray, filters: int) -> EditOutcome:
         return measure_outcome(seed, rows, before, filters, pixels)
 
     def point(i: int) -> tuple[float, float]:
@@ -238,7 +238,7 @@ def _proof(
 
 def measure_outcome(
     seed: int, rows: np.ndarray, before: np.ndarray, filters: int, pixels: int
-) -> Outcome:
+) -> EditOutcome:
     """Means over edits, and intervals over samples and edits, drawn again together."""
     rng = np.random.default_rng([seed, 2])
     edits, _, samples = rows.shape
@@ -256,7 +256,7 @@ def measure_outcome(
 
     none = held == 0
     whole = rows[:, 3].mean(0)
-    return Outcome(
+    return EditOutcome(
         filters,
         share(rows[:, 0], before[0]),
         share(holds, held),

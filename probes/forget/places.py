@@ -13,7 +13,7 @@ from dcgan_probe.edits.filters import region_edges
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes.forget.erased import Erased, pictures
-from dcgan_probe.probes.forget.judgement import BATCH, Outcome, Tally, measure_outcome
+from dcgan_probe.probes.forget.judgement import BATCH, EditOutcome, Tally, measure_outcome
 from dcgan_probe.probes.forget.judges import split
 from dcgan_probe.probes.forget.traces import trace
 from dcgan_probe.recognition.detectors import Detector
@@ -91,7 +91,7 @@ def _edited(session: Session, edit: PlaceEdit, z: Tensor) -> Tensor:
         return session.generate(z)
 
 
-def _measure(session: Session, judge: Detector, before: Tensor, after: Tensor) -> Outcome:
+def _measure(session: Session, judge: Detector, before: Tensor, after: Tensor) -> EditOutcome:
     tally = Tally(judge, 1)
     for was, became in zip(before.split(BATCH), after.split(BATCH), strict=True):
         tally.begin(was)

@@ -23,7 +23,7 @@ from dcgan_probe.probes.forget.judges import split
 from dcgan_probe.probes.forget.places import as_layers, erase
 from dcgan_probe.probes.forget.result import Forgotten
 from dcgan_probe.probes.forget.rivals import Rivals
-from dcgan_probe.probes.forget.settings import LEFT, WAYS, Settings
+from dcgan_probe.probes.forget.settings import LEFT, WAYS, RuleSettings
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.regression import held_out_accuracy
 from dcgan_probe.recognition.rule import choose as choose
@@ -140,7 +140,7 @@ def run(
     at_least(0, resamples=resamples)
     replace = replace or ("outside" if select == "causal" else "zero")
     layers = _sort_layers(session, layer)
-    settings = Settings(layers=layers, select=select, k=k, replace=replace, left=left)
+    settings = RuleSettings(layers=layers, select=select, k=k, replace=replace, left=left)
     label = boxes.one_label(label)
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe.edits.filters import Selection
-from dcgan_probe.probes.forget.figures import Pictures
+from dcgan_probe.probes.forget.figures import ForgettingPictures
 from dcgan_probe.probes.forget.judgement import Change, Drift, Proof
 from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition.regression import MAX_ITERATIONS
@@ -45,7 +45,7 @@ class Forgotten(Result):
     proofs: tuple[Proof, ...]
     drift: Drift
     stability: float | None
-    pictures: Pictures
+    pictures: ForgettingPictures
     traces: tuple[Traces, ...]
     notes: tuple[str, ...]
 

@@ -17,7 +17,7 @@ NAMED = {"mean": "their mean", "outside": "their mean outside the object"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RuleSettings:
     """Which rule chooses filters, and how; `forget.run` says what each setting means.
 
     layers: of the generator, in the order of the data; several for "gates" only. Raises InputError
