@@ -20,7 +20,7 @@ BRIGHTEST = 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class FilterPictures:
+class DissectionPictures:
     """A row a filter. seen, change: rows x columns x H x W x 3 uint8."""
 
     title: str
@@ -47,7 +47,7 @@ def pictures(
     z: Tensor,
     strongest: Tensor,
     top: int,
-) -> FilterPictures:
+) -> DissectionPictures:
     """The `top` filters of most effect, on the samples of z on which they are highest.
 
     match, effect, strongest: as `agreement` and `measure` return them.
@@ -64,7 +64,7 @@ def pictures(
         change = (after - before).abs().mean(dim=1).cpu().numpy()
         changes.append(figures.heat(change, 0, BRIGHTEST, (change.shape[2], change.shape[1])))
         rows.append(f"filter {f}\nIoU {match.held_out_iou[f]:.2f}\n{name} {effect.size[f]:.2f}")
-    return FilterPictures(
+    return DissectionPictures(
         f"Filters of layer {layer} that “{label}” depends on most",
         np.stack(seen),
         np.stack(changes),

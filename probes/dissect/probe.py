@@ -14,7 +14,7 @@ from dcgan_probe.edits.filters import cells_in_and_out
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.probes.dissect.agreement import Agreement, agreement
 from dcgan_probe.probes.dissect.effects import Effect, ObjectJudge, measure
-from dcgan_probe.probes.dissect.figures import FilterPictures, pictures
+from dcgan_probe.probes.dissect.figures import DissectionPictures, pictures
 from dcgan_probe.probes.dissect.result import Dissected, Object
 from dcgan_probe.recognition import detectors, exported
 from dcgan_probe.recognition.detectors import Detector
@@ -100,7 +100,7 @@ def _agreement(samples: BoxedSamples, judge: ObjectJudge) -> Agreement:
 
 
 def _object(
-    judge: ObjectJudge, match: Agreement, effect: Effect, samples: int, pictures: FilterPictures
+    judge: ObjectJudge, match: Agreement, effect: Effect, samples: int, pictures: DissectionPictures
 ) -> Object:
     return Object(
         label=judge.label,

@@ -9,7 +9,7 @@ from typing import Any
 
 from dcgan_probe.probes.dissect.agreement import Agreement
 from dcgan_probe.probes.dissect.effects import Effect
-from dcgan_probe.probes.dissect.figures import FilterPictures
+from dcgan_probe.probes.dissect.figures import DissectionPictures
 from dcgan_probe.results.result import Result
 
 LISTED = 5
@@ -33,7 +33,7 @@ class Object:
     effect: Effect
     tells_effect: float | None
     tells_place: float | None
-    pictures: FilterPictures
+    pictures: DissectionPictures
 
     def by_agreement(self) -> list[int]:
         """Filters by held-out IoU, the highest first."""
