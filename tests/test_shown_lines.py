@@ -68,7 +68,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rooms = dp.checkpoints.load("rooms")
     as_pytorch_example(rooms.generator, folder / "netG_epoch_24.pth")
     as_pytorch_example(rooms.discriminator, folder / "netD_epoch_24.pth")
-    for network in ("mine", "epoch1", "epoch5"):
+    shutil.copy(folder / "netG_epoch_24.pth", folder / "gan.pth")
+    for network in ("mine", "gan", "epoch1", "epoch5"):
         info = {"epoch": network}
         dp.checkpoints.save(replace(rooms, info=info), folder / f"{network}.safetensors")
     (folder / "out/train").mkdir(parents=True)
@@ -160,7 +161,7 @@ def drawn_for(model: str) -> None:
         model = "rooms" if model not in dp.checkpoints.shipped() else model
     sha = dp.checkpoints.load(model).sha256
     boxes = replace(dp.Boxes.read("rooms.json"), checkpoint=sha)
-    for file in ("windows.json", "boxes.json"):
+    for file in ("windows.json", "boxes.json", "glasses.json"):
         boxes.write(file)
     names = [dp.boxes.sample_name(sha, boxes.seed or 0, i) for i in boxes.images]
     coco = {
