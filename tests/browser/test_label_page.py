@@ -218,7 +218,7 @@ def test_the_preview_shows_before_and_after(label, context, request):
     page.keyboard.press("f")
     expect(page.locator("#pairs figure")).to_have_count(4)
     assert time.perf_counter() - began < 20
-    expect(page.locator("#preview-text")).to_contain_text("dropped")
+    expect(page.locator("#preview-text")).to_contain_text("replaced at")
     shot(page, "label_forget", request)
     canvases = page.locator("#pairs canvas")
     pixels = [
