@@ -24,6 +24,7 @@ from dcgan_probe.images.containers import (
     MAX_UNPACKED,
     Container,
     check_size,
+    choose_file,
     shown,
     unpack,
 )
@@ -106,10 +107,7 @@ class Idx(Container):
 
     def __init__(self, path: Path):
         super().__init__(path)
-        with open(path, "rb") as file:
-            head = file.read(6)
-        opened = next((o for magic, o in COMPRESSED.items() if head.startswith(magic)), None)
-        self._file: IO[bytes] = TemporaryFile() if opened else open(path, "rb")  # noqa: SIM115
+        opened, self._file = choose_file(path)
         weakref.finalize(self, self._file.close)
         try:
             if opened:

@@ -311,15 +311,20 @@ def _with_links(
     return {name: place for name, place in every.items() if is_image(name)}
 
 
+def choose_file(path: Path) -> tuple[Any, IO[bytes]]:
+    """How to decompress a file, or None; and what to read: the file, or an empty one to fill."""
+    with open(path, "rb") as file:
+        head = file.read(6)
+    opened = next((o for magic, o in COMPRESSED.items() if head.startswith(magic)), None)
+    return opened, TemporaryFile() if opened else open(path, "rb")
+
+
 class Tar(Container):
     """A tar. One that is compressed is unpacked once, into a file that has no name."""
 
     def __init__(self, path: Path):
         super().__init__(path)
-        with open(path, "rb") as file:
-            head = file.read(6)
-        opened = next((o for magic, o in COMPRESSED.items() if head.startswith(magic)), None)
-        self._file: IO[bytes] = TemporaryFile() if opened else open(path, "rb")  # noqa: SIM115
+        opened, self._file = choose_file(path)
         weakref.finalize(self, self._file.close)
         files: dict[str, tuple[int, int]] = {}
         links: dict[str, str] = {}
