@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import jaccard_score
 
 import dcgan_probe as dp
 from dcgan_probe.edits import tails
@@ -16,12 +18,13 @@ from dcgan_probe.edits.comparison import edited
 from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import forget
-from dcgan_probe.probes.forget import choice, judgement, judges, settings
+from dcgan_probe.probes.forget import choice, damage, judgement, judges, settings
 from dcgan_probe.probes.forget.guidance import Guidance
 from dcgan_probe.probes.forget.probe import SHOWN
 from dcgan_probe.recognition.box_detector import BoxDetector
 from dcgan_probe.recognition.regression import cells_of, fit, held_out_accuracy, sparse
 from dcgan_probe.recognition.samples import BoxedSamples, maps_of
+from dcgan_probe.report import page
 
 
 def run(session: dp.Session, drawn: dp.Boxes, **options) -> forget.Forgotten:
@@ -331,6 +334,84 @@ def test_a_poor_judge_and_an_edit_that_is_everywhere_are_named(session):
         assert any("AS MUCH CHANGES OUTSIDE" in line for line in lines) == said
 
 
+def test_the_judge_of_boxes_is_scored_on_the_half_that_it_did_not_learn_from(rooms):
+    drawn = rooms.read_boxes()
+    # Rare, and on images of the same parity: every second image alone would have none of them.
+    kept = sorted({box.image for box in drawn.boxes})[::4]
+    few = drawn.only_images([i for i in drawn.images if i in kept or i % 2])
+    few = replace(few, boxes=tuple(box for box in few.boxes if box.image in kept))
+    choosing, (judge,) = judges.split(rooms, few, "window", ["boxes"])
+    about = judge.about
+    assert about["held_out_images"] == len(choosing.images)
+    images = rooms.generate(rooms.latents(drawn.n, seed=drawn.seed)[list(choosing.images)])
+    marked = (judge(images) > 0.5).numpy()
+    expected = jaccard_score(choosing.mask((64, 64)).ravel(), marked.ravel())
+    assert about["held_out_iou"] == pytest.approx(expected)
+    low, high = about["held_out_iou_95"]
+    assert low <= expected <= high and low < high
+
+
+def test_a_judge_is_doubted_where_its_whole_interval_is_poor():
+    unsure = {"held_out_iou": 0.45, "held_out_iou_95": [0.31, 0.62]}
+    assert judges.doubt_judge("boxes", unsure) == []
+    (line,) = judges.doubt_judge("boxes", unsure | {"held_out_iou_95": [0.31, 0.48]})
+    assert line.startswith("JUDGE boxes IS NOT TO BE BELIEVED") and "0.45 (0.31 to 0.48)" in line
+
+
+def ruined(images: torch.Tensor, how: str) -> torch.Tensor:
+    random = torch.Generator().manual_seed(1)
+    if how == "grey mush":
+        grey = torch.zeros(1, 1, *images.shape[2:])
+        return grey + 0.02 * torch.rand(images.shape, generator=random)
+    if how == "the same image":
+        return images[:1].expand_as(images)
+    if how == "flat colours":
+        return images.mean((2, 3), keepdim=True).expand_as(images)
+    return torch.rand(images.shape, generator=random) * 2 - 1
+
+
+@pytest.mark.parametrize("how", ["grey mush", "the same image", "flat colours", "noise"])
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_images_that_are_destroyed_are_said_to_be(rooms, how, scale):
+    images = rooms.sample(40) * scale
+    found = damage.measure_damage(images, ruined(images, how) * scale)
+    assert found.doubts("window")[0].startswith("THE EDIT DESTROYS THE IMAGE: away from the window")
+
+
+def test_damage_is_numpys_deviation_away_from_the_object(rooms):
+    before = rooms.sample(40)
+    away = torch.ones(40, 64, 64, dtype=torch.bool)
+    away[:, 20:50, 10:40] = False
+    after = before * 0.8
+    after[~away[:, None].expand_as(after)] = 0.0
+    found = damage.measure_damage(before, after, away)
+    assert found.doubts("window") == []
+    assert found.variety == pytest.approx(0.8) and found.contrast == pytest.approx(0.8)
+    away[:] = True
+    found = damage.measure_damage(before, after, away)
+    x, y = before.numpy(), after.numpy()
+    assert found.variety == pytest.approx((y.var(0).mean() / x.var(0).mean()) ** 0.5, rel=1e-5)
+    within = (y.var((2, 3)).mean() / x.var((2, 3)).mean()) ** 0.5
+    assert found.contrast == pytest.approx(within, rel=1e-5)
+    assert found.moved == pytest.approx(np.abs(y - x).mean(), rel=1e-5)
+    assert all(abs(share - 1) < 0.2 for share in found.by_chance)
+
+
+def test_an_edit_that_destroys_the_image_says_so_first_in_text_picture_and_report(rooms, tmp_path):
+    few = rooms.read_boxes().only_images(range(12))
+    result = run(rooms, few, select="top", k=125, replace="mean")
+    first = str(result).splitlines()[0]
+    assert first.startswith("THE EDIT DESTROYS THE IMAGE") and result.doubts()[0] == first
+    result.save(tmp_path / "forget")
+    written = json.loads((tmp_path / "forget" / "result.json").read_text())
+    assert written["doubts"][0] == first
+    assert "THE EDIT DESTROYS THE IMAGE" in page.html(tmp_path)
+    with Image.open(tmp_path / "forget" / "forget.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    red = np.abs(pixels[:150] - [0xA3, 0x36, 0x00]).sum(2) < 30
+    assert red.sum() > 100
+
+
 class Blind(Bright):
     def __call__(self, images):
         return torch.zeros(len(images), *images.shape[2:])
@@ -492,8 +573,12 @@ def test_a_detector_of_boxes_finds_planted_squares_with_and_without_a_discrimina
         inside[i, y : y + 10, x : x + 10] = True
         images[i, :, y : y + 10, x : x + 10] += 0.7
     for discriminator in (None, session.discriminator):
-        detector = BoxDetector.learn(discriminator, images, inside)
-        assert detector.about["held_out_iou"] > 0.5
+        detector = BoxDetector.learn(discriminator, images[::2], inside[::2])
+        found = detector.score(images[1::2], inside[1::2])
+        marked = (detector(images[1::2]) > 0.5).numpy()
+        expected = jaccard_score(inside[1::2].ravel(), marked.ravel())
+        assert found.value == pytest.approx(expected) and found.value > 0.5
+        assert found.low < found.value < found.high
         probe = images[:2].clone().requires_grad_(True)
         detector(probe).sum().backward()
         assert probe.grad.abs().sum() > 0

@@ -15,6 +15,7 @@ FONT = "DejaVu Sans"  # comes with matplotlib, so figures look the same on every
 INK, PALE = "#222222", "#666666"
 # Okabe and Ito's colours: distinct to colour-blind eyes.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+WARNING = "#A33600"  # their vermilion, dark enough to be read as text
 
 
 def blank(width: int, height: int) -> Figure:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcgan_probe.figures.canvas import DPI, FONT, INK, PALE, blank, png, rendered
+from dcgan_probe.figures.canvas import DPI, FONT, INK, PALE, WARNING, blank, png, rendered
 from dcgan_probe.storage import files
 
 GAP = 2
@@ -70,10 +70,12 @@ def draw(
     caption: str,
     zoom: int = 2,
     below: np.ndarray | None = None,
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write a PNG of blocks side by side, with labelled rows, a title above and a caption below.
 
-    below: H x W x 3 uint8, a chart between the blocks and the caption, at its own size.
+    below: H x W x 3 uint8, a chart between the blocks and the caption, at its own size. warnings:
+    lines under the title that say why not to believe what is seen.
 
     >>> draw("a.png", "Title", [Block("left", images), Block("right", images)], ["row"], "Caption.")
     """
@@ -90,7 +92,12 @@ def draw(
     width = max(width, 480, 0 if below is None else below.shape[1] + 2 * _MARGIN)
     lines = textwrap.wrap(caption, max(40, (width - 2 * _MARGIN) // 7))
     title_lines = textwrap.wrap(title, max(30, (width - 2 * _MARGIN) // 9))
-    top = _MARGIN + len(title_lines) * 22 + _LINE + 10
+    warned = [
+        line
+        for warning in warnings
+        for line in textwrap.wrap(warning, max(40, (width - 2 * _MARGIN) // 7))
+    ]
+    top = _MARGIN + len(title_lines) * 22 + len(warned) * _LINE + _LINE + 10
     bottom = top + sheets[0].shape[0]
     under = 0 if below is None else below.shape[0] + 12
     height = bottom + under + 12 + len(lines) * _LINE + _MARGIN
@@ -102,6 +109,9 @@ def draw(
 
     for i, line in enumerate(title_lines):
         write(_MARGIN, _MARGIN + 22 * i, line, _TITLE + 2, va="top", fontweight="bold")
+    for i, line in enumerate(warned):
+        y = _MARGIN + 22 * len(title_lines) + _LINE * i
+        write(_MARGIN, y, line, _LABEL + 1, WARNING, va="top")
     x = left
     for block, sheet in zip(blocks, sheets, strict=True):
         write(x, top - 6, block.heading, _LABEL + 2, va="bottom")

@@ -13,7 +13,9 @@ from torch import Tensor
 from dcgan_probe import figures
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.figures import charts, strips
+from dcgan_probe.probes.forget.damage import Damage
 from dcgan_probe.probes.forget.judgement import EditOutcome
+from dcgan_probe.probes.forget.judges import doubt_judge
 from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition.erasing import Erasing, Tried
 from dcgan_probe.results.result import Result
@@ -38,13 +40,15 @@ class Erased(Result):
 
     erasing: the edit, and all that was tried to choose it, on held-out boxed samples. outcomes: by
     judge, what is known of it, and what the edit leaves on fresh samples. traces: what a probe
-    trained again finds on those, for the first judge.
+    trained again finds on those, for the first judge. damage: what is left of the image away from
+    the object.
     """
 
     label: str
     erasing: Erasing
     outcomes: Mapping[str, tuple[dict[str, Any], EditOutcome]]
     traces: tuple[Traces, ...]
+    damage: Damage
     samples: int
     pictures: ErasurePictures
 
@@ -68,6 +72,7 @@ class Erased(Result):
                 for name, (about, outcome) in self.outcomes.items()
             ],
             "traces": [each.values() for each in self.traces],
+            "damage": self.damage.values(),
             "doubts": self.doubts(),
         }
 
@@ -85,20 +90,22 @@ class Erased(Result):
             "that was tried on held-out boxed samples; bars are 95% intervals, and 0.5 is not "
             f"found. {shown.caption}.",
             zoom=figures.zoom_for(shown.before.shape[1]),
+            warnings=self.doubts(),
             below=_chart(self.erasing.tried, self.erasing.chosen) if self.erasing.tried else None,
         )
         strips.write(folder, shown.before, shown.after)
 
     def doubts(self) -> list[str]:
         """Why not to believe the result; empty if nothing is known."""
-        lines = list(self.erasing.doubts)
+        lines = [*self.damage.doubts(self.label), *self.erasing.doubts]
         if self.erasing.edit is None:
             lines.append("NOTHING IS ERASED: nothing says where the object is")
             return lines
         for traces in self.traces:
             _, outcome = self.outcomes[traces.judge]
-            left, outside = outcome.area_left.value, outcome.outside.value
-            lines += traces.doubts("erased", self.label, left, outside)
+            lines += traces.doubts("erased", self.label, outcome.area_left.value)
+        for judge, (about, _) in self.outcomes.items():
+            lines += doubt_judge(judge, about)
         return lines
 
     def __str__(self) -> str:
@@ -112,6 +119,8 @@ class Erased(Result):
                 lines.append(f"judge {judge}, {self.samples} fresh samples: {outcome}")
         for traces in self.traces:
             lines += traces.lines()
+        if self.edits:
+            lines.append(str(self.damage))
         return "\n".join(lines)
 
 

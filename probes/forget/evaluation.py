@@ -12,11 +12,13 @@ from dcgan_probe.edits import comparison
 from dcgan_probe.edits.filters import Selection
 from dcgan_probe.metrics.distances import sliced_wasserstein
 from dcgan_probe.probes.forget.choice import RULES
+from dcgan_probe.probes.forget.damage import Damage, measure_damage
 from dcgan_probe.probes.forget.judgement import BATCH, Change, Drift, Proof, prove
+from dcgan_probe.probes.forget.judges import away_from
 from dcgan_probe.probes.forget.rivals import Rivals
 from dcgan_probe.probes.forget.settings import RuleSettings
 from dcgan_probe.probes.forget.traces import Traces, trace
-from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.samples import BoxedSamples
 from dcgan_probe.session import Session
 
@@ -30,7 +32,8 @@ class Measurements:
     change, random: on the boxed samples, by the choice and by each random set. boxed: those samples
     before and after. proofs: what every judge says of fresh samples. fresh: those samples before,
     after, and with one random set. traces: what probes trained again find on those, for the first
-    judge; none without judges.
+    judge; none without judges. damage: what is left of the image away from what the first judge
+    marks, or of all of it without judges.
     """
 
     change: Change
@@ -40,6 +43,7 @@ class Measurements:
     drift: Drift
     fresh: tuple[Tensor, Tensor, Tensor]
     traces: tuple[Traces, ...]
+    damage: Damage
 
 
 def evaluate(
@@ -81,7 +85,11 @@ def evaluate(
         trace(session, judge, as_is, {"chosen": edited, "random": at_random})
         for judge in judges[:1]
     )
-    return Measurements(change, tuple(random), (before, after), proofs, drift, fresh, traces)
+    away = away_from(soft(judges[0], as_is) > 0.5) if judges else None
+    damage = measure_damage(as_is, edited, away)
+    return Measurements(
+        change, tuple(random), (before, after), proofs, drift, fresh, traces, damage
+    )
 
 
 def measure_stability(

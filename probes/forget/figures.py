@@ -38,6 +38,7 @@ class ForgettingPictures:
         label: str,
         selections: Sequence[Selection],
         proofs: Sequence[Proof],
+        doubts: Sequence[str] = (),
     ) -> None:
         """Write forget.png, where.png, before.png and after.png."""
         count = sum(len(edit.filters) for edit in selections)
@@ -61,6 +62,7 @@ class ForgettingPictures:
             f"The same {len(self.before)} latents in every row, {self.fresh}. Second row: {edit}; "
             f"third: as many filters drawn at random. {said}{self.caption}.",
             zoom=figures.zoom_for(self.before.shape[1]),
+            warnings=doubts,
             below=_chart(proofs) if proofs else None,
         )
         figures.draw(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +20,7 @@ from dcgan_probe.session import Session
 
 BOXES = "boxes"  # the judge that is learnt from boxes
 EDGE = 2  # pixels around an object that count neither as it nor as outside
+POOR = 0.5  # a judge whose marks overlap less with what is right is said to be poor
 
 
 def split(
@@ -26,20 +29,19 @@ def split(
     """Who judges, and the boxes that are left to choose with.
 
     judges: detectors, by name or themselves; None is the detector that ships for the object, or
-    `BOXES`. That one learns from every second image with boxes and leaves the others.
+    `BOXES`. That one learns from every second image with boxes and every second one without, and is
+    scored on the others, which are left to choose with.
     """
     if judges is None:
         judges = [detectors.shipped(session.checkpoint.name, label) or BOXES]
     choosing, judging = halves(boxes) if BOXES in judges else (boxes, boxes)
-    return choosing, [_judge(session, judging, label, judge) for judge in judges]
+    return choosing, [_judge(session, judging, choosing, label, judge) for judge in judges]
 
 
 def learn_from_boxes(session: Session, boxes: Boxes) -> BoxDetector:
     """Learn a detector from all the boxes."""
-    images = session.generate(latents_of(session, boxes)).to(session.device)
-    inside = boxes.mask((images.shape[2], images.shape[3]))
     discriminator = features.seeing(session.checkpoint.discriminator)
-    return BoxDetector.learn(discriminator, images.cpu(), inside, session.seed)
+    return BoxDetector.learn(discriminator, *_images(session, boxes), session.seed)
 
 
 def halves(boxes: Boxes) -> tuple[Boxes, Boxes]:
@@ -61,9 +63,40 @@ def away_from(marked: Tensor) -> Tensor:
     return grown[:, 0] == 0
 
 
-def _judge(session: Session, boxes: Boxes, label: str, judge: str | Detector) -> Detector:
+def doubt_judge(name: str, about: Mapping[str, Any]) -> list[str]:
+    """Say that a judge is poor, if its overlap with what is right is known to be.
+
+    >>> doubt_judge("boxes", {"held_out_iou": 0.45, "held_out_iou_95": [0.31, 0.62]})
+    []
+    """
+    known = about.get("held_out_iou", 1.0)
+    interval = about.get("held_out_iou_95")
+    if (known if interval is None else interval[1]) >= POOR:
+        return []
+    said = (
+        f"{known:.2f}"
+        if interval is None
+        else f"{known:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
+    )
+    return [
+        f"JUDGE {name} IS NOT TO BE BELIEVED: on images it did not see, its marks overlap with "
+        f"what is right by {said} (intersection over union)"
+    ]
+
+
+def _images(session: Session, boxes: Boxes) -> tuple[Tensor, np.ndarray]:
+    """The samples that boxes are of, on the CPU, and which of their pixels are in boxes."""
+    images = session.generate(latents_of(session, boxes)).cpu()
+    return images, boxes.mask((images.shape[2], images.shape[3]))
+
+
+def _judge(
+    session: Session, judging: Boxes, choosing: Boxes, label: str, judge: str | Detector
+) -> Detector:
     if judge == BOXES:
-        return learn_from_boxes(session, boxes)
+        learnt = learn_from_boxes(session, judging)
+        learnt.score(*_images(session, choosing), session.seed)
+        return learnt
     if isinstance(judge, str):
         return detectors.find(judge, label, session.device, also=[BOXES])
     return judge

@@ -12,11 +12,12 @@ from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.edits.filters import region_edges
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError
+from dcgan_probe.probes.forget.damage import measure_damage
 from dcgan_probe.probes.forget.erased import Erased, pictures
 from dcgan_probe.probes.forget.judgement import BATCH, EditOutcome, Tally, measure_outcome
-from dcgan_probe.probes.forget.judges import split
+from dcgan_probe.probes.forget.judges import away_from, split
 from dcgan_probe.probes.forget.traces import trace
-from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.erasing import choose_erasing
 from dcgan_probe.session import Session
 from dcgan_probe.storage.json_values import Value
@@ -61,6 +62,7 @@ def erase(
         judge.name: (judge.about, _measure(session, judge, before, after)) for judge in detectors
     }
     traces = tuple(trace(session, judge, before, {"erased": after}) for judge in detectors[:1])
+    away = away_from(soft(detectors[0], before) > 0.5) if detectors else None
     named = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": len(boxes.boxes)}
     options = {
         "by": "places",
@@ -81,6 +83,7 @@ def erase(
         erasing=erasing,
         outcomes=outcomes,
         traces=traces,
+        damage=measure_damage(before, after, away),
         samples=n,
         pictures=pictures(session, before[:SHOWN], after[:SHOWN], words),
     )

@@ -197,6 +197,7 @@ def run(
         stability=measure_stability(choosing, settings, rivals.chosen, resamples),
         pictures=pictures(samples, choosing.regression, outcomes.boxed, shown, words),
         traces=outcomes.traces,
+        damage=outcomes.damage,
         notes=tuple(ranking.note for ranking in rankings if ranking.note),
     )
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe.edits.filters import Selection
+from dcgan_probe.probes.forget.damage import Damage
 from dcgan_probe.probes.forget.figures import ForgettingPictures
 from dcgan_probe.probes.forget.judgement import Change, Drift, Proof
+from dcgan_probe.probes.forget.judges import doubt_judge
 from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition.regression import MAX_ITERATIONS
 from dcgan_probe.results.result import Result
-
-POOR = 0.5  # a judge that overlaps less with what is right is said to be poor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +28,7 @@ class Forgotten(Result):
     sets of equal size. proofs: what every judge says of fresh samples. stability: mean overlap
     (Jaccard) of the filters chosen from boxed images that were drawn again, None if not measured.
     traces: what probes trained again find, for the first judge. notes: what a rule says of its
-    choice, such as that it stopped early.
+    choice, such as that it stopped early. damage: what is left of the image away from the object.
     """
 
     label: str
@@ -48,6 +48,7 @@ class Forgotten(Result):
     pictures: ForgettingPictures
     traces: tuple[Traces, ...]
     notes: tuple[str, ...]
+    damage: Damage
 
     @property
     def edits(self) -> tuple[Selection, ...]:
@@ -76,6 +77,7 @@ class Forgotten(Result):
             "sliced_wasserstein_x1000": vars(self.drift),
             "overlap_under_resampling": self.stability,
             "traces": [each.values() for each in self.traces],
+            "damage": self.damage.values(),
             "doubts": self.doubts(),
         }
 
@@ -84,26 +86,19 @@ class Forgotten(Result):
         for edit in self.selections:
             name = f"selection-{edit.layer}.json" if several else "selection.json"
             edit.write(folder / name)
-        self.pictures.draw(folder, self.label, self.selections, self.proofs)
+        self.pictures.draw(folder, self.label, self.selections, self.proofs, self.doubts())
 
     def doubts(self) -> list[str]:
         """Why not to believe the result; empty if nothing is known."""
-        lines = list(self.notes)
+        lines = [*self.damage.doubts(self.label), *self.notes]
         if not self.converged:
             lines.append(f"THE REGRESSION DID NOT CONVERGE in {MAX_ITERATIONS} iterations")
         if self.accuracy and min(self.accuracy) <= 0.5:
             lines.append("THE REGRESSION IS NO BETTER THAN CHANCE on some held-out images")
         for traces, proof in zip(self.traces, self.proofs, strict=False):
-            chosen = proof.chosen
-            left, outside = chosen.area_left.value, chosen.outside.value
-            lines += traces.doubts("chosen", self.label, left, outside)
+            lines += traces.doubts("chosen", self.label, proof.chosen.area_left.value)
         for proof in self.proofs:
-            known = proof.about.get("held_out_iou", 1.0)
-            if known < POOR:
-                lines.append(
-                    f"JUDGE {proof.judge} IS NOT TO BE BELIEVED: on images it did not see, its "
-                    f"marks overlap with what is right by {known:.2f} (intersection over union)"
-                )
+            lines += doubt_judge(proof.judge, proof.about)
             if proof.chosen.inside <= proof.chosen.outside.high:
                 lines.append(
                     f"AS MUCH CHANGES OUTSIDE of the object as inside, says judge {proof.judge}: "
@@ -154,6 +149,7 @@ class Forgotten(Result):
             lines += [f"  {name}: {outcome}" for name, outcome in rows]
         for traces in self.traces:
             lines += traces.lines()
+        lines.append(str(self.damage))
         drift = self.drift
         lines.append(
             f"sliced Wasserstein distance x 1000 from {drift.reference}: unedited "

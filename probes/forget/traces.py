@@ -16,7 +16,6 @@ from dcgan_probe.session import Session
 
 PRESENT = 0.01  # a sample holds an object if so much of it is marked
 GONE = 0.05  # share of the area left, from which on an object is gone for a judge
-RUINED = 0.5  # of how far two samples are apart
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,16 @@ class Traces:
     """What a probe trained again finds on images of the same latents, edited in several ways.
 
     judge: the detector whose marks on the unedited images it learns. found: by edit; "as they are"
-    and "inpainted", the marked pixels filled by OpenCV, are there to compare with. apart: mean
-    absolute difference of pixels of two samples, on images in [-1, 1].
+    and "inpainted", the marked pixels filled by OpenCV, are there to compare with.
     """
 
     judge: str
     found: Mapping[str, Retrained]
-    apart: float
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
         measured = {name: each.values() for name, each in self.found.items()}
-        return {"judge": self.judge, "trained_again": measured, "two_samples_apart": self.apart}
+        return {"judge": self.judge, "trained_again": measured}
 
     def lines(self) -> list[str]:
         """A heading, and a line for every edit."""
@@ -47,18 +44,12 @@ class Traces:
             )
         return lines
 
-    def doubts(self, name: str, label: str, left: float, outside: float) -> list[str]:
+    def doubts(self, name: str, label: str, left: float) -> list[str]:
         """What speaks against an edit of `found`.
 
-        left: share of the object's area that the judge still marks. outside: mean absolute change
-        of pixels away from it.
+        left: share of the object's area that the judge still marks.
         """
         lines = []
-        if outside >= RUINED * self.apart:
-            lines.append(
-                f"THE EDIT DESTROYS THE IMAGE: away from the {label} pixels change by "
-                f"{outside:.3f}, where two samples are {self.apart:.3f} apart"
-            )
         probe = self.found[name]
         if left <= GONE and probe.finds_it:
             unedited = self.found["as they are"].beyond.value
@@ -87,4 +78,4 @@ def trace(
         name: retrain(see(discriminator, each), mask[rows], session.seed)
         for name, each in session.progress(images.items(), "training probes again")
     }
-    return Traces(judge.name, probes, float((before - before.roll(1, 0)).abs().mean()))
+    return Traces(judge.name, probes)
