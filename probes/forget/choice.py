@@ -14,8 +14,8 @@ from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.probes.forget.gates import learn
 from dcgan_probe.probes.forget.guidance import Guidance
-from dcgan_probe.probes.forget.judges import learn_from_boxes
 from dcgan_probe.probes.forget.settings import RuleSettings
+from dcgan_probe.recognition.judges import learn_from_boxes
 from dcgan_probe.recognition.regression import sparse
 from dcgan_probe.recognition.rule import positive, rank_by_weight
 from dcgan_probe.recognition.samples import BoxedSamples

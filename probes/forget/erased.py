@@ -15,9 +15,9 @@ from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.figures import charts, strips
 from dcgan_probe.probes.forget.damage import Damage
 from dcgan_probe.probes.forget.judgement import EditOutcome
-from dcgan_probe.probes.forget.judges import doubt_judge
 from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition.erasing import Erasing, Tried
+from dcgan_probe.recognition.judges import doubt_judge
 from dcgan_probe.results.result import Result
 from dcgan_probe.session import Session
 

@@ -14,11 +14,11 @@ from dcgan_probe.metrics.distances import sliced_wasserstein
 from dcgan_probe.probes.forget.choice import RULES
 from dcgan_probe.probes.forget.damage import Damage, measure_damage
 from dcgan_probe.probes.forget.judgement import BATCH, Change, Drift, Proof, prove
-from dcgan_probe.probes.forget.judges import away_from
 from dcgan_probe.probes.forget.rivals import Rivals
 from dcgan_probe.probes.forget.settings import RuleSettings
 from dcgan_probe.probes.forget.traces import Traces, trace
 from dcgan_probe.recognition.detectors import Detector, soft
+from dcgan_probe.recognition.judges import away_from
 from dcgan_probe.recognition.samples import BoxedSamples
 from dcgan_probe.session import Session
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes.forget.judges import away_from
 from dcgan_probe.recognition.box_detector import BoxDetector
+from dcgan_probe.recognition.judges import away_from
 from dcgan_probe.recognition.samples import maps_of
 from dcgan_probe.session import BATCH, Session
 

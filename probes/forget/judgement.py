@@ -19,9 +19,9 @@ from dcgan_probe.metrics.intervals import (
     divide,
     percentile_interval,
 )
-from dcgan_probe.probes.forget.judges import away_from
 from dcgan_probe.probes.forget.rivals import Edits, Rivals, count
 from dcgan_probe.recognition.detectors import Detector, soft
+from dcgan_probe.recognition.judges import away_from
 from dcgan_probe.session import Session
 
 BATCH = 32

@@ -15,10 +15,10 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.probes.forget.damage import measure_damage
 from dcgan_probe.probes.forget.erased import Erased, pictures
 from dcgan_probe.probes.forget.judgement import BATCH, EditOutcome, Tally, measure_outcome
-from dcgan_probe.probes.forget.judges import away_from, split
 from dcgan_probe.probes.forget.traces import trace
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.erasing import choose_erasing
+from dcgan_probe.recognition.judges import away_from, split
 from dcgan_probe.session import Session
 from dcgan_probe.storage.json_values import Value
 

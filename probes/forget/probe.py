@@ -19,12 +19,12 @@ from dcgan_probe.probes.forget.choice import CHOOSING, RULES
 from dcgan_probe.probes.forget.erased import Erased
 from dcgan_probe.probes.forget.evaluation import evaluate, measure_stability
 from dcgan_probe.probes.forget.figures import pictures
-from dcgan_probe.probes.forget.judges import split
 from dcgan_probe.probes.forget.places import as_layers, erase
 from dcgan_probe.probes.forget.result import Forgotten
 from dcgan_probe.probes.forget.rivals import Rivals
 from dcgan_probe.probes.forget.settings import LEFT, WAYS, RuleSettings
 from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.judges import split
 from dcgan_probe.recognition.regression import held_out_accuracy
 from dcgan_probe.recognition.rule import choose as choose
 from dcgan_probe.recognition.samples import BoxedSamples

@@ -12,8 +12,8 @@ from dcgan_probe.edits.filters import Selection
 from dcgan_probe.probes.forget.damage import Damage
 from dcgan_probe.probes.forget.figures import ForgettingPictures
 from dcgan_probe.probes.forget.judgement import Change, Drift, Proof
-from dcgan_probe.probes.forget.judges import doubt_judge
 from dcgan_probe.probes.forget.traces import Traces
+from dcgan_probe.recognition.judges import doubt_judge
 from dcgan_probe.recognition.regression import MAX_ITERATIONS
 from dcgan_probe.results.result import Result
 

@@ -1,4 +1,4 @@
-"""Who judges what is left of an object: detectors, or one that is learnt from half of the boxes."""
+"""Who judges an object on edited samples: detectors, or one learnt from half of the boxes."""
 
 from __future__ import annotations
 
