@@ -68,7 +68,7 @@ def cost(info: dict[str, Any]) -> str:
     """How long a checkpoint was trained, as far as it says."""
     if "steps" not in info or "recipe" not in info:
         return "training unknown"
-    recipe = Recipe(**info["recipe"])
+    recipe = Recipe.from_dict(info["recipe"])
     seen = info["steps"] * recipe.batch * recipe.minibatches
     on = info.get("data", f"{info['images']} images")
     return f"{info['steps']} steps, {seen / info['images']:.1f} epochs of {on}"

@@ -23,7 +23,16 @@ from dcgan_probe.terminal import answer
 @click.option("--g-width", type=int, help="Feature maps of G's last hidden layer; of the preset.")
 @click.option("--d-width", type=int, help="Feature maps of D's first layer; of the preset.")
 @click.option("--recipe", "name", default="paper", type=click.Choice(["paper", "shared"]))
-@click.option("--batch", default=128, type=click.IntRange(2), help="Images, over all processes.")
+@click.option(
+    "--batch",
+    type=click.IntRange(2),
+    help="Images, over all processes; 128 for the recipe paper, 64 for shared if not given.",
+)
+@click.option(
+    "--l2",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Added to every gradient, times the weight; 1e-5 for paper, 0 for shared if not given.",
+)
 @click.option("--rate", default=2e-4, type=float, help="Adam's, for both networks.")
 @click.option(
     "--ema",
@@ -74,7 +83,7 @@ def train(context: click.Context, **options: Any) -> None:
 
     root = context.find_root().params
     network = {name: options.pop(name) for name in ("size", "channels", "g_width", "d_width")}
-    names = ("name", "batch", "rate", "ema", "flip", "augment", "decay_steps")
+    names = ("name", "batch", "l2", "rate", "ema", "flip", "augment", "decay_steps")
     recipe = {name: options.pop(name) for name in names}
     trained = launch(
         root["out"] / "train",

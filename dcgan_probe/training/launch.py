@@ -18,6 +18,8 @@ from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, Outcome, may_star
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 
+UNSAID = ("batch", "l2", "leftover")  # of a recipe, where the command line says nothing
+
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
@@ -73,8 +75,9 @@ def launch(
     """Train on a set of images, or resume from the state that `folder` holds.
 
     network: members of the preset's `Config` to replace, where they are not None. recipe: those of
-    the `Recipe`. Raises InputError as `train` does, for images that cannot be read, and for a
-    folder that holds something else.
+    the `Recipe`, where they are not None; a training that is resumed otherwise takes batch, l2 and
+    leftover from its state. Raises InputError as `train` does, for images that cannot be read, and
+    for a folder that holds something else.
     """
     if (steps is None) == (epochs is None):
         raise InputError("train: found both or none of --steps and --epochs, expected one")
@@ -88,7 +91,12 @@ def launch(
     with distributed.joined(device) as own:
         if precision == "auto":
             precision = "bfloat16" if own.device.type == "cuda" else "float32"
-        full = Recipe(precision=precision, seed=seed, **recipe)
+        said = {name: value for name, value in recipe.items() if value is not None}
+        if not force and (folder / STATE).exists():
+            # What is not said is as it was: older trainings had no L2 decay and larger batches.
+            saved = Trainer.saved_recipe(folder / STATE)
+            said = {name: saved[name] for name in UNSAID if name in saved} | said
+        full = Recipe(precision=precision, seed=seed, **said)
         source = ImageSource(data, config.size, config.channels)
         images = dataset.read(source, cache_folder, max_bad, keep, own.first)
         # Mapped again by torch, which has no read-only tensors: privately, so the file stays.

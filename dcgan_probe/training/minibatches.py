@@ -22,10 +22,20 @@ class Minibatches:
 
     images: N x C x S x S uint8, in memory or mapped from a file. On CUDA they are moved to the GPU
     as they are, if they take at most half of what is free there; otherwise each minibatch is
-    gathered on the CPU. Raises InputError for fewer images than a minibatch.
+    gathered on the CPU. leftover: the last minibatch of an epoch holds the images that are left
+    over, if they are two or more for each of `world` processes, and as many for each.
+    Raises InputError for fewer images than a minibatch.
     """
 
-    def __init__(self, images: Tensor, batch: int, seed: int, device: torch.device):
+    def __init__(
+        self,
+        images: Tensor,
+        batch: int,
+        seed: int,
+        device: torch.device,
+        leftover: bool = False,
+        world: int = 1,
+    ):
         if len(images) < batch:
             raise InputError(
                 f"training images: found {len(images)}, expected at least a batch of {batch}"
@@ -33,7 +43,10 @@ class Minibatches:
         self.batch = batch
         self.seed = seed
         self.device = device
-        self.per_epoch = len(images) // batch
+        self.per_epoch, rest = divmod(len(images), batch)
+        # Of one image, batch norm has no deviation.
+        self.leftover = rest - rest % world if leftover and rest >= 2 * world else 0
+        self.per_epoch += bool(self.leftover)
         fits = device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] // 2
         self.images = images.to(device) if fits else images
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
@@ -41,17 +54,23 @@ class Minibatches:
     def rows(self, number: int) -> np.ndarray:
         """Numbers of the images of minibatch `number`, counted from the start of training.
 
-        What is left over when an epoch's images are cut into minibatches is not shown in it.
+        Images that are left over are not shown in an epoch, unless `leftover`.
         """
         epoch, place = divmod(number, self.per_epoch)
         if epoch != self._order[0]:
             rng = np.random.default_rng([self.seed, _ORDER, epoch])
             self._order = epoch, rng.permutation(len(self.images))
-        return self._order[1][place * self.batch : (place + 1) * self.batch]
+        return self._order[1][place * self.batch :][: self.size(number)]
+
+    def size(self, number: int) -> int:
+        """How many images minibatch `number` has: the batch, or those left over."""
+        last = number % self.per_epoch == self.per_epoch - 1
+        return self.leftover if last and self.leftover else self.batch
 
     def flips(self, number: int) -> np.ndarray:
-        """Which images of minibatch `number` are mirrored, if any are: batch bool."""
-        return np.random.default_rng([self.seed, _FLIPS, number]).random(self.batch) < 0.5
+        """Which images of minibatch `number` are mirrored, if any are: one bool an image."""
+        drawn = np.random.default_rng([self.seed, _FLIPS, number]).random(self.batch)
+        return drawn[: self.size(number)] < 0.5
 
     def read(self, rows: np.ndarray, flips: np.ndarray | None = None) -> Tensor:
         """Images as n x C x S x S float32 in [-1, 1] on the device, mirrored where `flips` says."""

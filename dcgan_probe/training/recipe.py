@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dcgan_probe.errors import InputError, unknown
 
@@ -11,18 +13,28 @@ RECIPES = {
     "shared": "one generator pass serves both updates (pytorch/examples), about a tenth faster",
 }
 PRECISIONS = ("float32", "bfloat16")
+# As in the scripts that the recipes are named after: faces/train_uncond_dcgan.py of the authors and
+# dcgan/main.py of pytorch/examples.
+OWN = -1
+_BATCH = {"paper": 128, "shared": 64}
+_L2 = {"paper": 1e-5, "shared": 0.0}
+# Fields that were added later, and what trainings from before did.
+SINCE: dict[str, Any] = {"augment": False, "decay_steps": 0, "l2": 0.0, "leftover": False}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained; the defaults are the paper's.
 
-        >>> Recipe(batch=64, ema=0.999).rate
-        0.0002
+        >>> Recipe(ema=0.999).batch, Recipe("shared").batch
+        (128, 64)
 
     name: "paper" or "shared", see `RECIPES`; how the two networks take turns.
-    batch: images in a minibatch, over all processes together.
+    batch: images in a minibatch, over all processes together; `OWN` is the recipe's, 128 or 64.
     rate, beta1: of Adam, for both networks.
+    l2: this times the weight is added to every gradient, before Adam; `OWN` is the recipe's, 1e-5
+        for the paper's and 0 for the shared one.
+    leftover: show the images that are left over at the end of an epoch in a smaller minibatch.
     ema: decay of the running mean of the generator that is saved in place of the last generator;
         0 saves the last one, as the paper does.
     flip: mirror each image with probability one half; the paper augments nothing.
@@ -39,7 +51,7 @@ class Recipe:
     """
 
     name: str = "paper"
-    batch: int = 128
+    batch: int = OWN
     rate: float = 2e-4
     beta1: float = 0.5
     ema: float = 0.0
@@ -48,10 +60,15 @@ class Recipe:
     decay_steps: int = 0
     precision: str = "float32"
     seed: int = 0
+    l2: float = OWN
+    leftover: bool = True
 
     def __post_init__(self) -> None:
         if self.name not in RECIPES:
             raise unknown("recipe", self.name, RECIPES)
+        for field, own in (("batch", _BATCH), ("l2", _L2)):
+            if getattr(self, field) == OWN:
+                object.__setattr__(self, field, own[self.name])
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
         for name, ok, expected in (
@@ -61,11 +78,21 @@ class Recipe:
             ("ema", 0 <= self.ema < 1, "at least 0 and below 1"),
             ("decay_steps", self.decay_steps >= 0, "at least 0"),
             ("seed", self.seed >= 0, "at least 0"),
+            ("l2", 0 <= self.l2 < 1, "at least 0 and below 1"),
         ):
             if not ok:
                 raise InputError(
                     f"recipe: {name}: found {getattr(self, name)!r}, expected {expected}"
                 )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The recipe that a checkpoint's ``info["recipe"]`` tells of, also an older one.
+
+        >>> Recipe.from_dict({"name": "paper", "batch": 128}).l2
+        0.0
+        """
+        return cls(**{**SINCE, **values})
 
     def rate_at(self, step: int) -> float:
         """The rate of step `step`, counted from 0.

@@ -17,12 +17,13 @@ from torch.nn import functional as F
 from dcgan_probe import checkpoints, latents
 from dcgan_probe.distributed import Ranks
 from dcgan_probe.errors import InputError
-from dcgan_probe.networks.config import SINCE, Config
+from dcgan_probe.networks.config import SINCE as NETWORK_SINCE
+from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import Discriminator, Generator, estimate_statistics, initialise
 from dcgan_probe.training import cpu
 from dcgan_probe.training.augment import augment
 from dcgan_probe.training.minibatches import Minibatches
-from dcgan_probe.training.recipe import Recipe
+from dcgan_probe.training.recipe import SINCE, Recipe
 
 STATISTICS_BATCHES = 50
 STATISTICS_BATCH = 128
@@ -70,7 +71,9 @@ class Trainer:
                 f"{self.ranks.world} processes, with 2 images or more for each"
             )
         self.device = self.ranks.device
-        self.minibatches = Minibatches(images, recipe.batch, recipe.seed, self.device)
+        self.minibatches = Minibatches(
+            images, recipe.batch, recipe.seed, self.device, recipe.leftover, self.ranks.world
+        )
         self.steps = 0
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
@@ -82,10 +85,15 @@ class Trainer:
             if self.device.type == "cpu" and recipe.precision == "float32":
                 cpu.by_columns(network)
         self.mean_generator = copy.deepcopy(self.generator).requires_grad_(False)
-        betas = (recipe.beta1, 0.999)
-        self.adam_g = torch.optim.Adam(self.generator.parameters(), recipe.rate, betas, fused=True)
-        self.adam_d = torch.optim.Adam(
-            self.discriminator.parameters(), recipe.rate, betas, fused=True
+        self.adam_g, self.adam_d = (
+            torch.optim.Adam(
+                network.parameters(),
+                recipe.rate,
+                (recipe.beta1, 0.999),
+                weight_decay=recipe.l2,
+                fused=True,
+            )
+            for network in (self.generator, self.discriminator)
         )
         # What a step calls: the same weights, by way of the gradients' mean over processes where
         # weights are to be updated. The discriminator that judges for the generator is the plain
@@ -96,10 +104,11 @@ class Trainer:
         self._draw: nn.Module = self.generator
         if compiled:
             # On CUDA, "reduce-overhead" replays each network as one CUDA graph. torch's own warm-up
-            # run is a real step, so running statistics see every batch once.
+            # run is a real step, so running statistics see every batch once. A smaller last
+            # minibatch gets a graph of its own, so that the usual one stays of fixed shape.
             mode = "reduce-overhead" if self.device.type == "cuda" else "default"
             for name in ("_call_g", "_call_d", "_judge", "_draw"):
-                setattr(self, name, torch.compile(getattr(self, name), mode=mode))
+                setattr(self, name, torch.compile(getattr(self, name), mode=mode, dynamic=False))
 
     def step(self) -> Tensor:
         """One update of each network; returns the losses of D and G, 2 float32 on the device.
@@ -222,8 +231,8 @@ class Trainer:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             # What older states do not hold.
-            older = {f"network.{name}": usual for name, usual in SINCE.items()}
-            older |= {"recipe.augment": False, "recipe.decay_steps": 0}
+            older = {f"network.{name}": usual for name, usual in NETWORK_SINCE.items()}
+            older |= {f"recipe.{name}": usual for name, usual in SINCE.items()}
             saved = {**older, **state["settings"]}
         except Exception as error:
             raise InputError(
@@ -238,6 +247,24 @@ class Trainer:
             part.load_state_dict(state[name])
         self.steps = state["steps"]
         return state["extra"]
+
+    @staticmethod
+    def saved_recipe(path: Path) -> dict[str, Any]:
+        """The members of the recipe that a saved state was made with; none if it is damaged.
+
+        A damaged state is `load_state`'s to refuse.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            settings = dict(state["settings"])
+        except Exception:
+            return {}
+        members = {
+            name.removeprefix("recipe."): value
+            for name, value in settings.items()
+            if name.startswith("recipe.")
+        }
+        return SINCE | members
 
     def settings(self) -> dict[str, object]:
         """What a run must have in common with another to go on with its state."""
@@ -268,16 +295,20 @@ class Trainer:
     def _real(self) -> Tensor:
         """This process's part of the step's minibatch of images."""
         number = self.steps * self.recipe.minibatches + self.recipe.minibatches - 1
-        mine = self.ranks.share(self.recipe.batch)
+        mine = self.ranks.share(self.minibatches.size(number))
         flips = self.minibatches.flips(number)[mine] if self.recipe.flip else None
         return self.minibatches.read(self.minibatches.rows(number)[mine], flips)
 
     def _z(self, parts: int) -> list[Tensor]:
-        """This process's part of the step's latents, a batch for each of `parts` uses."""
+        """This process's part of the step's latents: for each of `parts` uses as many as the
+        minibatch has images that it goes with."""
         seed = int(np.random.SeedSequence([self.recipe.seed, _LATENTS]).generate_state(1)[0])
         n = parts * self.recipe.batch
         z = latents.sample(self.config, n, seed, start=self.steps * n).to(self.device)
-        return [part[self.ranks.share(self.recipe.batch)] for part in z.split(self.recipe.batch)]
+        return [
+            part[self.ranks.share(self.minibatches.size(self.steps * parts + i))]
+            for i, part in enumerate(z.split(self.recipe.batch))
+        ]
 
     def _update_mean(self) -> None:
         # Early on the decay is smaller, so that the random first weights are soon forgotten.

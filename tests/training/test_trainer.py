@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
+from dcgan_probe.training import launch
 from dcgan_probe.training.augment import augment
 from dcgan_probe.training.minibatches import Minibatches
 from dcgan_probe.training.recipe import Recipe
@@ -41,7 +43,7 @@ def real_images(number: int) -> torch.Tensor:
     return IMAGES[torch.from_numpy(rows)].float() / 127.5 - 1
 
 
-def written_out(trainer: Trainer, name: str) -> tuple[float, float]:
+def written_out(trainer: Trainer, name: str, l2: float) -> tuple[float, float]:
     """One step as the papers and their code have it, with torch's own loss and plain Adam."""
     g, d = trainer.generator.train(), trainer.discriminator.train()
     adam_g = torch.optim.Adam(g.parameters(), 2e-4, (0.5, 0.999))
@@ -49,10 +51,16 @@ def written_out(trainer: Trainer, name: str) -> tuple[float, float]:
     entropy = F.binary_cross_entropy_with_logits
     one, zero = torch.ones(8), torch.zeros(8)
 
+    def decay(network: torch.nn.Module) -> None:
+        """What the authors add to every gradient, that of gains and biases too."""
+        for weight in network.parameters():
+            weight.grad += l2 * weight.detach()
+
     def turn_of_g(fake: torch.Tensor) -> float:
         loss = entropy(d(fake), one)
         adam_g.zero_grad()
         loss.backward()
+        decay(g)
         adam_g.step()
         return loss.item()
 
@@ -60,6 +68,7 @@ def written_out(trainer: Trainer, name: str) -> tuple[float, float]:
         adam_d.zero_grad()
         loss = entropy(d(real), one) + entropy(d(fake.detach()), zero)
         loss.backward()
+        decay(d)
         adam_d.step()
         return loss.item()
 
@@ -75,11 +84,13 @@ def written_out(trainer: Trainer, name: str) -> tuple[float, float]:
     return loss_d, turn_of_g(fake)
 
 
-@pytest.mark.parametrize("name", ["paper", "shared"])
-def test_a_step_is_the_recipe_written_out(name):
-    recipe = dataclasses.replace(RECIPE, name=name)
+@pytest.mark.parametrize(("name", "l2"), [("paper", 1e-5), ("shared", 0.0), ("paper", 0.3)])
+def test_a_step_is_the_recipe_written_out(name, l2):
+    recipe = Recipe(name, batch=8, ema=0.9, seed=3)
+    if recipe.l2 != l2:  # so much that nobody can miss it
+        recipe = dataclasses.replace(recipe, l2=l2)
     trainer, other = Trainer(CONFIG, recipe, IMAGES), Trainer(CONFIG, recipe, IMAGES)
-    expected = written_out(other, name)
+    expected = written_out(other, name, l2)
     assert trainer.step().tolist() == pytest.approx(expected, rel=1e-5)
     for part in ("generator", "discriminator"):
         pairs = zip(
@@ -109,6 +120,63 @@ def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
     assert [sorted(rows) for rows in orders] == [list(range(40))] * 2
     assert orders[0] != orders[1]
     assert minibatches.rows(3).tolist() == orders[0][15:20]
+
+
+@pytest.mark.parametrize(("count", "world", "sizes"), [(40, 1, [8] * 5), (43, 1, [8] * 5 + [3])])
+def test_images_left_over_come_in_a_smaller_minibatch(count, world, sizes):
+    images = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
+    minibatches = Minibatches(images, 8, 0, torch.device("cpu"), True, world)
+    for epoch in range(2):
+        parts = [minibatches.rows(epoch * len(sizes) + i) for i in range(len(sizes))]
+        assert [len(part) for part in parts] == sizes
+        assert sorted(row for part in parts for row in part) == list(range(count))
+    assert len(minibatches.flips(len(sizes) - 1)) == sizes[-1]
+
+
+@pytest.mark.parametrize(("world", "left"), [(1, 5), (2, 4), (3, 0)])
+def test_images_left_over_are_as_many_for_each_process_and_two_at_least(world, left):
+    minibatches = Minibatches(IMAGES, 35, 0, torch.device("cpu"), True, world)
+    assert minibatches.per_epoch == 1 + (left > 0)
+    assert minibatches.size(1 if left else 0) == (left or 35)
+
+
+@pytest.mark.parametrize("name", ["paper", "shared"])
+def test_a_turn_has_as_many_latents_as_its_minibatch_has_images(name):
+    trainer = Trainer(CONFIG, Recipe(name, batch=16), IMAGES)  # 16, 16, 8 images an epoch
+    seen = []
+    trainer.discriminator.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    for _ in range(3):
+        trainer.step()
+    expected = {
+        # G's turn and D's, of minibatches 0 and 1, 2 and 3, 4 and 5; D sees real ones and its own.
+        "paper": [16, 16, 16, 8, 16, 16, 16, 8, 8],
+        "shared": [16, 16, 16, 16, 16, 16, 8, 8, 8],
+    }
+    assert seen == expected[name]
+
+
+def test_an_older_state_goes_on_as_it_was_trained(tmp_path):
+    before = Recipe("shared", batch=16, seed=3, l2=0.0, leftover=False)
+    whole = Trainer(CONFIG, before, IMAGES)
+    whole.step()
+    state = torch.load(io.BytesIO(whole.state({})), weights_only=True)
+    for name in ("l2", "leftover", "augment", "decay_steps"):
+        del state["settings"][f"recipe.{name}"]
+    torch.save(state, tmp_path / "state.pt")
+    said = Trainer.saved_recipe(tmp_path / "state.pt")
+    assert Recipe.from_dict(said) == before
+    members = {name: said[name] for name in launch.UNSAID}
+    resumed = Trainer(CONFIG, Recipe("shared", seed=3, **members), IMAGES)
+    resumed.load_state(tmp_path / "state.pt")
+    for _ in range(2):
+        whole.step(), resumed.step()
+    assert same(weights(whole), weights(resumed))
+    with pytest.raises(InputError, match=r"recipe\.batch: found 16, expected 64 as asked for"):
+        Trainer(CONFIG, Recipe("shared", seed=3), IMAGES.repeat(2, 1, 1, 1)).load_state(
+            tmp_path / "state.pt"
+        )
+    (tmp_path / "damaged.pt").write_bytes(b"PK")
+    assert Trainer.saved_recipe(tmp_path / "damaged.pt") == {}
 
 
 def test_flips_mirror_about_half_of_the_images_and_no_others():
