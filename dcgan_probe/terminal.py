@@ -11,13 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import click
 
-from dcgan_probe.errors import printable
+from dcgan_probe.errors import InputError, printable
 
 ARGUMENTS = f"{__name__}.arguments"  # as typed, in the meta of click's context
 _TERMINAL = f"{__name__}.terminal"
@@ -82,17 +82,27 @@ def answer(values: dict[str, Any], text: str) -> None:
     """
     stdout = current().json
     if stdout is None:
-        click.echo("\n".join(map(printable, text.split("\n"))))
+        _print("\n".join(map(printable, text.split("\n"))), sys.stdout)
     else:
         import json
 
-        click.echo(json.dumps(values, allow_nan=False), file=stdout)
+        _print(json.dumps(values, allow_nan=False), stdout)
+
+
+def _print(text: str, stdout: TextIO) -> None:
+    try:
+        click.echo(text, file=stdout)
+    except BrokenPipeError:  # whoever read it has seen enough
+        raise
+    except OSError as error:
+        raise InputError(f"stdout: cannot be written: {error.strerror or error}") from error
 
 
 def note(text: str) -> None:
     """Say on stderr, unless --quiet, in one line, what was left out or assumed of an input."""
     if not current().quiet and os.environ.get("RANK", "0") == "0":  # under torchrun, once
-        click.echo(printable(" ".join(text.split())), err=True)
+        with suppress(OSError):  # stderr is full or gone: what is computed does not depend on it
+            click.echo(printable(" ".join(text.split())), err=True)
 
 
 def log(text: str, error: BaseException | None = None) -> None:

@@ -245,7 +245,7 @@ def test_an_interruption_says_what_was_lost_and_writes_nothing(archive, tmp_path
         raise KeyboardInterrupt
 
     monkeypatch.setattr(autoencoder, "fit", interrupted)
-    with pytest.raises(InputError, match="interrupted: nothing was written"):
+    with pytest.raises(KeyboardInterrupt, match="interrupted: nothing was written"):
         find_in(archive, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 

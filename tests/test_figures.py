@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import cv2
+import matplotlib
 import numpy as np
+import pytest
 import torch
 
 from dcgan_probe import figures
+from dcgan_probe.errors import InputError
 
 
 def test_pixels_round_and_clamp():
@@ -87,3 +90,61 @@ def test_a_film_of_several_images_holds_them_side_by_side(tmp_path):
     first = film.frames[0][..., 2::-1]
     assert first.shape == (128, 3 * 130 - 2, 3)
     assert (first[::2, 260:388:2] == frames[0, 2]).all()
+
+
+def test_no_text_is_taken_for_mathematics():
+    """A name with two ``$`` was an error of matplotlib's, or was drawn in another font."""
+
+    def drawn(name: str) -> np.ndarray:
+        figure = figures.blank(300, 200)
+        axes = figure.subplots()
+        axes.plot([1, 2], [1, 2], label=name)
+        axes.set_xticks([1, 2], [name, "b"])
+        axes.set_title(name)
+        figure.text(0, 0, name)
+        figures.charts.legend(axes)
+        return figures.rendered(figure)
+
+    assert drawn("US$^$").shape == (200, 300, 3)
+    # As many strokes as the letters have: what is parsed loses its dollars and turns italic.
+    assert (drawn("a$b$") != drawn("a$b")).any()
+    assert drawn("photos\udcff").shape == (200, 300, 3)  # a name that is no UTF-8
+
+
+def test_powers_of_ten_stay_what_they_are():
+    figure = figures.blank(300, 200)
+    axes = figure.subplots()
+    axes.plot([1, 2], [1e-3, 1])
+    axes.set_yscale("log")
+    figures.rendered(figure)
+    assert axes.get_yticklabels()[0].get_parse_math()
+
+
+def test_a_matplotlibrc_changes_no_figure(tmp_path):
+    images = np.zeros((1, 1, 8, 8, 3), np.uint8)
+
+    def draw(name: str) -> bytes:
+        figures.draw(tmp_path / name, "Title", [figures.Block("", images)], [""], "Caption $x$.")
+        return (tmp_path / name).read_bytes()
+
+    plain = draw("plain.png")
+    with matplotlib.rc_context({"font.weight": "bold", "savefig.bbox": "tight", "text.color": "r"}):
+        assert draw("changed.png") == plain
+        assert matplotlib.rcParams["font.weight"] == "bold"  # nor do ours change the user's
+
+
+def test_half_a_film_is_not_saved_as_a_whole_one(tmp_path, monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+
+    def cut_off(self, frame, write=cv2.VideoWriter.write, count=[0]):
+        count[0] += 1
+        if count[0] <= 3:
+            write(self, frame)
+
+    class Full(cv2.VideoWriter):
+        write = cut_off
+
+    monkeypatch.setattr(figures.film.cv2, "VideoWriter", Full)
+    with pytest.raises(InputError, match="found 3 of 6 frames"):
+        figures.film.write(tmp_path / "film.mp4", frames)
+    assert not (tmp_path / "film.mp4").exists()

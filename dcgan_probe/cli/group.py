@@ -7,12 +7,15 @@ built-in commands are the modules beside this one; probes are found by entry poi
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dcgan_probe import plugins, terminal
+from dcgan_probe.cli import border
 from dcgan_probe.cli.checkpoint_options import checkpoint_options, take_facts
 from dcgan_probe.cli.convert import convert
 from dcgan_probe.cli.dedup import dedup
@@ -42,6 +45,13 @@ class Mistake(click.ClickException):
 
 class Commands(click.Group):
     """The built-in commands, and the probes of all installed packages."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        # Nothing is shown in a window. The name of a backend that a notebook's kernel or a profile
+        # exports may be one that is not installed here, and matplotlib would not even be imported.
+        os.environ["MPLBACKEND"] = "agg"
+        run = functools.partial(super().main, *args, standalone_mode=False, **extra)
+        return border.leave(run) if standalone_mode else run()
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         terminal.accept_all_text()
@@ -93,9 +103,12 @@ class Commands(click.Group):
             if message := _right_place(context, error.option_name):
                 raise Mistake(message) from error
             raise
-        except InputError as error:
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            # Here, and not only in `main`: --verbose holds for as long as the context is open.
             terminal.log("where it was found:", error)
-            raise Mistake(str(error)) from error
+            raise border.ending(error) from error
 
 
 def _probes(context: click.Context) -> dict[str, list[EntryPoint]]:

@@ -113,7 +113,7 @@ def run(
             raise InputError(f"{data}: found one image, expected at least two to compare")
         duplicates = find(images.pixels, settings, chosen, within)
     except KeyboardInterrupt:
-        raise InputError(
+        raise KeyboardInterrupt(
             "interrupted: nothing was written; images decoded so far are in the cache, the "
             "autoencoder starts anew"
         ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dcgan_probe.errors import unknown
+from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.figures.panels import tile, zoom_for
 from dcgan_probe.storage import files
 
@@ -25,7 +25,8 @@ def write(path: str | os.PathLike[str], frames: np.ndarray, fps: int = 20) -> No
         >>> write("/tmp/grey.gif", np.full((10, 64, 64, 3), 128, np.uint8))
 
     frames: N x H x W x 3 uint8 RGB. A mp4 plays once and has even sides: an odd one loses its last
-    pixel; an animation starts again at its end. Raises InputError for another ending.
+    pixel; an animation starts again at its end. Raises InputError for another ending, and where the
+    temporary folder has no room for a mp4.
     Source: the films of latent walks that the paper's authors published beside figure 4.
     """
     ending = Path(path).suffix.lower()
@@ -65,7 +66,24 @@ def _mp4(bgr: np.ndarray, fps: int) -> bytes:
         for frame in bgr:
             film.write(np.ascontiguousarray(frame[:height, :width]))
         film.release()
+        # OpenCV says nothing of a full disk, and what is then there may play to its middle.
+        if (held := _count_frames(part)) != len(bgr):
+            raise InputError(
+                f"{folder}: found {held} of {len(bgr)} frames after writing, expected room for a "
+                "whole film (TMPDIR names another folder)"
+            )
         return part.read_bytes()
+
+
+def _count_frames(path: Path) -> int:
+    if not path.exists() or b"moov" not in path.read_bytes():
+        return 0  # FFmpeg would complain of it on stderr
+    film = cv2.VideoCapture(str(path))
+    count = 0
+    while film.grab():
+        count += 1
+    film.release()
+    return count
 
 
 def _opened(path: Path, fps: int, size: tuple[int, int]) -> cv2.VideoWriter:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcgan_probe.figures.canvas import DPI, FONT, INK, PALE, WARNING, blank, png, rendered
+from dcgan_probe.figures.canvas import DPI, FONT, INK, PALE, WARNING, blank, look, png, rendered
 from dcgan_probe.storage import files
 
 GAP = 2
@@ -62,6 +62,7 @@ class Block:
     images: np.ndarray
 
 
+@look()
 def draw(
     path: str | os.PathLike[str],
     title: str,
@@ -128,6 +129,7 @@ def draw(
     files.write_bytes(path, png(figure))
 
 
+@look()
 def sheet(
     path: str | os.PathLike[str],
     title: str,

@@ -67,7 +67,7 @@ class Result(ABC):
                 f"{name}: found a value named {reserved!r}, expected none of: {', '.join(RESERVED)}"
             )
         with files.new_folder(folder, force, written(folder)) as work:
-            self.draw(work)
+            self._draw(work)
             for path in work.rglob("*"):
                 if path.is_symlink() or path == work / FILE:
                     kind = "a link" if path.is_symlink() else "a file of the format's"
@@ -80,9 +80,15 @@ class Result(ABC):
             }
             files.write_json(work / FILE, {**head, **values})
 
+    def _draw(self, folder: Path) -> None:
+        from dcgan_probe.figures.canvas import look  # matplotlib, which reading results needs not
+
+        with look():
+            self.draw(folder)
+
     def _repr_html_(self) -> str:
         with tempfile.TemporaryDirectory() as folder:
-            self.draw(Path(folder))
+            self._draw(Path(folder))
             return as_html(str(self), sorted(Path(folder).iterdir()))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

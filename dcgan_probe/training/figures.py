@@ -15,6 +15,7 @@ from dcgan_probe.storage import files
 SIZE = 10  # of all text of the chart, in points
 
 
+@canvas.look()
 def draw(lines: Sequence[dict[str, Any]], path: Path, caption: str) -> None:
     """Draw what a training measured: losses and, where it was measured, the distance to images.
 
