@@ -136,13 +136,13 @@ def test_a_matplotlibrc_changes_no_figure(tmp_path):
 def test_half_a_film_is_not_saved_as_a_whole_one(tmp_path, monkeypatch):
     frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
 
-    def cut_off(self, frame, write=cv2.VideoWriter.write, count=[0]):
-        count[0] += 1
-        if count[0] <= 3:
-            write(self, frame)
-
     class Full(cv2.VideoWriter):
-        write = cut_off
+        written = 0
+
+        def write(self, frame):
+            self.written += 1
+            if self.written <= 3:
+                super().write(frame)
 
     monkeypatch.setattr(figures.film.cv2, "VideoWriter", Full)
     with pytest.raises(InputError, match="found 3 of 6 frames"):

@@ -1,7 +1,7 @@
 """Where a command line ends: whatever was raised becomes one line and an exit code.
 
-Exit codes: 0 done, 1 a bug (of this package or a plugin), 2 a mistake in the input or something that
-the system refused, 130 interrupted by Ctrl-C.
+Exit codes: 0 done, 1 a bug (of this package or a plugin), 2 a mistake in the input or something
+that the system refused, 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Ending(click.ClickException):
 
     def __init__(self, line: str, exit_code: int):
         super().__init__(str(InputError(line)))
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click has it on the class
 
     def show(self, file: IO[Any] | None = None) -> None:
         with contextlib.suppress(OSError):  # stderr is full or gone: the exit code still tells
