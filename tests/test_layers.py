@@ -22,7 +22,7 @@ FOLDERS = {CORE: "dcgan_probe", PROBES: "probes", FIXTURES: "fixtures"}
 # From the ground up: a module may import from its own floor and from those before it.
 FLOORS = (
     *("errors", "storage", "terminal", "networks", "hooks", "images", "latents", "boxes", "edits"),
-    *("attribution", "metrics", "results", "figures", "checkpoints", "session", "plugins"),
+    *("attribution", "metrics", "figures", "results", "checkpoints", "session", "plugins"),
     *("recognition", "distributed", "training", "dedup", "report", "label", "cli"),
     *("__main__", "probes", "fixtures"),
 )

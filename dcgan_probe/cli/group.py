@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ class Commands(click.Group):
         # Nothing is shown in a window. The name of a backend that a notebook's kernel or a profile
         # exports may be one that is not installed here, and matplotlib would not even be imported.
         os.environ["MPLBACKEND"] = "agg"
+        # It warns of a home that cannot be written, which is no trouble here.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
         run = functools.partial(super().main, *args, standalone_mode=False, **extra)
         return border.leave(run) if standalone_mode else run()
 
