@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from dcgan_probe.figures.rasters import write_image
-from dcgan_probe.results.result import STRIPS
+
+# Halves of a picture that stands beside them, unlabelled: a report lays one over the other.
+STRIPS = ("before.png", "after.png")
 
 
 def write(folder: Path, before: np.ndarray, after: np.ndarray) -> None:

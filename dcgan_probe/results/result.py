@@ -21,8 +21,6 @@ FILE = "result.json"
 # Names in a result.json that are not the probe's to give.
 RESERVED = ("format", "made_with", "summary", "files")
 PICTURES = {".png": "image/png", ".gif": "image/gif", ".webp": "image/webp"}
-# Halves of a picture that stands beside them, unlabelled: a report lays one over the other.
-STRIPS = ("before.png", "after.png")
 
 
 @dataclass(frozen=True)
@@ -161,8 +159,10 @@ def as_html(text: str, pictures: Iterable[Path]) -> str:
     '<pre style="white-space: pre-wrap">a &lt; b</pre>'
 
     Long lines wrap, and pictures are no wider than the page. What is not a PNG, GIF or WebP is left
-    out, and so are `STRIPS` beside another picture.
+    out, and so are `figures.strips` beside another picture.
     """
+    from dcgan_probe.figures.strips import STRIPS
+
     parts = [f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>']
     shown = [path for path in pictures if path.suffix in PICTURES]
     for path in [path for path in shown if path.name not in STRIPS] or shown:
