@@ -80,7 +80,8 @@ def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
     run = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, text=True)
     time.sleep(1)  # among the samples, or yet among the imports: it is all the same
     run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=30)
+    with run:
+        _, said = run.communicate(timeout=30)
     assert run.returncode == 130 and "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any, NoReturn
 
 import click
@@ -90,6 +92,8 @@ def leave(run: Callable[[], object]) -> NoReturn:
     """Run a command line to its end, and exit with its code."""
     code: object = BUG
     try:
+        with contextlib.suppress(ValueError):  # not in the main thread: no signals come here
+            signal.signal(signal.SIGINT, _interrupt)
         code = run()
     except click.ClickException as error:
         with contextlib.suppress(OSError):
@@ -102,6 +106,19 @@ def leave(run: Callable[[], object]) -> NoReturn:
     finally:
         _drain()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Raise KeyboardInterrupt, as Python does; but end at once where a module is imported.
+
+    Libraries in C swallow an exception that comes while they are imported.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            ending(KeyboardInterrupt()).show()
+            os._exit(INTERRUPTED)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _drain() -> None:
