@@ -91,9 +91,10 @@ def _place(error: BaseException) -> str:
 def leave(run: Callable[[], object]) -> NoReturn:
     """Run a command line to its end, and exit with its code."""
     code: object = BUG
+    before = None
     try:
         with contextlib.suppress(ValueError):  # not in the main thread: no signals come here
-            signal.signal(signal.SIGINT, _interrupt)
+            before = signal.signal(signal.SIGINT, _interrupt)
         code = run()
     except click.ClickException as error:
         with contextlib.suppress(OSError):
@@ -104,6 +105,8 @@ def leave(run: Callable[[], object]) -> NoReturn:
         refusal.show()
         code = refusal.exit_code
     finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
         _drain()
     sys.exit(code if isinstance(code, int) else 0)
 
