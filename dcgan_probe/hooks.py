@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils.hooks import RemovableHandle
 
 from dcgan_probe.errors import InputError, unknown
 
@@ -143,11 +144,36 @@ def edit(module: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> 
             raise InputError(f"layer {name!r}: found edited maps of {shape}, expected {expected}")
         return edited
 
-    handle = layer(module, name).register_forward_hook(replace)
+    with _editing(layer(module, name).register_forward_hook(replace)):
+        yield
+
+
+# Numbers of the hooks that edit: torch numbers hooks in the order in which they are registered.
+_EDITING: set[int] = set()
+
+
+@contextmanager
+def _editing(handle: RemovableHandle) -> Iterator[None]:
+    """Count a hook among those that edit; remove it at the end."""
+    _EDITING.add(handle.id)
     try:
         yield
     finally:
+        _EDITING.discard(handle.id)
         handle.remove()
+
+
+@contextmanager
+def unedited(module: nn.Module) -> Iterator[None]:
+    """Suspend what `edit`, `lookahead` and `ablate` do to a module inside the ``with``.
+
+        >>> with edit(generator, "8x8", lambda maps: maps.flip(3)), unedited(generator):
+        ...     images = generator(z)                     # not mirrored
+
+    Hooks that somebody else registered act. Not for a forward that is under way.
+    """
+    with _only(module, lambda number: number not in _EDITING):
+        yield
 
 
 # Functions of what layers put out, by layer, made of what the layers would put out without them.
@@ -186,14 +212,14 @@ class _Lookahead:
         self.plans = []
         with ExitStack() as stack:
             first = self.module.register_forward_pre_hook(self._begin, with_kwargs=True)
-            stack.callback(first.remove)
+            stack.enter_context(_editing(first))
             self.number = first.id  # of hooks, which are numbered in the order in which they come
             for name, part in self.parts.items():
                 hook = part.register_forward_hook(partial(self._act, name))
-                stack.callback(hook.remove)
+                stack.enter_context(_editing(hook))
             # After an exception too, such as that of `collect` when it has seen enough.
             end = self.module.register_forward_hook(self._end, always_call=True)
-            stack.callback(end.remove)
+            stack.enter_context(_editing(end))
             self.handles = stack.pop_all()
 
     def __exit__(self, *_: object) -> None:
@@ -207,7 +233,7 @@ class _Lookahead:
         if known:  # a lookahead inside this one runs the module on the same inputs
             planned.functions = known[0].functions
             return
-        with _only_older(self.module, self.number):
+        with _only(self.module, lambda number: number < self.number):
             seen = collect(self.module, tuple(self.parts), *args, **kwargs)
             planned.functions = self.plan(seen)
         planned.inputs = inputs
@@ -237,17 +263,17 @@ def _version(value: object) -> int:
 
 
 @contextmanager
-def _only_older(module: nn.Module, number: int) -> Iterator[None]:
-    """Let only hooks act that were there before the one of a number."""
+def _only(module: nn.Module, acts: Callable[[int], bool]) -> Iterator[None]:
+    """Let only those hooks act whose number `acts` is true of."""
     whole = []
     for part in module.modules():
         for hooks in (part._forward_pre_hooks, part._forward_hooks):
-            if any(each >= number for each in hooks):
+            if not all(map(acts, hooks)):
                 whole.append((hooks, list(hooks.items())))
     try:
         for hooks, items in whole:
             hooks.clear()
-            hooks.update((each, hook) for each, hook in items if each < number)
+            hooks.update((each, hook) for each, hook in items if acts(each))
         yield
     finally:
         for hooks, items in whole:
@@ -319,10 +345,12 @@ class Ablation:
         self.where = where
 
     def __enter__(self) -> None:
-        self.handle = self.part.register_forward_hook(self._edit)
+        with ExitStack() as stack:
+            stack.enter_context(_editing(self.part.register_forward_hook(self._edit)))
+            self.handle = stack.pop_all()
 
     def __exit__(self, *_: object) -> None:
-        self.handle.remove()
+        self.handle.close()
 
     def _for_each(self, noun: str, values: float | Sequence[float] | Tensor) -> Tensor:
         numbers = torch.as_tensor(values, dtype=torch.float32)

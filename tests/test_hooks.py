@@ -340,3 +340,19 @@ def test_a_layer_that_puts_out_several_tensors_is_refused():
 def test_a_layer_that_is_never_reached_is_refused():
     with pytest.raises(InputError, match="layer 'one' is not reached"):
         hooks.activations(Branching(), "one", torch.zeros(1, 3))
+
+
+def test_unedited_suspends_edits_and_nothing_else():
+    module = nn.Sequential(nn.Identity(), nn.Identity())
+    seen: list[float] = []
+    own = module[1].register_forward_hook(lambda _m, _i, out: seen.append(float(out)))
+    x = torch.ones(1)
+    with hooks.edit(module, "0", lambda maps: maps * 3), hooks.edit(module, "1", lambda m: m + 1):
+        assert float(module(x)) == 4
+        with hooks.unedited(module):
+            assert float(module(x)) == 1
+            with hooks.edit(module, "0", lambda maps: maps * 5):  # made inside: it acts
+                assert float(module(x)) == 5
+        assert float(module(x)) == 4
+    own.remove()
+    assert float(module(x)) == 1 and seen == [3, 1, 5, 3]

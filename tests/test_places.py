@@ -403,6 +403,24 @@ def test_a_transplant_moves_the_donors_maps_by_whole_locations(session):
             replace(edit, moved=moved).planner(session.generator, session.config)
 
 
+def test_an_unedited_donor_is_drawn_as_the_checkpoint_draws_it(session):
+    begin = PlaceEdit(
+        ("16x16",), SHA, where=(8, 8, 24, 24), fill="mix", donors=Donors(0, (11,), unedited=True)
+    )
+    erase = PlaceEdit(("16x16",), SHA, fill="smooth", where=(4, 4, 28, 28))
+    drop = dp.Selection("8x8", (0, 1), SHA)
+    z = session.latents(2)
+    plain = hooks.activations(session.generator, "16x16", session.latents(1, start=11))
+    after = {}
+    for unedited in (True, False):
+        put = replace(begin, donors=Donors(0, (11,), unedited))
+        with session.editing(drop, erase, put), torch.no_grad():
+            after[unedited] = hooks.activations(session.generator, "16x16", z)[:, :, 4:12, 4:12]
+    place = plain[:, :, 4:12, 4:12].expand(2, -1, -1, -1)
+    torch.testing.assert_close(after[True], place, atol=1e-4, rtol=0)
+    assert (after[False] - place).abs().max() > 1e-2
+
+
 def test_a_probe_in_force_sees_the_edited_maps(session):
     """Hooks that come later act once, on the forward that counts."""
     edit = erasure(session, fill="smooth", donors=None)
@@ -486,6 +504,10 @@ def test_a_selection_is_read_as_one(tmp_path):
         ({"where": [0, 0, 40, 9]}, "found x1 = 40, expected at most 32"),
         ({"where": [8.2, 8.2, 8.6, 8.6]}, "found no cell of layer"),
         ({"donors": {"seed": 0, "indices": []}}, "donors"),
+        (
+            {"donors": {"seed": 0, "indices": [1], "unedited": 1}},
+            "unedited: found 1, expected true",
+        ),
         ({"donors": {"seed": -1, "start": 0, "n": 2}}, "seed: found -1"),
         ({"checkpoint": "cd" * 32}, "found locations of checkpoint cdcdcdcd, expected .*abab"),
         ({"format": "dcgan-probe/selection/2"}, "format: found"),

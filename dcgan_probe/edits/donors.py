@@ -31,11 +31,14 @@ class Donors:
         >>> Donors(seed=0, indices=(142,)).latents(session.config).shape
         torch.Size([1, 100])
 
-    Raises InputError for no index, one that is there twice, or one that is not a whole number.
+    unedited: they are drawn as the checkpoint draws them, whatever edits the generator has; else
+    with the edits that are older than theirs. Raises InputError for no index, one that is there
+    twice, or one that is not a whole number.
     """
 
     seed: int
     indices: tuple[int, ...]
+    unedited: bool = False
 
     def __post_init__(self) -> None:
         value = Value(vars(self), "donors")
@@ -43,6 +46,7 @@ class Donors:
         indices = tuple(index.whole(0, MAX_INDEX) for index in value["indices"].items())
         if not indices or len(set(indices)) < len(indices):
             raise InputError("donors: indices: found none, or one twice, expected each once")
+        _check_flag(value["unedited"])
         object.__setattr__(self, "indices", indices)
 
     def latents(self, config: AnyConfig) -> Tensor:
@@ -56,21 +60,31 @@ class Donors:
     def change(self) -> dict[str, Any]:
         """As JSON values; consecutive indices as a start and a count."""
         first, count = self.indices[0], len(self.indices)
+        value: dict[str, Any] = {"seed": self.seed}
         if count > 1 and self.indices == tuple(range(first, first + count)):
-            return {"seed": self.seed, "start": first, "n": count}
-        return {"seed": self.seed, "indices": list(self.indices)}
+            value |= {"start": first, "n": count}
+        else:
+            value["indices"] = list(self.indices)
+        return value | ({"unedited": True} if self.unedited else {})
 
     @classmethod
     def from_change(cls, value: Value) -> Donors:
         """The donors of `change`; InputError for anything else."""
         seed = value["seed"].whole(0, sampling.MAX_SEED)
+        unedited = "unedited" in value and _check_flag(value["unedited"])
         if "indices" in value:
             indices = tuple(each.whole(0, MAX_INDEX) for each in value["indices"].items())
             if not indices or len(set(indices)) < len(indices):
                 raise value["indices"].error("one index or more, each once")
-            return cls(seed, indices)
+            return cls(seed, indices, unedited)
         start, n = value["start"].whole(0, MAX_INDEX), value["n"].whole(1, 1_000_000)
-        return cls(seed, tuple(range(start, start + n)))
+        return cls(seed, tuple(range(start, start + n)), unedited)
+
+
+def _check_flag(value: Value) -> bool:
+    if not isinstance(value.found, bool):
+        raise value.error("true or false")
+    return value.found
 
 
 class Part(NamedTuple):

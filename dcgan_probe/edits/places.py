@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,7 +50,7 @@ class PlaceEdit:
         ...                  fill="clone", donors=Donors(0, range(20_000, 20_150)))
         >>> brushed = PlaceEdit(("16x16",), sha, fill="smooth", where=(10, 8, 30, 25))
         >>> put = PlaceEdit(("16x16",), sha, "window", where=(32, 8, 52, 25), fill="clone",
-        ...                 donors=Donors(0, (142,)), moved=(22, 0))
+        ...                 donors=Donors(0, (142,), unedited=True), moved=(22, 0))
         >>> with session.editing(gone, put):
         ...     session.sample(8)
 
@@ -188,7 +188,8 @@ class PlaceEdit:
             >>> with edit.on(generator, config):
             ...     images = generator(z)
 
-        Donors are drawn from the generator with the edits that it has now.
+        Donors are drawn from the generator with the edits that it has now, or without any if they
+        are `unedited`.
         Raises InputError for layers or a region that it does not have, at once.
         """
         return hooks.lookahead(generator, self.seen, self.planner(generator, config))
@@ -256,7 +257,8 @@ class Planner:
         edit, z = self.edit, donors.latents(self.config)
 
         def draw(part: slice) -> Part:
-            maps = _draw(generator, edit.seen, z[part], self.device)
+            with hooks.unedited(generator) if donors.unedited else nullcontext():
+                maps = _draw(generator, edit.seen, z[part], self.device)
             n = len(z[part])
             p = {
                 name: torch.zeros(n, *self.grids[name], device=self.device) for name in edit.layers

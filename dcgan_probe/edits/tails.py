@@ -59,6 +59,11 @@ class Tail:
         except hooks.Uncut:
             self._rest = None
 
+    @property
+    def cut(self) -> bool:
+        """Whether the module is cut behind the layer; if not, every edit runs all of it."""
+        return self._rest is not None
+
     def run(self, maps: Tensor, z: Tensor) -> Tensor:
         """The images of z with maps in place of what the layer puts out; gradients flow.
 
