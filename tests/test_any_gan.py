@@ -87,6 +87,25 @@ def folder(session, tmp_path) -> Path:
     return tmp_path
 
 
+def test_every_convolution_of_a_discriminator_is_a_layer_after_its_activation(gan, session):
+    network = session.discriminator
+    done = []
+    handles = [
+        part.register_forward_hook(lambda _m, _i, out, name=name: done.append((name, out.shape)))
+        for name, part in network.named_modules()
+        if isinstance(part, torch.nn.Conv2d)
+    ]
+    score = network(session.sample(2))
+    for handle in handles:
+        handle.remove()
+    expected = [shape for _, shape in done if shape[2:].numel() > 1 and shape != score.shape]
+    found = discriminator_features.layers(network, every=True)
+    assert [
+        dp.hooks.activations(network, name, session.sample(2)).shape for name in found
+    ] == expected
+    assert len(expected) >= len(SEEN[gan])
+
+
 def test_layers_are_what_is_passed_on_at_each_resolution(gan, session):
     assert tuple(session.config.hidden("generator")) == PASSED[gan]
     assert tuple(session.config.hidden("discriminator")) == SEEN[gan]

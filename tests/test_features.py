@@ -127,6 +127,19 @@ def test_the_paper_s_shape_has_28672_features(preset, expected):
     assert len(layout) == 28_672
 
 
+def test_a_network_of_somebody_else_gives_as_many_features_as_it_has(data, tmp_path):
+    config = dataclasses.replace(PRESETS["cifar10"], g_width=4, d_width=4)
+    ours = dp.networks.initialise(dp.Discriminator(config), 0).eval()
+    blocks = [(block.conv, block.norm, block.act) for block in list(ours.children())[:-1]]
+    parts = [part for block in blocks for part in block if part is not None]
+    theirs = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(16 * 16, 1))
+    session = dp.Session.from_modules(discriminator=theirs, image=(3, 32, 32), device="cpu")
+    found = features.run(session, data, to=tmp_path / "f.npy", n=5).features
+    assert found.layout.filters == (4, 4, 8, 8, 16, 16) and len(found.layout) == 28_672 // 32
+    expected = by_hand(ours, read(drawn(data, 5)))
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-7)
+
+
 def drawn(folder: Path, n: int) -> list[Path]:
     """The n images that a limit takes: drawn by seed 0, in the order of their names."""
     paths = sorted(folder.rglob("*.png"))

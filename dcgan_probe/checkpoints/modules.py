@@ -64,6 +64,10 @@ class Traced:
         """What it passes on at each resolution; see `tracing.hidden`."""
         return tracing.hidden(self.found.get(network, ()), *self.ends.get(network, ()))
 
+    def convolutions(self, network: str) -> dict[str, tuple[int, int]]:
+        """Every convolution as it is passed on; see `tracing.convolutions`."""
+        return tracing.convolutions(self.found.get(network, ()), *self.ends.get(network, ()))
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         own = self.z_distribution

@@ -79,19 +79,23 @@ def seeing(discriminator: nn.Module | None) -> nn.Module | None:
 
 
 def layers(
-    discriminator: nn.Module, only: Sequence[str] | None = None, grid: int = 1
+    discriminator: nn.Module,
+    only: Sequence[str] | None = None,
+    grid: int = 1,
+    every: bool = False,
 ) -> tuple[str, ...]:
     """Names of the convolution layers of a discriminator, in the order of the data.
 
         >>> layers(Discriminator(PRESETS["paper"]))
         ('32x32', '16x16', '8x8', '4x4')
 
-    Of a network that is not ours: what it passes on at each resolution. only: take those of them,
-    or other layers of maps; raises InputError for a name that is not one, and if there are none.
-    grid: without `only`, take those that are pooled to such a grid and have no fewer places.
+    Of a network that is not ours: what it passes on at each resolution, or `every` convolution, as
+    it is after its norm and activation. only: take those of them, or other layers of maps; raises
+    InputError for a name that is not one, and if there are none. grid: without `only`, take those
+    that are pooled to such a grid and have no fewer places.
     """
     config = config_of(discriminator)
-    places = config.hidden("discriminator")
+    places = (config.convolutions if every else config.hidden)("discriminator")
     known = tuple(name for name in places if min(places[name]) >= grid)
     if only is None:
         if not known:

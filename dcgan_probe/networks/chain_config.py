@@ -169,6 +169,12 @@ class ChainConfig:
         pairs = zip(self.layers(network)[:-1], self.sides(network)[:-1], strict=True)
         return {name: (side, side) for name, side in pairs if side > 1}
 
+    def convolutions(self, network: str) -> dict[str, tuple[int, int]]:
+        """Those of `hidden` that a convolution puts out, and not a linear layer."""
+        kinds = zip(self.layers(network), getattr(self, network), strict=True)
+        convolved = {name for name, block in kinds if block.kind != "linear"}
+        return {name: side for name, side in self.hidden(network).items() if name in convolved}
+
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for `from_dict`."""
         return {"kind": KIND, **dataclasses.asdict(self)}

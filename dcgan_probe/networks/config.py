@@ -58,6 +58,9 @@ class AnyConfig(Protocol):
     def hidden(self, network: str) -> dict[str, tuple[int, int]]:
         """Height and width of what it passes on at each resolution, without image and score."""
 
+    def convolutions(self, network: str) -> dict[str, tuple[int, int]]:
+        """Height and width of every convolution as it is passed on, without image and score."""
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
 
@@ -183,6 +186,11 @@ class Config:
         """
         sides = {name: int(name.split("x")[0]) for name in self.layers(network)[:-1]}
         return {name: (side, side) for name, side in sides.items()}
+
+    def convolutions(self, network: str) -> dict[str, tuple[int, int]]:
+        """Those of `hidden` that a convolution puts out, and not the generator's linear layer."""
+        hidden = list(self.hidden(network).items())
+        return dict(hidden[1:] if network == "generator" else hidden)
 
 
 PRESETS = {

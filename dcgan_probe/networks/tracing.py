@@ -22,6 +22,7 @@ PADDING = (
 )
 # What a TorchFunctionMode is told of a product, which may stand before or behind the number.
 PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__"}
+CONVOLUTIONS = {"conv2d", "conv_transpose2d"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Layer:
     """A part of a network that puts out feature maps, one N x filters x height x width tensor.
 
     passes_on: no other maps lead around it to the output, such as those of a skip connection.
-    Values without places may, such as a z that enters every block anew.
+    Values without places may, such as a z that enters every block anew. convolution: it is what
+    becomes of a convolution: the last part, before the next convolution, that puts out maps of the
+    same shape, such as the activation behind it.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Layer:
     height: int
     width: int
     passes_on: bool
+    convolution: bool = False
 
 
 def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]]:
@@ -44,7 +48,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
 
         >>> images, layers = trace(Generator(PRESETS["torch"]).eval(), torch.zeros(2, 100))
         >>> layers[-1]
-        Layer(name='64x64', filters=3, height=64, width=64, passes_on=True)
+        Layer(name='64x64', filters=3, height=64, width=64, passes_on=True, convolution=True)
 
     inputs: at least 2, on the network's device. A part is a layer if the forward calls it once and
     it puts out one tensor of maps for each input, which depends on that; padding is none. Names are
@@ -52,13 +56,13 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
     no gradient leads to the inputs.
     """
     calls: Counter[str] = Counter()
-    seen: list[tuple[str, torch.Size, Any]] = []
+    seen: list[tuple[str, torch.Size, Any, int]] = []
 
     def look(name: str, output: object) -> None:
         calls[name] += 1
         if isinstance(output, Tensor) and output.dim() == 4 and len(output) == len(inputs):
             # The node of this very moment: an activation in place gives the tensor another.
-            seen.append((name, output.shape, output.grad_fn))
+            seen.append((name, output.shape, output.grad_fn, len(watch.convolutions)))
 
     inputs = inputs.detach().clone().requires_grad_(True)
     handles = [
@@ -87,14 +91,19 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
         for source in _into(node):
             users.setdefault(source, []).append(node)
     # Functions of their own kind, in C++ or with a backward of their own, are not seen by the mode.
-    maps = watch.nodes | {node for _, shape, node in seen if shape[2:].numel() > 1}
+    maps = watch.nodes | {node for _, shape, node, _ in seen if shape[2:].numel() > 1}
     depends = _reached(start.grad_fn, lambda each: users.get(each, ()))
+    found = [each for each in seen if calls[each[0]] == 1 and each[2] in depends]
+    # By the number of the convolution: later ones replace those before.
+    last: dict[int, str] = {}
+    for name, shape, _, done in found:
+        if done and shape == watch.convolutions[done - 1]:
+            last[done] = name
     layers = []
-    for name, (_, filters, height, width), node in seen:
-        if calls[name] == 1 and node in depends:
-            around = maps & _reached(end, _into, without={node, *watch.nothing})
-            on = bool(around <= _reached(node, lambda each: users.get(each, ())))
-            layers.append(Layer(name, filters, height, width, on))
+    for name, (_, filters, height, width), node, done in found:
+        around = maps & _reached(end, _into, without={node, *watch.nothing})
+        on = bool(around <= _reached(node, lambda each: users.get(each, ())))
+        layers.append(Layer(name, filters, height, width, on, last.get(done) == name))
     return output.detach(), tuple(layers)
 
 
@@ -102,7 +111,8 @@ class _Maps(TorchFunctionMode):
     """Nodes of autograd's graph that stand for maps: N x C x h x w with more than one place.
 
     Functions see them, within and between the layers; modules would show their outputs only.
-    nothing: those of products with the number 0, such as a branch that is faded out.
+    nothing: those of products with the number 0, such as a branch that is faded out. convolutions:
+    shapes of what they put out, in the order in which they are done.
     """
 
     def __init__(self, count: int):
@@ -110,11 +120,16 @@ class _Maps(TorchFunctionMode):
         self.count = count
         self.nodes: set[Any] = set()
         self.nothing: set[Any] = set()
+        self.convolutions: list[torch.Size] = []
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") in CONVOLUTIONS and isinstance(output, Tensor):
+            # A convolution whose weights every input scales anew has all inputs in one, as groups.
+            whole, *places = output.shape[0] * output.shape[1], *output.shape[2:]
+            self.convolutions.append(torch.Size([self.count, whole // self.count, *places]))
         if _has_places(output, self.count) and output.grad_fn is not None:
             self.nodes.add(output.grad_fn)
             if getattr(func, "__name__", "") in PRODUCTS and any(
@@ -166,16 +181,32 @@ def hidden(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple
     layer at each is meant, but for those that have as many filters as an end. Returns height and
     width by name, in the order of the data.
     """
-    maps = [layer for layer in layers if layer.height * layer.width > 1]
-    maps = [layer for layer in maps if (layer.filters, layer.height, layer.width) not in ends]
-    maps = [
-        layer for layer in maps if layer.filters > 1 or (layer.height * layer.width,) not in ends
-    ]
+    maps = _within(layers, ends)
     last = _last([layer for layer in maps if layer.passes_on])
     if len(last) > 1:
         return last
     channels = {shape[0] for shape in ends if len(shape) == 3}
     return _last([layer for layer in maps if layer.filters not in channels]) or last
+
+
+def convolutions(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple[int, int]]:
+    """Every convolution as it is passed on; see `Layer`, and `hidden` for ends and what comes back.
+
+    >>> _, layers = trace(Discriminator(PRESETS["cifar10"]).eval(), torch.zeros(2, 3, 32, 32))
+    >>> list(convolutions(layers, (3, 32, 32)))
+    ['32x32', '16x16a', '16x16', '8x8a', '8x8', '4x4']
+    """
+    found = (layer for layer in _within(layers, ends) if layer.convolution)
+    return {layer.name: (layer.height, layer.width) for layer in found}
+
+
+def _within(layers: tuple[Layer, ...], ends: tuple[tuple[int, ...], ...]) -> list[Layer]:
+    """Layers of several places that are not what goes in or comes out."""
+    maps = [layer for layer in layers if layer.height * layer.width > 1]
+    maps = [layer for layer in maps if (layer.filters, layer.height, layer.width) not in ends]
+    return [
+        layer for layer in maps if layer.filters > 1 or (layer.height * layer.width,) not in ends
+    ]
 
 
 def _last(layers: list[Layer]) -> dict[str, tuple[int, int]]:

@@ -58,7 +58,7 @@ def run(
     Source: sections 5.1 and 5.2.
     """
     asked = Options(**options)
-    layers = features.layers(session.discriminator, asked.layers, min(asked.grid, GRID))
+    layers = features.layers(session.discriminator, asked.layers, min(asked.grid, GRID), every=True)
     protocol, departures = asked.find_protocol()
     if labels is None and asked.protocol is None:
         return _extract(session, Path(images), Path(to), layers, protocol, asked)
