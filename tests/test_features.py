@@ -130,7 +130,10 @@ def test_the_paper_s_shape_has_28672_features(preset, expected):
 def test_a_network_of_somebody_else_gives_as_many_features_as_it_has(data, tmp_path):
     config = dataclasses.replace(PRESETS["cifar10"], g_width=4, d_width=4)
     ours = dp.networks.initialise(dp.Discriminator(config), 0).eval()
-    blocks = [(block.conv, block.norm, block.act) for block in list(ours.children())[:-1]]
+    blocks = [
+        (block.conv, getattr(block, "norm", None), block.act)
+        for block in list(ours.children())[:-1]
+    ]
     parts = [part for block in blocks for part in block if part is not None]
     theirs = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(16 * 16, 1))
     session = dp.Session.from_modules(discriminator=theirs, image=(3, 32, 32), device="cpu")
