@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.latents import concepts
 from dcgan_probe.latents.concepts import Concept, Concepts
+from dcgan_probe.probes.concepts import naming
 
 SHA = "ab" * 32
 
@@ -160,3 +163,28 @@ def test_suggestions_are_the_samples_that_meet_the_worst_condition_best(session)
     assert found.frequency == pytest.approx((score > 0.5).float().mean().item())
     with pytest.raises(InputError, match="unknown label 'blue', expected one of: bright, red"):
         probe.suggest(session, "x", ["blue"], Bright())
+
+
+def test_none_of_six_that_add_at_once_is_lost(tmp_path):
+    session = dp.Session.open("faces")
+    path = tmp_path / "concepts.json"
+    names = [f"name{i}" for i in range(6)]
+
+    def add(name: str) -> None:
+        naming.add(session, path, name, ["3:17"], ())
+
+    threads = [threading.Thread(target=add, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(Concepts.read(path).named) == names
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_link_to_concepts_stays_one(tmp_path):
+    session = dp.Session.open("faces")
+    (tmp_path / "link.json").symlink_to("real.json")
+    naming.add(session, tmp_path / "link.json", "left", ["3:17"], ())
+    assert (tmp_path / "link.json").is_symlink()
+    assert list(Concepts.read(tmp_path / "real.json").named) == ["left"]

@@ -304,3 +304,16 @@ def test_data_that_cannot_be_compared_is_refused_in_a_line(tmp_path, names, mess
 def test_pixels_that_do_not_fit_are_refused(pixels, message):
     with pytest.raises(InputError, match=message):
         autoencoder.fit(pixels)
+
+
+def test_killed_between_its_two_files_the_same_line_goes_on(archive, tmp_path):
+    settings = autoencoder.Settings(steps=2)
+    out, to = tmp_path / "dedup", tmp_path / "keep.txt"
+    duplicates.run(out, "cpu", False, archive, to, settings, cache_folder=tmp_path / "c")
+    first = (out / "dedup.json").read_bytes(), to.read_bytes()
+    to.unlink()
+    other = autoencoder.Settings(steps=3)
+    with pytest.raises(InputError, match="already holds results"):
+        duplicates.run(out, "cpu", False, archive, to, other, cache_folder=tmp_path / "c")
+    duplicates.run(out, "cpu", False, archive, to, settings, cache_folder=tmp_path / "c")
+    assert ((out / "dedup.json").read_bytes(), to.read_bytes()) == first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import features
 from dcgan_probe.probes.features import accuracy as accuracies
 from dcgan_probe.probes.features import baselines, classifier, protocols
+from dcgan_probe.storage import files
 
 CLASSES = ("blank", "checked", "striped")
 
@@ -87,7 +89,7 @@ def test_the_file_holds_what_a_plain_loop_finds(session, data, tmp_path):
     paths = sorted(data.rglob("*.png"))
     expected = by_hand(session.discriminator, read(paths))
     np.testing.assert_allclose(np.load(tmp_path / "f.npy"), expected, rtol=1e-4, atol=1e-5)
-    beside = json.loads((tmp_path / "f.json").read_text())
+    beside = json.loads((tmp_path / "f.npy.json").read_text())
     assert beside["about"]["names"] == [p.relative_to(data).as_posix() for p in paths]
     assert beside["about"]["sha256"] == "ab" * 32
     assert (beside["layers"], beside["filters"]) == (["16x16", "8x8", "4x4"], [4, 8, 16])
@@ -230,19 +232,73 @@ def test_a_disk_without_room_is_told_before_anything_is_computed(session, data, 
 def test_what_an_interrupted_run_left_is_no_set_of_features(session, data, tmp_path):
     to = tmp_path / "f.npy"
     features.run(session, data, to=to, n=6)
-    to.with_suffix(".json").unlink()
-    with pytest.raises(InputError, match=r"f\.json: found no description of features"):
+    files.beside(to, ".json").unlink()
+    with pytest.raises(InputError, match=r"f\.npy\.json: found no description of features"):
         feature_files.read(to)
-    with pytest.raises(InputError, match="found other features, or a part, expected none"):
-        features.run(session, data, to=to, n=6)
     session.force = True
+    with pytest.raises(InputError, match="it stays as it is, expected another name"):
+        features.run(session, data, to=to, n=6)
+    to.unlink()
     features.run(session, data, to=to, n=6)
     to.write_bytes(to.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"f\.npy: cannot be read as features"):
         feature_files.read(to)
     np.save(to, np.zeros((6, 3), np.float32))
-    with pytest.raises(InputError, match="found float32 6 x 3, expected float32 6 x 448 as f.json"):
+    with pytest.raises(InputError, match="found float32 6 x 3, expected float32 6 x 448 as its"):
         feature_files.read(to)
+
+
+def test_no_file_of_the_users_is_replaced_or_removed(session, data, tmp_path):
+    """`windows.json` is what `label` calls boxes, and `.f.npy.backup` what an editor may leave."""
+    mine = ["f.json", ".f.npy.backup", ".f.npy.ab12cd34.part"]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    features.run(session, data, to=tmp_path / "f.npy", n=6)
+    assert [(tmp_path / name).read_text() for name in mine] == ["mine"] * 3
+    session.force = True
+    for theirs in ("g.npy", "h.npy.json"):
+        (tmp_path / theirs).write_text('{"my": "notes"}')
+        with pytest.raises(InputError, match="it stays as it is, expected another name"):
+            features.run(session, data, to=tmp_path / theirs.removesuffix(".json"), n=6)
+        assert (tmp_path / theirs).read_text() == '{"my": "notes"}'
+
+
+def test_killed_between_its_two_files_the_same_line_goes_on(session, data, tmp_path, monkeypatch):
+    to = tmp_path / "f.npy"
+
+    class Killed(BaseException):
+        pass
+
+    def killed(source, target, replace=os.replace):
+        if Path(target) == to:
+            raise Killed
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(files.os, "replace", killed)
+        features.run(session, data, to=to, n=6)
+    assert not to.exists() and files.beside(to, ".json").exists()
+    assert len(features.run(session, data, to=to, n=6).features.values) == 6
+
+
+def test_a_bit_that_flips_on_the_disk_is_noticed(session, data, tmp_path):
+    to = tmp_path / "f.npy"
+    features.run(session, data, to=to, n=6)
+    held = bytearray(to.read_bytes())
+    held[-100] ^= 1
+    to.write_bytes(held)
+    with pytest.raises(InputError, match="found other bytes than were written"):
+        features.run(session, data, to=to, n=6)
+
+
+def test_features_with_the_description_of_older_versions_are_read(session, data, tmp_path):
+    to = tmp_path / "f.npy"
+    features.run(session, data, to=to, n=6)
+    whole = json.loads(files.beside(to, ".json").read_text())
+    files.beside(to, ".json").unlink()
+    del whole["crc32"]
+    files.write_json(to.with_suffix(".json"), whole)
+    assert len(features.run(session, data, to=to, n=6).features.values) == 6
 
 
 def test_an_exception_in_the_middle_leaves_no_file(session, data, tmp_path):
@@ -265,7 +321,7 @@ def test_accuracy_and_confusion_are_those_of_scikit_learn(session, data, tmp_pat
     to = tmp_path / "f.npy"
     result = features.run(session, data, "folders", to=to, per_class=[None], c=[0.01])
     x = np.load(to)
-    names = json.loads(to.with_suffix(".json").read_text())["about"]["names"]
+    names = json.loads(files.beside(to, ".json").read_text())["about"]["names"]
     y = np.array([CLASSES.index(Path(name).parent.name) for name in names])
     test = np.array([name.startswith("test/") for name in names])
     theirs = LinearSVC(C=0.01, tol=1e-6, max_iter=10_000, random_state=0).fit(x[~test], y[~test])

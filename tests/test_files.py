@@ -54,6 +54,7 @@ def test_a_folder_is_renamed_where_no_folder_takes_anothers_name(tmp_path, monke
         replace(source, target)
 
     monkeypatch.setattr(files.os, "replace", on_windows)
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
     test_force_replaces_the_whole_folder(tmp_path)
 
 
@@ -70,6 +71,7 @@ def test_a_folder_that_cannot_be_renamed_stays(tmp_path, monkeypatch, failing):
         replace(source, target)
 
     monkeypatch.setattr(files.os, "replace", in_use)
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
     with (
         pytest.raises(InputError, match="out: cannot be written: Access is denied$"),
         files.new_folder(tmp_path / "out", force=True, own={"old.txt"}) as work,
@@ -214,3 +216,66 @@ def test_only_json_of_the_format_is_written_over(tmp_path):
         with pytest.raises(InputError, match="it stays as it is, expected another name"):
             json_values.check_replaceable(path, "dcgan-probe/features/1")
         assert path.read_text() == text
+
+
+def test_force_never_leaves_a_moment_without_a_result(tmp_path):
+    """Another process that looks all the time sees the old result or the new one."""
+    out = tmp_path / "out"
+    files.write_text(out / "a.txt", "0")
+    looks = (
+        "import os, sys, time; end = time.time() + 10; path = sys.argv[1]; print(1, flush=True)\n"
+        "while time.time() < end and not os.path.exists(path + '/../done'):\n"
+        "    if not os.path.exists(path + '/a.txt'): sys.exit(7)"
+    )
+    run = [sys.executable, "-c", looks, str(out)]
+    with subprocess.Popen(run, stdout=subprocess.PIPE) as watcher:
+        watcher.stdout.readline()
+        for i in range(50):
+            with files.new_folder(out, force=True, own={"a.txt"}) as work:
+                files.write_text(work / "a.txt", str(i))
+        (tmp_path / "done").touch()
+        code = watcher.wait()
+    if files._exchange(out, out):  # elsewhere two renames are all there is
+        assert code == 0
+    assert (out / "a.txt").read_text() == "49"
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "done"}
+
+
+KILLED = """
+import os, sys
+from dcgan_probe.storage import files
+with files.new_file(sys.argv[1] + "/a.txt"), files.new_folder(sys.argv[1] + "/b"):
+    os._exit(9)
+"""
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="no locks that die with their process")
+def test_what_killed_writers_left_is_swept_by_the_next(tmp_path):
+    mine = [tmp_path / ".a.txt.backup", tmp_path / ".a.txt.ab12cd34.part"]
+    for path in mine:
+        path.write_text("mine")
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)])
+    assert len(list(tmp_path.glob(".*dcgan-probe-part"))) == 2
+    with files.new_file(tmp_path / "a.txt") as living:
+        files.write_text(tmp_path / "a.txt", "of another writer meanwhile")
+        assert living.exists(), "a writer that lives keeps its part"
+        living.write_text("a")
+    with files.new_folder(tmp_path / "b"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "b", *(p.name for p in mine)}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+def test_the_umask_and_the_mode_of_a_file_are_kept(tmp_path):
+    before = os.umask(0o027)
+    try:
+        files.write_text(tmp_path / "a.txt", "a")
+        with files.new_folder(tmp_path / "b"):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o750
+    (tmp_path / "a.txt").chmod(0o600)  # a private file stays one
+    files.write_text(tmp_path / "a.txt", "b")
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from dcgan_probe.label.server import Server
 from dcgan_probe.label.work import BoxWork
 from dcgan_probe.label.work_file import NotSaved, lock
 from dcgan_probe.latents import concepts
+from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.recognition import erasing
 from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value
@@ -325,3 +327,29 @@ def test_mistakes_are_one_line_with_exit_code_2(interrupted, tmp_path):
             found = run("label", "--n", "2", *arguments)
             assert found.exit_code == 2, found.output
             assert expected in found.output and len(found.output.splitlines()) == 1
+
+
+def test_what_concepts_add_wrote_meanwhile_is_kept(tmp_path):
+    path = tmp_path / "concepts.json"
+    work = ConceptWork(path, 10, seed=3, checkpoint="ab" * 32)
+    work.change(Value({"concept": "left", "samples": [1]}, "request"))
+    named = {**work.concepts.named, "right": Concept(("3:5",))}
+    Concepts("ab" * 32, named, str(path)).write(path)  # as another command does
+    work.change(Value({"concept": "left", "samples": [1, 2]}, "request"))
+    assert {n: c.exemplars for n, c in Concepts.read(path).named.items()} == {
+        "left": ("3:1", "3:2"),
+        "right": ("3:5",),
+    }
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+def test_a_link_to_boxes_stays_one_and_a_pipe_is_refused(tmp_path):
+    (tmp_path / "link.json").symlink_to("real.json")
+    work = BoxWork(tmp_path / "link.json", 10, (64, 64), 0, "ab" * 32)
+    work.change(Value({"image": 3, "looked": True, "boxes": []}, "request"))
+    assert (tmp_path / "link.json").is_symlink() and (tmp_path / "real.json").is_file()
+    work.change(Value({"image": 3, "looked": False, "boxes": []}, "request"))
+    assert (tmp_path / "link.json").is_symlink() and not (tmp_path / "real.json").exists()
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(InputError, match="no regular file"):
+        BoxWork(tmp_path / "pipe.json", 10, (64, 64), 0, "ab" * 32)

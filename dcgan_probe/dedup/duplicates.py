@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +19,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.images import cache
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.session import choose_device
-from dcgan_probe.storage import files
+from dcgan_probe.storage import files, json_values
 from dcgan_probe.training import dataset
 
 FORMAT = "dcgan-probe/dedup/1"
@@ -102,6 +103,8 @@ def run(
     Raises InputError for outputs that are there already, without `force`; for data that cannot be
     read, or holds fewer than two images; for an interruption.
     """
+    # Killed between its two writes, the same line writes both again, the same bytes.
+    force = force or not os.path.lexists(to) and _is_half(folder, to, data, settings, within)
     files.check_free(folder, force, WRITTEN)
     if to.is_dir() or to.exists() and not force:
         raise InputError(f"{to}: already exists, expected a new file (or --force)")
@@ -118,7 +121,8 @@ def run(
             "autoencoder starts anew"
         ) from None
     with files.new_folder(folder, force, WRITTEN) as work:
-        files.write_json(work / FILE, _values(duplicates, images, data, settings, within, chosen))
+        values = _values(duplicates, images, data, settings, within, chosen)
+        files.write_json(work / FILE, {**values, "list": to.name})
         if duplicates.groups:
             line = f"{data.name} ({images.key[:8]}), seed {settings.seed}"
             draw(work / PICTURE, duplicates, images.pixels, line, settings.seed)
@@ -126,6 +130,23 @@ def run(
     kept = (name for i, name in enumerate(images.names) if i not in dropped)
     files.write_text(to, "".join(f"{name}\n" for name in kept))
     return duplicates
+
+
+def _is_half(
+    folder: Path, to: Path, data: Path, settings: autoencoder.Settings, within: int
+) -> bool:
+    """Whether a folder is what the same line wrote before it was killed, without its list."""
+    try:
+        file = json_values.read_own(folder / FILE, "duplicates", FORMAT)
+        made = file["made_with"]
+        asked = {**dataclasses.asdict(settings), "within": within}
+        return (
+            file["list"].found == to.name
+            and made["settings"].found == asked
+            and made["data"]["name"].found == data.name
+        )
+    except InputError:
+        return False
 
 
 def draw(path: Path, duplicates: Duplicates, pixels: np.ndarray, source: str, seed: int) -> None:

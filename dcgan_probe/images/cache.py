@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,12 +23,12 @@ from dcgan_probe.errors import InputError, parsing
 from dcgan_probe.images import decoding
 from dcgan_probe.images.containers import Unreadable, shown
 from dcgan_probe.images.decoding import DecodedImage
-from dcgan_probe.storage import files
-from dcgan_probe.storage.fingerprints import Fingerprint, digest, read_json
+from dcgan_probe.storage.fingerprints import Fingerprint, digest, read_json, write_json
 
 if TYPE_CHECKING:
     from dcgan_probe.images.sources import ImageSource
 
+_LAYOUT = 2  # of the files of one key; the key itself is that of the images
 CHUNK = 1024  # images between two points from which a build goes on
 CHUNK_BYTES = 64 << 20
 MIN_BAD = 5  # so many images that do not decode are no reason to stop, however small the set
@@ -91,7 +92,7 @@ def cached(
         "content": content.sha256,
     }
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
-    build = _Build(source, chosen, folder / key[:32], allowed, progress)
+    build = _Build(source, chosen, folder / f"{key[:32]}-{_LAYOUT}", allowed, progress)
     if not build.is_whole():
         with _alone(build.home, progress):
             if not build.is_whole():
@@ -156,21 +157,24 @@ class _Build:
                         self._add(state, image, file)
                     file.flush()
                     os.fsync(file.fileno())
-                    files.write_json(counted, state)
+                    write_json(counted, state)
         except OSError as error:
             raise InputError(f"{self.home}: cannot be written: {error.strerror}") from error
 
     def _resumed(self, counted: Path) -> dict[str, Any]:
         """How far a build that was killed came; where that cannot be told, not at all."""
-        fresh: dict[str, Any] = {"seen": 0, "rows": 0, "skipped": [], "transparent": []}
+        fresh: dict[str, Any] = {
+            **{"seen": 0, "rows": 0, "crc32": 0},
+            **{"skipped": [], "transparent": []},
+        }
         if not counted.exists():
             return fresh
         try:
             state = _checked(counted, len(self.chosen))
-            held = (self.home / "pixels").stat().st_size
+            crc = _checksum(self.home / "pixels", state["rows"] * math.prod(self.shape))
         except (InputError, OSError):
             return fresh
-        return state if held >= state["rows"] * math.prod(self.shape) else fresh
+        return state if crc == state["crc32"] else fresh
 
     def _add(
         self, state: dict[str, Any], image: DecodedImage | Unreadable, file: IO[bytes]
@@ -182,6 +186,7 @@ class _Build:
             self._check_bad(state)
         else:
             file.write(image.pixels.data)
+            state["crc32"] = zlib.crc32(image.pixels.data, state["crc32"])
             state["rows"] += 1
             if image.transparent:
                 state["transparent"].append(name)
@@ -197,7 +202,7 @@ class _Build:
             if changed is not None:
                 raise InputError(f"{changed}: changed while it was read, expected it to stay")
             raise InputError(f"{self.source.path}: found no image that decodes: {_some(state)}")
-        files.write_json(self.home / "images.json", {**state, **settings})
+        write_json(self.home / "images.json", {**state, **settings})
         counted.unlink()
 
     def result(self, key: str) -> CachedImages:
@@ -208,6 +213,11 @@ class _Build:
         if held != math.prod(shape):
             raise InputError(
                 f"{path}: found {held} bytes, expected {math.prod(shape)}: delete {self.home}"
+            )
+        if _checksum(path, held) != state["crc32"]:
+            raise InputError(
+                f"{path}: found other bytes than were written, expected a disk without a fault: "
+                f"delete {self.home}"
             )
         skipped = tuple((name, reason) for name, reason in state["skipped"])
         bad = {name for name, _ in skipped}
@@ -225,6 +235,16 @@ class _Build:
             )
 
 
+def _checksum(path: Path, size: int) -> int | None:
+    """CRC-32 of the first bytes of a file; None if it has fewer."""
+    checksum = 0
+    with open(path, "rb") as file:
+        while size and (block := file.read(min(size, CHUNK_BYTES))):
+            checksum = zlib.crc32(block, checksum)
+            size -= len(block)
+    return None if size else checksum
+
+
 def _checked(path: Path, images: int) -> dict[str, Any]:
     """What a file of a build says, if it fits so many images; InputError if it is damaged."""
     state = read_json(path)
@@ -233,6 +253,8 @@ def _checked(path: Path, images: int) -> dict[str, Any]:
         names = [name for name, reason in skipped if isinstance(reason, str)]
         if type(seen) is not int or type(rows) is not int or not 0 <= seen <= images:
             raise ValueError(f"{seen} of {images} images")
+        if type(state["crc32"]) is not int:
+            raise ValueError("no checksum")
         if rows < 0 or rows + len(skipped) != seen or len(names) != len(skipped):
             raise ValueError(f"{rows} rows and {len(skipped)} skipped of {seen} images")
         if not all(isinstance(name, str) for name in [*names, *state["transparent"]]):

@@ -11,6 +11,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.label.work_file import NotSaved, resume
 from dcgan_probe.latents import concepts
 from dcgan_probe.latents.concepts import Concept, Concepts
+from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value
 
 
@@ -59,18 +60,28 @@ class ConceptWork:
         with self._lock:
             name = concepts.check_name(request["concept"].text(), "request")
             samples = [item.whole(0, self.n - 1) for item in request["samples"].items()]
-            before = self.concepts.named.get(name, Concept(()))
-            others = [e for e in before.exemplars if self._index(e) is None]
-            exemplars = (*others, *(f"{self.seed}:{i}" for i in sorted(set(samples))))
-            named = dict(self.concepts.named) | {name: replace(before, exemplars=exemplars)}
-            if not exemplars:
-                del named[name]
-            made = replace(self.concepts, named=named)
             try:
-                made.write(self.path)
+                with files.locked(self.path):
+                    made = self._changed(name, samples)
+                    made.write(self.path)
             except InputError as error:
                 raise NotSaved(str(error)) from error
             self.concepts = made
+
+    def _changed(self, name: str, samples: list[int]) -> Concepts:
+        """The concepts of the file as it is now: `concepts add` may have written it meanwhile."""
+        current = self.concepts
+        if self.path.exists():
+            current = Concepts.read(self.path)
+            if current.checkpoint != self.concepts.checkpoint:
+                raise InputError(f"{self.path}: found concepts of another checkpoint meanwhile")
+        before = current.named.get(name, Concept(()))
+        others = [e for e in before.exemplars if self._index(e) is None]
+        exemplars = (*others, *(f"{self.seed}:{i}" for i in sorted(set(samples))))
+        named = dict(current.named) | {name: replace(before, exemplars=exemplars)}
+        if not exemplars:
+            del named[name]
+        return replace(current, named=named)
 
     def _index(self, exemplar: concepts.Exemplar) -> int | None:
         """Which of the samples on the page an exemplar is, or None."""

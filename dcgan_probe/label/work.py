@@ -110,7 +110,7 @@ class BoxWork:
     def _write(self, boxes: Boxes | None) -> None:
         try:
             if boxes is None:
-                self.path.unlink(missing_ok=True)
+                self.path.resolve().unlink(missing_ok=True)
             else:
                 boxes.write(self.path)
         except OSError as error:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.storage import files, json_values
 
 T = TypeVar("T")
 
@@ -31,12 +32,9 @@ def resume(path: Path, form: str, read: Callable[[Path], T]) -> tuple[T | None, 
     """
     if path.suffix != ".json":
         raise InputError(f"{path}: found a name that ends in {path.suffix!r}, expected .json")
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():  # nor what a link leads to
         return None, ""
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    text = files.read_bytes(path, "JSON, or nothing", json_values.MAX_BYTES)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -52,10 +50,11 @@ def resume(path: Path, form: str, read: Callable[[Path], T]) -> tuple[T | None, 
 
 
 def _put_aside(path: Path) -> Path:
-    names = (path.with_name(f"{path.stem}.damaged-{i}.json") for i in itertools.count(1))
+    real = path.resolve()
+    names = (real.with_name(f"{real.stem}.damaged-{i}.json") for i in itertools.count(1))
     aside = next(name for name in names if not name.exists())
     try:
-        return path.rename(aside)
+        return real.rename(aside)  # a link stays one
     except OSError as error:
         raise InputError(f"{path}: cannot be renamed: {error.strerror or error}") from error
 
@@ -66,7 +65,8 @@ def lock(path: Path) -> Iterator[str]:
 
     Gives a notice for the user, or "": where the folder cannot be written to, nothing is locked.
     """
-    file = FileLock(path.with_name(f".{path.name}.lock"))
+    # Held for as long as the page is open; `files.locked`, for a change, has another name.
+    file = FileLock(path.with_name(f".{path.name}.label-lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file.acquire(timeout=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,11 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, brief, parsing
 from dcgan_probe.images import sources
 from dcgan_probe.images.sources import Images
 from dcgan_probe.metrics.features import Layout
-from dcgan_probe.storage import files
+from dcgan_probe.storage import files, json_values
 
 FORMAT = "dcgan-probe/features/1"
 BATCH = 128
@@ -61,9 +62,11 @@ def stored(
 
     compute: from n x C x size x size float32 in [-1, 1] to n x F. about: what the features depend
     on; a file that was written with the same layout and `about` is taken as it is. A new one takes
-    its name only when it is whole; memory holds one batch. ``path`` with the ending ``.json`` holds
-    layout and `about`. Raises InputError for a file that holds anything else, unless `force`; where
-    the disk has no room; and for features that are not finite. None of these leaves a new file.
+    its name only when it is whole; memory holds one batch. ``path`` with ``.json`` behind it holds
+    layout, `about` and a checksum. force: replace other features, or a part. Raises InputError for
+    features of another kind without `force`, and for a file that no run of `stored` wrote, with it
+    or without; where the disk has no room; and for features that are not finite. None of these
+    leaves a new file.
     """
     path = Path(path)
     if path.suffix != ".npy":
@@ -77,19 +80,13 @@ def stored(
         "grid": layout.grid,
         "about": json.loads(json.dumps(about)),
     }
-    beside = path.with_suffix(".json")
-    if _described(beside) == whole and path.exists():
+    before = _described(path)
+    if before is not None and _same(before, whole) and path.exists():
         return read(path)
-    if path.exists() and not force:
-        raise InputError(
-            f"{path}: found other features, or a part, expected none (or --force to replace them)"
-        )
-    # Never a description beside features of another kind, wherever this is interrupted.
-    beside.unlink(missing_ok=True)
-    for part in path.parent.glob(f".{path.name}.*"):
-        part.unlink(missing_ok=True)
+    _check_replaceable(path, before, force)
     with files.new_file(path) as work:
         _check_room(path, shape)
+        checksum = 0
         # Not through a map: a full disk is an error of write, but a signal in a map.
         with open(work, "wb") as file:
             npy.write_array_header_1_0(
@@ -103,8 +100,13 @@ def stored(
                     raise ValueError(f"features of {tuple(rows.shape)}, expected {len(layout)}")
                 if not rows.isfinite().all():
                     raise InputError(f"{path}: found NaN or infinite features, expected numbers")
-                file.write(rows.contiguous().numpy().astype("<f4", copy=False).data)
-    files.write_json(beside, whole)
+                data = rows.contiguous().numpy().astype("<f4", copy=False)
+                checksum = zlib.crc32(data.data, checksum)
+                file.write(data.data)
+        if _described(path) != before:
+            raise InputError(f"{path}: another command has written it meanwhile")
+        # Before the features take their name: killed here, the same line starts again.
+        files.write_json(files.beside(path, ".json"), {**whole, "crc32": checksum})
     return read(path)
 
 
@@ -114,34 +116,76 @@ def read(path: str | os.PathLike[str]) -> Features:
         >>> read("out/features.npy").layout.layers
         ('16x16', '8x8', '4x4')
 
-    Raises InputError if the two files are not there, or do not fit each other.
+    Raises InputError if the two files are not there, are damaged, or do not fit each other.
     """
     path = Path(path)
-    beside = path.with_suffix(".json")
-    whole = _described(beside)
+    whole = _described(path)
     if whole is None:
+        beside = files.beside(path, ".json")
         raise InputError(f"{beside}: found no description of features, expected what wrote {path}")
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as features: {error}") from error
-    layout = Layout(tuple(whole["layers"]), tuple(whole["filters"]), whole["grid"])
-    expected = tuple(whole["shape"])
-    if values.shape != expected or values.dtype != np.float32 or expected[1] != len(layout):
+        with files.open_regular(path, "features"):
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except InputError:
+        raise
+    except Exception as error:  # numpy evaluates the header as a literal, which may be anything
+        raise InputError(f"{path}: cannot be read as features: {brief(error)}") from error
+    with parsing(files.beside(path, ".json"), "what wrote the features"):
+        layout = Layout(tuple(whole["layers"]), tuple(whole["filters"]), whole["grid"])
+        expected, about = tuple(whole["shape"]), whole["about"]
+        columns = len(layout)
+    if values.shape != expected or values.dtype != np.float32 or expected[1:] != (columns,):
         shape = " x ".join(map(str, values.shape))
         raise InputError(
             f"{path}: found {values.dtype} {shape}, expected float32 "
-            f"{' x '.join(map(str, expected))} as {beside.name} says"
+            f"{' x '.join(map(str, expected))} as its description says"
         )
-    return Features(path, values, layout, whole["about"])
+    if "crc32" in whole and whole["crc32"] != _checksum(values):  # older descriptions have none
+        raise InputError(
+            f"{path}: found other bytes than were written, expected features without a fault: "
+            "delete it and run again"
+        )
+    return Features(path, values, layout, about)
 
 
-def _described(beside: Path) -> dict[str, Any] | None:
-    try:
-        whole = json.loads(beside.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return whole if isinstance(whole, dict) and whole.get("format") == FORMAT else None
+def _checksum(values: np.memmap) -> int:
+    checksum = 0
+    for start in range(0, len(values), BATCH):
+        checksum = zlib.crc32(np.ascontiguousarray(values[start : start + BATCH]).data, checksum)
+    return checksum
+
+
+def _described(path: Path) -> dict[str, Any] | None:
+    """What is said of features: in a file that is ours by its name, or once was by its content."""
+    for beside in (files.beside(path, ".json"), path.with_suffix(".json")):
+        try:
+            whole = json_values.load(beside, "features").found
+        except InputError:
+            continue
+        if isinstance(whole, dict) and whole.get("format") == FORMAT:
+            return whole
+    return None
+
+
+def _same(before: dict[str, Any], whole: dict[str, Any]) -> bool:
+    return {name: value for name, value in before.items() if name != "crc32"} == whole
+
+
+def _check_replaceable(path: Path, before: dict[str, Any] | None, force: bool) -> None:
+    """Refuse what is there, unless it is shown to be features and may be replaced."""
+    beside = files.beside(path, ".json")
+    json_values.check_replaceable(beside, FORMAT)
+    if not os.path.lexists(path):
+        return
+    if before is None:
+        raise InputError(
+            f"{path}: found a file and no {beside.name} that says it is features; it stays as it "
+            "is, expected another name"
+        )
+    if not force:
+        raise InputError(
+            f"{path}: found other features, or a part, expected none (or --force to replace them)"
+        )
 
 
 def _check_room(path: Path, shape: tuple[int, int]) -> None:

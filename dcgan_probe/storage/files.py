@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import glob
 import hashlib
 import json
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +19,13 @@ from filelock import FileLock
 
 from dcgan_probe.errors import InputError
 
-# How the name of a file ends that is not whole yet.
-_PART = ".part"
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed writer left is not swept there
+    fcntl = None  # type: ignore[assignment]
+
+# How the name of a file or folder ends that is not whole yet. Nobody else calls one so.
+_PART = ".dcgan-probe-part"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
@@ -86,13 +93,14 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         final = path.resolve()  # a link stays one: the file that it leads to is replaced
         final.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(_PART, f".{final.name[:200]}.", final.parent)
-        work = Path(name)
+        descriptor, work = _new_part(final, tempfile.mkstemp)
         with os.fdopen(descriptor, "rb") as file:
             yield work
             os.fsync(file.fileno())
-        # mkstemp makes files private; give the file the mode that open() would have given it.
-        os.chmod(work, 0o666 & ~_umask())
+        # mkstemp makes files private; give the file the mode that the old one has, or that open()
+        # would have given it.
+        mode = stat.S_IMODE(final.stat().st_mode) if final.exists() else 0o666 & ~_umask()
+        os.chmod(work, mode)
         os.replace(work, final)
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise _unwritable(path, error) from error
@@ -101,10 +109,55 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             work.unlink(missing_ok=True)
 
 
+def _new_part(final: Path, make: Callable[..., Any]) -> tuple[int, Path]:
+    """A part of a file or folder and its descriptor, which is locked as long as it is open.
+
+    What processes that were killed have left of the same file is removed first.
+    """
+    prefix = f".{final.name[:200]}."
+    # In a folder that is itself a part nobody else can have left anything.
+    if not any(name.endswith(_PART) for name in final.parts):
+        for left in final.parent.glob(f"{glob.escape(prefix)}????????{_PART}"):
+            _remove_dead(left)
+    while True:
+        made = make(_PART, prefix, final.parent)
+        if isinstance(made, tuple):
+            descriptor, work = made[0], Path(made[1])
+        else:
+            descriptor, work = os.open(made, os.O_RDONLY) if fcntl else -1, Path(made)
+        if fcntl is None:
+            return descriptor, work
+        with suppress(OSError):  # a file system that has no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if work.exists():  # another process may have taken it for dead before it was locked
+            return descriptor, work
+        os.close(descriptor)
+
+
+def _remove_dead(part: Path) -> None:
+    """Remove a part that nobody holds the lock of, if it is a file or a folder."""
+    if fcntl is None or part.is_symlink():
+        return
+    try:
+        descriptor = os.open(part, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        elif part.is_file():
+            part.unlink(missing_ok=True)
+    except OSError:  # its writer lives, or the file system has no locks
+        pass
+    finally:
+        os.close(descriptor)
+
+
 def is_part(path: Path) -> bool:
     """Whether a name is that of a file that `new_file` had not finished.
 
-    >>> is_part(Path("run/.state.pt.ab12cd34.part")), is_part(Path("run/state.pt"))
+    >>> is_part(Path("run/.state.pt.ab12cd34.dcgan-probe-part")), is_part(Path("run/state.pt"))
     (True, False)
     """
     return path.name.startswith(".") and path.name.endswith(_PART)
@@ -113,7 +166,7 @@ def is_part(path: Path) -> bool:
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed while they wrote into a folder have left there."""
     for part in folder.glob(f".*{_PART}"):
-        part.unlink(missing_ok=True)
+        _remove_dead(part)
 
 
 @contextmanager
@@ -197,7 +250,8 @@ def check_free(
         if there and not force:
             raise InputError(f"{folder}: already holds results, expected a new folder (or --force)")
         above = next(path for path in folder.absolute().parents if path.exists())
-        os.rmdir(tempfile.mkdtemp(dir=above, prefix=f".{folder.name}."))
+        with suppress(FileNotFoundError):  # swept by another process
+            os.rmdir(tempfile.mkdtemp(_PART, f".{folder.name[:200]}.", above))
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -221,7 +275,7 @@ def new_folder(
     final = folder.resolve()
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+        descriptor, work = _new_part(final, tempfile.mkdtemp)
     except OSError as error:
         raise _unwritable(folder, error) from error
     try:
@@ -237,6 +291,8 @@ def new_folder(
         except OSError as error:  # on Windows, where a file in it is open somewhere
             raise _unwritable(folder, error) from error
     finally:
+        if descriptor >= 0:
+            os.close(descriptor)
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -258,7 +314,12 @@ def _unwritable(path: Path, error: Exception) -> InputError:
 
 
 def _give_name(work: Path, folder: Path) -> None:
-    """Two renames: at every moment a whole folder is there under one of the two names."""
+    """Let a folder take a name: at once where the system can exchange two, else by two renames.
+
+    With two, a whole folder is there at every moment under one of two names.
+    """
+    if folder.exists() and any(folder.iterdir()) and _exchange(work, folder):
+        return  # what was there has the name of the part, and goes with it
     # A name that is free: Windows moves no folder onto another, not even onto an empty one.
     old = work.with_name(f"{work.name}.old")
     try:
@@ -278,3 +339,13 @@ def _give_name(work: Path, folder: Path) -> None:
         raise
     if old.exists():
         shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step, as Linux can; False where it cannot be done."""
+    try:
+        exchange = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, both = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return exchange(here, os.fsencode(one), here, os.fsencode(other), both) == 0

@@ -15,6 +15,8 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.storage import files
 
 _BLOCK = 1 << 20
+_LARGEST = 4_000_000_000  # bytes of our own JSON: a name and a hash for each of many images
+_CHECKSUM = "checksum"
 _YOUNG = 2_000_000_000  # ns; a file that changed so lately may change again and keep its times
 
 
@@ -66,7 +68,7 @@ class Fingerprint:
             }
             # A cache that cannot be written, a read-only home, only costs time.
             with suppress(InputError):
-                files.write_json(index, {**known, **sure})
+                write_json(index, {**known, **sure})
         self.sha256 = digest(part for name in self._paths for part in (name, hashes[name]))
 
     def changed(self) -> Path | None:
@@ -80,7 +82,7 @@ class Fingerprint:
 def _known(index: Path | None) -> dict[str, list[Any]]:
     """What an index remembers; nothing if it is damaged: it is only there to save time."""
     try:
-        entries = read_json(index) if index is not None and index.exists() else {}
+        entries = read_json(index) if index is not None and os.path.lexists(index) else {}
     except (InputError, OSError):
         return {}
     return {
@@ -117,12 +119,25 @@ def digest(parts: Iterable[str]) -> str:
     return sha.hexdigest()
 
 
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object with a checksum of its content, whole or not at all; see `read_json`."""
+    files.write_json(path, {**value, _CHECKSUM: _checksum(value)})
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object that this package wrote; InputError if it cannot be read."""
+    """A JSON object that `write_json` wrote; InputError if it cannot be read or is damaged."""
     try:
-        value = json.loads(path.read_bytes())
-        if not isinstance(value, dict):
+        value = json.loads(files.read_bytes(path, "our own JSON", _LARGEST))
+        if not isinstance(value, dict) or _CHECKSUM not in value:
             raise ValueError("another kind of value")
+        if value.pop(_CHECKSUM) != _checksum(value):
+            raise ValueError("another checksum than its content has")
         return value
     except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: cannot be read, expected our own JSON: {error}") from error
+
+
+def _checksum(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

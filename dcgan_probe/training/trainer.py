@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 from dcgan_probe import checkpoints, latents
 from dcgan_probe.distributed import Ranks
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, brief
 from dcgan_probe.networks.config import SINCE as NETWORK_SINCE
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import Discriminator, Generator, estimate_statistics, initialise
@@ -220,7 +221,8 @@ class Trainer:
         stream = io.BytesIO()
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         whole = {"settings": self.settings(), "steps": self.steps, **parts, "extra": extra}
-        torch.save(whole, stream)
+        # torch notices no bit that flips in its file.
+        torch.save({**whole, "checksum": _checksum(whole)}, stream)
         return stream.getvalue()
 
     def load_state(self, path: Path) -> dict[str, Any]:
@@ -230,13 +232,15 @@ class Trainer:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
+            if state.pop("checksum", None) not in (None, _checksum(state)):
+                raise ValueError("other bytes than were written")
             # What older states do not hold.
             older = {f"network.{name}": usual for name, usual in NETWORK_SINCE.items()}
             older |= {f"recipe.{name}": usual for name, usual in SINCE.items()}
             saved = {**older, **state["settings"]}
         except Exception as error:
             raise InputError(
-                f"{path}: found no training state that can be read: {error}"
+                f"{path}: found no training state that can be read: {brief(error)}"
             ) from error
         for name, value in self.settings().items():
             if saved.get(name) != value:
@@ -320,3 +324,26 @@ class Trainer:
                     value.lerp_(now[name], 1 - decay)
                 else:
                     value.copy_(now[name])
+
+
+def _checksum(value: Any) -> str:
+    """SHA-256 of nested dicts and lists of tensors, numbers and text, as 64 hexadecimal digits."""
+    sha = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, member in value.items():
+                sha.update(repr(key).encode())
+                add(member)
+        elif isinstance(value, list | tuple):
+            for member in value:
+                add(member)
+        elif isinstance(value, Tensor):
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            sha.update(repr((tuple(value.shape), value.dtype)).encode())
+            sha.update(flat.view(torch.uint8).numpy().data)
+        else:
+            sha.update(repr(value).encode())
+
+    add(value)
+    return sha.hexdigest()

@@ -11,6 +11,7 @@ from dcgan_probe import terminal
 from dcgan_probe.errors import unknown
 from dcgan_probe.latents.concepts import Concept, Concepts, exemplars_of
 from dcgan_probe.session import Session
+from dcgan_probe.storage import files
 
 
 def read(session: Session, path: Path) -> Concepts:
@@ -29,20 +30,27 @@ def add(
 
     Raises InputError as `latents.concepts.exemplars_of` and `Concepts.write` do.
     """
-    concepts = read(session, path)
     latents = exemplars_of(exemplars, session.config, session.checkpoint.sha256)
-    _write(replace(concepts, named={**concepts.named, name: Concept(latents, shows)}), path)
+    with files.locked(path):  # whoever else adds at the same time waits
+        concepts = read(session, path)
+        named = {**concepts.named, name: Concept(latents, shows)}
+        changed = replace(concepts, named=named)
+        changed.write(path)
+    show(changed)
 
 
 def remove(session: Session, path: Path, names: Iterable[str]) -> None:
     """Remove names from a file, and list what is left; InputError for an unknown name."""
-    concepts = read(session, path)
-    named = dict(concepts.named)
-    for name in names:
-        if name not in named:
-            raise unknown("concept", name, named, where=str(path))
-        del named[name]
-    _write(replace(concepts, named=named), path)
+    with files.locked(path):
+        concepts = read(session, path)
+        named = dict(concepts.named)
+        for name in names:
+            if name not in named:
+                raise unknown("concept", name, named, where=str(path))
+            del named[name]
+        changed = replace(concepts, named=named)
+        changed.write(path)
+    show(changed)
 
 
 def show(concepts: Concepts) -> None:
@@ -51,11 +59,6 @@ def show(concepts: Concepts) -> None:
         {name: _values(concept) for name, concept in concepts.named.items()},
         "\n".join(_line(name, concept) for name, concept in concepts.named.items()),
     )
-
-
-def _write(concepts: Concepts, path: Path) -> None:
-    concepts.write(path)
-    show(concepts)
 
 
 def _values(concept: Concept) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Extracted(Result):
         shape = " x ".join(map(str, self.features.values.shape))
         return (
             f"{self.features.path}: {shape} float32, a row an image ({self.words}); "
-            f"{self.features.path.with_suffix('.json').name} names rows and columns"
+            f"{self.features.path.name}.json names rows and columns"
         )
 
 

@@ -120,7 +120,7 @@ def main() -> None:
                 report["steps"].append(at)
         assert os.waitstatus_to_exitcode(status) == 0
         report["sha256"].append(files.sha256(home / "checkpoint.safetensors"))
-        report["left"] += [p.name for p in home.rglob("*.part")]
+        report["left"] += [p.name for p in home.rglob("*-part")]
     report["unbroken"] = files.sha256(folder / "unbroken" / "checkpoint.safetensors")
     print(json.dumps(report))
 

@@ -172,7 +172,7 @@ def test_a_full_disk_ends_it_with_one_line_and_the_last_state_whole(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(error.value) == f"{tmp_path / STATE}: cannot be written: File too large"
     assert (tmp_path / STATE).read_bytes() == before
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*-part"))
     assert train(trainer(), tmp_path, steps=4).steps == 4
 
 
@@ -274,7 +274,12 @@ def test_a_folder_of_a_training_killed_before_its_first_save_may_be_trained_into
     assert may_start(run)
     (run / "samples").mkdir(parents=True)
     assert may_start(run)
-    for name in (".lock", ".state.pt.ab12.part", "samples/epoch_1.png", "metrics.jsonl"):
+    for name in (
+        ".lock",
+        ".state.pt.ab12cd34.dcgan-probe-part",
+        "samples/epoch_1.png",
+        "metrics.jsonl",
+    ):
         (run / name).write_bytes(b"")
     assert may_start(run)
     (run / ".lock").unlink()

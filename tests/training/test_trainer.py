@@ -160,6 +160,7 @@ def test_an_older_state_goes_on_as_it_was_trained(tmp_path):
     whole = Trainer(CONFIG, before, IMAGES)
     whole.step()
     state = torch.load(io.BytesIO(whole.state({})), weights_only=True)
+    del state["checksum"]
     for name in ("l2", "leftover", "augment", "decay_steps"):
         del state["settings"][f"recipe.{name}"]
     torch.save(state, tmp_path / "state.pt")
@@ -177,6 +178,21 @@ def test_an_older_state_goes_on_as_it_was_trained(tmp_path):
         )
     (tmp_path / "damaged.pt").write_bytes(b"PK")
     assert Trainer.saved_recipe(tmp_path / "damaged.pt") == {}
+
+
+def test_a_bit_that_flips_in_a_state_is_noticed(tmp_path):
+    trainer = Trainer(CONFIG, Recipe("shared", batch=16), IMAGES)
+    trainer.step()
+    whole = trainer.state({"best": None})
+    (tmp_path / "state.pt").write_bytes(whole)
+    assert trainer.load_state(tmp_path / "state.pt") == {"best": None}
+    first = next(trainer.generator.parameters())
+    place = whole.index(first.detach().numpy().tobytes()[:32])
+    flipped = bytearray(whole)
+    flipped[place + 3] ^= 1
+    (tmp_path / "state.pt").write_bytes(flipped)
+    with pytest.raises(InputError, match="no training state that can be read.*other bytes"):
+        trainer.load_state(tmp_path / "state.pt")
 
 
 def test_flips_mirror_about_half_of_the_images_and_no_others():
