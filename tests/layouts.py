@@ -80,6 +80,50 @@ def linear(sides: int, *kernels: int, widths: tuple[int, ...] = (24, 16, 8)) -> 
     return nn.Sequential(*first, nn.BatchNorm2d(widths[0]), nn.ReLU(), *rest)
 
 
+def upsampled(
+    side: int = 8, channels: int = 1, mode: str = "nearest", eps: float = 0.8
+) -> nn.Sequential:
+    """A generator of PyTorch-GAN: upsampling and convolutions, no activation behind the first."""
+    larger = {"nearest": {}, "bilinear": {"mode": "bilinear"}}[mode]
+    layers: list[nn.Module] = [nn.Linear(Z, 24 * side**2), nn.Unflatten(1, (24, side, side))]
+    layers.append(nn.BatchNorm2d(24))
+    for a, b in ((24, 24), (24, 12)):
+        layers += [nn.Upsample(scale_factor=2, **larger), nn.Conv2d(a, b, 3, 1, 1)]
+        layers += [nn.BatchNorm2d(b, eps), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Conv2d(12, channels, 3, 1, 1), nn.Tanh())
+
+
+def norms_last(channels: int = 1) -> nn.Sequential:
+    """A discriminator of PyTorch-GAN: dropout and norms behind the activations."""
+    layers: list[nn.Module] = []
+    for a, b in ((channels, 8), (8, 16), (16, 24), (24, 32)):
+        layers += [nn.Conv2d(a, b, 3, 2, 1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25)]
+        layers += [nn.BatchNorm2d(b, 0.8)] if a > channels else []
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 4, 1))
+
+
+def two_linear() -> nn.Sequential:
+    """A generator of 28x28 with two linear layers, as of InfoGAN."""
+    linear = nn.Linear(Z, 40), nn.BatchNorm1d(40), nn.ReLU()
+    linear = *linear, nn.Linear(40, 16 * 49), nn.BatchNorm1d(16 * 49), nn.ReLU()
+    maps = nn.Unflatten(1, (16, 7, 7)), nn.ConvTranspose2d(16, 12, 4, 2, 1), nn.BatchNorm2d(12)
+    return nn.Sequential(*linear, *maps, nn.ReLU(), nn.ConvTranspose2d(12, 1, 4, 2, 1), nn.Tanh())
+
+
+def linear_last() -> nn.Sequential:
+    """The discriminator beside it."""
+    convs = nn.Conv2d(1, 8, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 16, 4, 2, 1)
+    maps = *convs, nn.BatchNorm2d(16), nn.LeakyReLU(0.2), nn.Flatten()
+    linear = nn.Linear(16 * 49, 40), nn.BatchNorm1d(40), nn.LeakyReLU(0.2), nn.Linear(40, 1)
+    return nn.Sequential(*maps, *linear)
+
+
+def one_by_one() -> nn.Sequential:
+    """A generator whose linear layer puts out maps of 1x1."""
+    first = nn.Linear(Z, 24), nn.Unflatten(1, (24, 1, 1)), nn.ReLU()
+    return nn.Sequential(*first, *up(4, 4, 4, 4, z=24))
+
+
 def normal(n: int) -> Tensor:
     return torch.randn(n, Z)
 
@@ -217,6 +261,16 @@ LAYOUTS = [
         lambda: down(4, 4, 4, 4, wrap=nn.utils.parametrizations.spectral_norm),
     ),
     Layout("D with dropout", G, lambda: down(4, 4, 4, 4, dropout=True)),
+    Layout("upsampling and convolutions, norms last in D", upsampled, norms_last),
+    Layout("upsampling to 28x28", lambda: upsampled(7), None, 28),
+    Layout("bilinear upsampling", lambda: upsampled(mode="bilinear", channels=3)),
+    Layout("28x28, two linear layers in both", two_linear, linear_last, 28),
+    Layout("linear layer to 1x1", one_by_one),
+    Layout(
+        "eps 0.8 and LeakyReLU",
+        lambda: up(4, 4, 4, 4, eps=0.8, act=lambda: nn.LeakyReLU(0.2)),
+    ),
+    Layout("sigmoid, shown by D", lambda: up(4, 4, 4, 4, out=nn.Sigmoid), D),
     Layout("plain nn.Sequential", G, D, save=lambda g, d: g.state_dict()),
     Layout("model.", G, save=lambda g, d: prefixed("model.", g)),
     Layout("_orig_mod.module.main.", G, save=lambda g, d: prefixed("_orig_mod.module.main.", g)),

@@ -28,7 +28,7 @@ def opened(tmp_path, layout, **facts):
 def test_a_layout_opens_as_its_plain_forward(tmp_path, layout):
     g, d, found = opened(tmp_path, layout)
     assert found.config.size == layout.size
-    unit = layout.facts.get("output") == "sigmoid"
+    unit = isinstance(g[-1], nn.Sigmoid)
     with torch.no_grad():
         z = layouts.normal(16)
         own = (
@@ -61,6 +61,12 @@ def test_a_layout_opens_as_its_plain_forward(tmp_path, layout):
         ("eps 0.8", "eps 0.8"),
         ("LeakyReLU in the generator", "slope 0.2 in the generator"),
         ("one-hot class behind z", "the last 10 of 26 inputs a one-hot class"),
+        ("sigmoid, shown by D", "output sigmoid"),
+        ("eps 0.8 and LeakyReLU", "slope 0.2 in the generator; eps 0.8;"),
+        (
+            "upsampling and convolutions, norms last in D",
+            "norms behind the activations of the discriminator",
+        ),
         ("pytorch/examples", "assumed: z normal (16), output tanh, slope 0 in the generator"),
     ],
 )

@@ -47,11 +47,15 @@ stride 2 (SVHN), and with kernels of 3x3 and stride 2 on every second layer (Ima
 
 {remarks}
 
-What the statistics show comes from the batch norms of the generator: the mean and the variance that
-enter a norm must be those that training left in it. A uniform z, a one-hot class, another slope or
-another eps change them, and the hypothesis that they fit is taken. Where none fits, a line that
-begins with WARNING says so. What the generator ends in (tanh or sigmoid) leaves no trace: say it
-with `--output`.
+What the statistics show comes from the batch norms: the mean and the variance that enter a norm
+must be those that training left in it. A uniform z, a one-hot class, another slope or eps, norms
+behind activations and the way of upsampling change them, and the hypothesis that they fit is taken,
+from norm to norm. Where none fits, a line that begins with WARNING says so. What the generator ends
+in (tanh or sigmoid) shows only in the norms of a discriminator beside it: say it with `--output`.
+
+A chain is what opens: convolutions, transposed or behind upsampling, linear layers, and norms. What
+has branches (an embedding of a class, skip connections, attention) is refused; hand it over by
+[`--model package.module:factory`](any-gan.md).
 """
 
 
@@ -69,7 +73,7 @@ def row(layout: Any, folder: Path) -> tuple[str, tuple[str, ...]]:
     with torch.no_grad():
         drawn = found.generator(z)
         plain = g(layouts.shaped(g, own))
-        right = 2 * plain - 1 if layout.facts.get("output") == "sigmoid" else plain.clamp(-1, 1)
+        right = 2 * plain - 1 if isinstance(g[-1], torch.nn.Sigmoid) else plain.clamp(-1, 1)
         images = f"{(drawn - right).abs().max():.0e}"
         if found.discriminator is not None:
             difference = found.discriminator(right).flatten() - d(plain).flatten()

@@ -7,7 +7,7 @@ has one converted file; every other chain becomes a `chain_config.ChainConfig`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,22 +23,14 @@ from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import LEAK, empty
 
 EPS = 1e-5  # torch's
-OTHERS = 8  # ways of strides that are tried beside the most usual
+OTHERS = 12  # ways of strides that are tried beside the most usual
 
 
-@dataclass(frozen=True)
-class Guess:
-    """A config, and in words what sets it apart from the most usual one; "" for that one."""
-
-    config: ChainConfig
-    words: str = ""
-
-
-def guesses(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> list[Guess]:
+def guesses(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> list[ChainConfig]:
     """Configs that fit the shapes and what was said, the most usual first.
 
-    They differ in the strides of the generator. Raises InputError where no strides lead to an image
-    of the size, or from it.
+    They differ in the strides and upsampling of the generator. Raises InputError where no strides
+    lead to an image of the size, or from it.
     """
     g, d = networks.get("generator"), networks.get("discriminator")
     pairs: list[tuple[float, Way | None, Way | None]] = []
@@ -66,11 +58,7 @@ def guesses(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> 
             )
         pairs = [(seen[0].cost, None, seen[0])]
     pairs.sort(key=lambda pair: pair[0])
-    candidates: list[Guess] = []
-    for _, up, down in pairs[: OTHERS + 1]:
-        words = f"strides and paddings {_steps(up)}" if candidates and up else ""
-        candidates.append(Guess(describe(g, d, up, down, facts, where), words))
-    return candidates
+    return [describe(g, d, up, down, facts, where) for _, up, down in pairs[: OTHERS + 1]]
 
 
 def describe(
@@ -160,10 +148,11 @@ def _blocks(
                 padding=step.padding,
                 output_padding=step.output_padding,
                 side=side,
+                upsample=step.upsample,
                 bias=layer.bias is not None,
                 norm=norm,
                 affine=affine,
-                eps=eps,
+                eps=eps if norm != "none" else EPS,
                 activation=activation,
                 slope=below,
             )
@@ -203,10 +192,6 @@ def _kernels(network: StoredNetwork | None) -> str:
 
 def _pixels(size: int | None) -> str:
     return f"images of {size}x{size} (--size)" if size else "square images"
-
-
-def _steps(way: Way) -> str:
-    return " ".join(f"{step.stride}/{step.padding}" for step in way.steps)
 
 
 # Tensors
@@ -285,21 +270,21 @@ def family(config: ChainConfig) -> Config | None:
 
 def _as_chain(known: Config, like: ChainConfig) -> ChainConfig:
     """A `Config` block by block, for the networks that another config has."""
-    eps, k = known.norm_eps, known.kernel
+    k = known.kernel
     maps = [known.g_width * known.size // 2 // r for r in known.resolutions[:-1]]
-    up: dict[str, Any] = {"kind": "deconv", "norm": "batch", "eps": eps, "activation": "relu"}
+    normed: dict[str, Any] = {"norm": "batch", "eps": known.norm_eps}
+    up: dict[str, Any] = {"kind": "deconv", "activation": "relu"}
     halving: dict[str, Any] = {"kernel": k, "stride": 2, "padding": (k - 1) // 2}
-    generator = [ChainBlock(filters=maps[0], kernel=4, **up)]
-    generator += [ChainBlock(filters=n, output_padding=k % 2, **halving, **up) for n in maps[1:]]
-    last = {**up, "norm": "none", "activation": "tanh"}
-    generator.append(ChainBlock(filters=known.channels, output_padding=k % 2, **halving, **last))
+    doubling = {**up, **halving, "output_padding": k % 2}
+    generator = [ChainBlock(filters=maps[0], kernel=4, **normed, **up)]
+    generator += [ChainBlock(filters=n, **normed, **doubling) for n in maps[1:]]
+    generator.append(ChainBlock(filters=known.channels, **{**doubling, "activation": "tanh"}))
     widths = [known.d_width * known.size // 2 // r for r in reversed(known.resolutions[:-1])]
-    down: dict[str, Any] = {"kind": "conv", "eps": eps, "activation": "leaky_relu", "slope": LEAK}
+    down: dict[str, Any] = {"kind": "conv", "activation": "leaky_relu", "slope": LEAK, **halving}
     discriminator = [
-        ChainBlock(filters=n, norm="batch" if i else "none", **halving, **down)
-        for i, n in enumerate(widths)
+        ChainBlock(filters=n, **down, **(normed if i else {})) for i, n in enumerate(widths)
     ]
-    discriminator.append(ChainBlock(kind="conv", filters=1, kernel=4, eps=eps))
+    discriminator.append(ChainBlock(kind="conv", filters=1, kernel=4))
     return replace(
         like,
         size=known.size,

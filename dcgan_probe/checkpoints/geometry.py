@@ -15,6 +15,7 @@ from dcgan_probe.networks.chain_config import MAX_SIDE
 KEPT = 4  # ways that are kept for each size on the way
 USUAL = {8, 12, 14, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256}
 USUAL |= {320, 384, 512, 1024}
+SMALL = 28  # images of fewer pixels are rare
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ class ChainShape:
 
 @dataclass(frozen=True)
 class Step:
-    """Stride, padding and output padding of a layer."""
+    """Stride, padding and output padding of a layer; upsample: of the maps before it."""
 
     stride: int = 1
     padding: int = 0
     output_padding: int = 0
+    upsample: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,22 @@ def generator_ways(layers: Sequence[ChainShape], size: int | None) -> list[Way]:
     28
     """
     even = any(layer.kind == "deconv" and layer.kernel % 2 == 0 for layer in layers[1:])
+    # Without transposed convolutions behind the first layer, nothing else makes the maps larger.
+    plain = all(layer.kind in ("conv", "linear") for layer in layers[1:])
 
     def steps(i: int) -> Iterator[tuple[Step, float]]:
-        return _up(layers[i], i == 0, i == len(layers) - 1, even)
+        if layers[i].kind == "conv" and i:
+            return _up_plain(layers[i].kernel, i == len(layers) - 1, plain)
+        # On a 1x1 input, also that of a linear layer, the stride does not matter.
+        first = i == 0 or layers[i - 1] == ChainShape("linear", side=1)
+        return _up(layers[i], first, i == len(layers) - 1, even)
 
     def leads_to(i: int, step: Step, side: int) -> int:
         return layers[i].side if layers[i].kind == "linear" else _deconv(layers[i], step, side)
 
     beams = _search(1, len(layers), steps, leads_to)
     ways = [
-        Way(way, side, cost + (side not in USUAL))
+        Way(way, side, cost + (side not in USUAL) + 0.8 * (plain and side < SMALL))
         for side, beam in beams.items()
         for cost, way in beam
         if size in (None, side) and side > 1
@@ -149,7 +157,7 @@ def _cost(way: tuple[float, tuple[Step, ...]]) -> float:
 
 def _deconv(layer: ChainShape, step: Step, side: int) -> int:
     if layer.kind == "conv":
-        return _conv(layer, step, side)
+        return _conv(layer, step, side * step.upsample)
     return (side - 1) * step.stride - 2 * step.padding + layer.kernel + step.output_padding
 
 
@@ -162,11 +170,7 @@ def _up(layer: ChainShape, first: bool, last: bool, even: bool) -> Iterator[tupl
     k = layer.kernel
     if layer.kind == "linear":
         yield Step(), 0.0
-    elif layer.kind == "conv":
-        yield Step(1, k // 2), 0.0 if k % 2 else 2.5
-        yield Step(), 2.5
     elif first:
-        # On a 1x1 input the stride does not matter.
         yield Step(), 0.0
         for padding in range(1, (k + 1) // 2):
             yield Step(1, padding), 4.0
@@ -191,6 +195,14 @@ def _up(layer: ChainShape, first: bool, last: bool, even: bool) -> Iterator[tupl
                         yield step, 0.8 + 0.5 * off
                     else:
                         yield step, 2.5 if padding == 0 and more == 0 else 2.5 + off
+
+
+def _up_plain(k: int, last: bool, plain: bool) -> Iterator[tuple[Step, float]]:
+    """Steps of a generator's convolution; plain: no transposed ones are there beside it."""
+    yield Step(1, k // 2), (0.3 * (plain and not last)) if k % 2 else 2.5
+    yield Step(), 2.5
+    if k % 2 and k > 1:
+        yield Step(1, k // 2, upsample=2), 0.5 * last if plain else 1.5
 
 
 def _down(layer: ChainShape, last: bool, even: bool) -> Iterator[tuple[Step, float]]:

@@ -12,12 +12,16 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from dcgan_probe import latents
 from dcgan_probe.checkpoints import hypotheses, pickles, statistics, structure, weights
-from dcgan_probe.checkpoints.assembly import EPS, Guess, build, chain_tensors, family, guesses
+from dcgan_probe.checkpoints.assembly import EPS, build, chain_tensors, family, guesses
 from dcgan_probe.checkpoints.checkpoint import Checkpoint, digest
 from dcgan_probe.checkpoints.facts import NOTHING, Facts
 from dcgan_probe.checkpoints.structure import StoredNetwork
@@ -36,10 +40,11 @@ AVERAGED = re.compile("ema|avg|average|averaged|running|shadow|polyak|swa|smooth
 
 @dataclass(frozen=True)
 class _Assumed:
-    """A config, and in words what was found out and what was assumed for it."""
+    """A config; in words what the statistics showed of it, by fact, and how far they fit."""
 
     config: ChainConfig
-    shown: tuple[str, ...]
+    shown: dict[str, str]
+    checked: str
     warning: str
 
 
@@ -212,33 +217,48 @@ def _averaged(name: str) -> bool:
 def _assume(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> _Assumed:
     """Fill in what the files do not hold."""
     candidates = guesses(networks, facts, where)
-    generator = networks.get("generator")
+    generator, discriminator = networks.get("generator"), networks.get("discriminator")
     if (
         generator is None
         or facts.statistics == "estimate"
         or not _trained(candidates[0], generator)
     ):
-        return _Assumed(candidates[0].config, (), "")
+        return _Assumed(candidates[0], {}, "", "")
     choice = hypotheses.choose(candidates, generator, facts)
+    shown = choice.shown
+    if discriminator is not None and choice.misfit <= statistics.FITS:
+        maps = _before_output(choice.config, generator)
+        seen = hypotheses.choose_discriminator(choice.config, discriminator, maps, facts)
+        shown = {**shown, **{f"D {name}": words for name, words in seen.shown.items()}}
+        choice = replace(choice, config=seen.config)
     if not choice.fits:
-        return _Assumed(choice.config, ("no batch norm, so nothing to check this by",), "")
+        return _Assumed(choice.config, shown, "no batch norm, so nothing to check this by", "")
     ratios = [fit.ratio for fit in choice.fits]
     span = f"{min(ratios):.2f} to {max(ratios):.2f} of the stored"
     if choice.misfit > statistics.FITS:
         return _Assumed(
             choice.config,
-            (),
+            {},
+            "",
             f"WARNING: the batch-norm statistics do not fit: what enters the norms varies by "
             f"{span}, expected about 1, so the images may be those of another network",
         )
-    return _Assumed(
-        choice.config, (*choice.shown, f"batch-norm statistics fit: variance {span}"), ""
-    )
+    return _Assumed(choice.config, shown, f"batch-norm statistics fit: variance {span}", "")
 
 
-def _trained(guess: Guess, generator: StoredNetwork) -> bool:
+def _before_output(config: ChainConfig, generator: StoredNetwork) -> Tensor:
+    """Samples of a generator, without its last activation."""
+    linear = replace(config.generator[-1], activation="none")
+    config = replace(config, generator=(*config.generator[:-1], linear), images="[-1, 1]")
+    network = build(config, "generator", chain_tensors(config, generator))
+    with torch.no_grad():
+        maps: Tensor = network(latents.sample(config, hypotheses.FEWER, seed=0))
+    return maps
+
+
+def _trained(config: ChainConfig, generator: StoredNetwork) -> bool:
     """Whether the generator has statistics that are not those of a new norm."""
-    chain = build(guess.config, "generator", chain_tensors(guess.config, generator))
+    chain = build(config, "generator", chain_tensors(config, generator))
     return not statistics.untouched(chain)
 
 
@@ -289,25 +309,24 @@ def _remark(
     line += "".join(f", {note}" for note in notes)
     if chain.classes:
         line += f", class {chain.label} of {chain.classes}"
-    shown = "; ".join(assumed.shown)
-    guessed = _assumptions(chain, facts, shown)
+    guessed = _assumptions(chain, facts, assumed.shown)
     line += f"; assumed: {', '.join(guessed)}" if guessed else ""
-    line += f"; {shown}" if shown else ""
+    line += "".join(f"; {words}" for words in (*assumed.shown.values(), assumed.checked) if words)
     return f"{line}. Say otherwise with --z, --output, --slope, --size, --eps or --class K/N"
 
 
-def _assumptions(config: ChainConfig, facts: Facts, shown: str) -> list[str]:
+def _assumptions(config: ChainConfig, facts: Facts, shown: Mapping[str, str]) -> list[str]:
     """What nobody said and nothing showed."""
     result = []
     blocks = [*config.generator, *config.discriminator]
     if config.generator:
-        if facts.z is None and "z uniform" not in shown:
+        if facts.z is None and "z" not in shown:
             result.append(f"z {config.z_distribution} ({config.z_size})")
-        if facts.output is None:
+        if facts.output is None and "D output" not in shown:
             result.append(f"output {config.generator[-1].activation}")
         if facts.slope is None and "slope" not in shown:
             result.append(f"slope {config.generator[0].slope:g} in the generator")
-    if config.discriminator and facts.d_slope is None:
+    if config.discriminator and facts.d_slope is None and "D slope" not in shown:
         result.append(f"slope {config.discriminator[0].slope:g} in the discriminator")
     if facts.eps is None and "eps" not in shown and any(b.norm != "none" for b in blocks):
         result.append(f"eps {blocks[0].eps:g}")

@@ -24,6 +24,7 @@ from dcgan_probe.networks.dcgan import estimate_statistics
 
 BATCHES = 100
 BATCH = 128  # the authors' batch, whose statistics their networks were trained with
+EPS = 1e-5
 FITS = math.log(1.25)  # see `misfit`; networks in the way they were trained have 0.01 to 0.1
 
 
@@ -51,14 +52,7 @@ def compare(network: nn.Module, inputs: Tensor) -> list[NormFit]:
 
     def look(name: str, norm: Any, arguments: tuple[Tensor, ...]) -> None:
         x = arguments[0].detach().float()
-        axes = [i for i in range(x.dim()) if i != 1]
-        var, mean = torch.var_mean(x, axes)
-        stored = (norm.running_var + norm.eps).clamp_min(1e-12)
-        # With the eps of the norm, so that maps that are always 0 do not count.
-        ratio = ((var + norm.eps) / stored).clamp_min(1e-12)
-        shift = (mean - norm.running_mean).abs() / stored.sqrt()
-        medians = (each.median().item() for each in (ratio, shift, ratio.log().abs() + shift))
-        fits.append(NormFit(name, *medians))
+        fits.append(fit(name, *moments(x), norm.running_mean, norm.running_var))
 
     handles = [
         part.register_forward_pre_hook(
@@ -74,6 +68,22 @@ def compare(network: nn.Module, inputs: Tensor) -> list[NormFit]:
         for handle in handles:
             handle.remove()
     return fits
+
+
+def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each map, N x C or N x C x H x W."""
+    var, mean = torch.var_mean(maps, [i for i in range(maps.dim()) if i != 1])
+    return mean, var
+
+
+def fit(name: str, mean: Tensor, var: Tensor, stored_mean: Tensor, stored_var: Tensor) -> NormFit:
+    """Mean and variance of what enters a norm beside those that it has stored."""
+    # With an eps, so that maps that are always 0 do not count.
+    stored = stored_var + EPS
+    ratio = ((var + EPS) / stored).clamp_min(1e-12)
+    shift = (mean - stored_mean).abs() / stored.sqrt()
+    medians = (each.median().item() for each in (ratio, shift, ratio.log().abs() + shift))
+    return NormFit(name, *medians)
 
 
 def misfit(fits: Sequence[NormFit]) -> float:

@@ -7,7 +7,7 @@ does not matter.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -384,7 +384,8 @@ def _kinds(part: str, layers: Sequence[StoredLayer], place: str) -> list[str]:
         if not grown:
             raise _broken(i, _why(part, layers, i, place))
         options.append(grown)
-    return list(min(options[-1], key=lambda way: _unlikely(layers, way)))
+    likeliest: tuple[str, ...] = min(options[-1], key=lambda way: _unlikely(layers, way))
+    return list(likeliest)
 
 
 def _possible(part: str, layer: StoredLayer, first: bool) -> tuple[str, ...]:
@@ -408,16 +409,32 @@ def _square(number: int) -> bool:
     return number > 0 and round(number**0.5) ** 2 == number
 
 
-def _unlikely(layers: Sequence[StoredLayer], way: Iterable[str]) -> int:
-    """How many square weights are of another kind than kernel size and name suggest."""
+def _unlikely(layers: Sequence[StoredLayer], way: Sequence[str]) -> int:
+    """How many square weights are of another kind than their name, or their neighbour, suggests."""
     count = 0
-    for layer, kind in zip(layers, way, strict=True):
+    for i, (layer, kind) in enumerate(zip(layers, way, strict=True)):
         if layer.kind == "conv" and layer.weight.shape[0] == layer.weight.shape[1]:
             name = layer.path.lower()
-            transposed = re.search("convt|deconv|tconv|trans|up", name) is not None
-            plain = "conv" in name and not transposed and layer.weight.shape[2] % 2 == 1
-            count += (kind == "conv") != plain
+            if re.search("convt|deconv|tconv|trans", name):
+                likely = "deconv"
+            elif "conv" in name and layer.weight.shape[2] % 2 == 1:
+                likely = "conv"
+            else:
+                likely = _kind_of_neighbour(layers, way, i)
+            count += kind != likely
     return count
+
+
+def _kind_of_neighbour(layers: Sequence[StoredLayer], way: Sequence[str], i: int) -> str:
+    """The kind of the nearest layer with such a kernel whose shape leaves no choice."""
+    sure = [
+        j
+        for j, layer in enumerate(layers)
+        if layer.kind == "conv"
+        and layer.weight.shape[0] != layer.weight.shape[1]
+        and layer.weight.shape[2] == layers[i].weight.shape[2]
+    ]
+    return way[min(sure, key=lambda j: abs(j - i))] if sure else "deconv"
 
 
 def _why(part: str, layers: Sequence[StoredLayer], i: int, place: str) -> str:

@@ -34,7 +34,8 @@ class Chain(nn.Sequential):
             inputs, side = config.channels, config.size
         described = getattr(config, part)
         for i, (name, block) in enumerate(zip(names, described, strict=True)):
-            parts = _parts(block, inputs, side)
+            after = described[i + 1].kind if i + 1 < len(described) else None
+            parts = _parts(block, inputs, side, after)
             if part == "generator":
                 if i == 0:
                     parts = [*_before(config, block), *parts]
@@ -66,15 +67,21 @@ class Affine(nn.Module):
 
 
 class OneHot(nn.Module):
-    """Append the one-hot vector of a class to latents, n x z to n x (z + classes)."""
+    """Append the one-hot vector of a class to latents, n x z or n x z x 1 x 1.
 
-    def __init__(self, classes: int, label: int):
+    What already has a class behind it, z + classes numbers, is passed on as it is.
+    """
+
+    def __init__(self, z_size: int, classes: int, label: int):
         super().__init__()
-        self.classes, self.label = classes, label
+        self.z_size, self.classes, self.label = z_size, classes, label
 
     def forward(self, z: Tensor) -> Tensor:
-        vector = torch.arange(self.classes, device=z.device) == self.label
-        return torch.cat([z, vector.to(z.dtype).expand(z.shape[0], -1)], 1)
+        if z.shape[1] == self.z_size + self.classes:
+            return z
+        vector = (torch.arange(self.classes, device=z.device) == self.label).to(z.dtype)
+        places = [1] * (z.dim() - 2)
+        return torch.cat([z, vector.view(-1, *places).expand(z.shape[0], -1, *places)], 1)
 
     def extra_repr(self) -> str:
         return f"class {self.label} of {self.classes}"
@@ -83,37 +90,56 @@ class OneHot(nn.Module):
 def _before(config: ChainConfig, block: ChainBlock) -> list[tuple[str, nn.Module]]:
     """What makes of latents the input of the generator's first layer."""
     parts: list[tuple[str, nn.Module]] = []
-    if config.classes:
-        parts.append(("label", OneHot(config.classes, config.label)))
     if block.kind != "linear":
-        parts.append(("maps", nn.Unflatten(1, (config.z_size + config.classes, 1, 1))))
+        parts.append(("maps", nn.Unflatten(1, (-1, 1, 1))))
+    if config.classes:
+        parts.append(("label", OneHot(config.z_size, config.classes, config.label)))
     return parts
 
 
-def _parts(block: ChainBlock, inputs: int, side: int) -> list[tuple[str, nn.Module]]:
-    """The layers of a block that takes maps of a side."""
+def _parts(
+    block: ChainBlock, inputs: int, side: int, after: str | None
+) -> list[tuple[str, nn.Module]]:
+    """The layers of a block that takes maps of a side; after: the kind of the next block."""
     options: dict[str, Any] = {"stride": block.stride, "padding": block.padding, "bias": block.bias}
     parts: list[tuple[str, nn.Module]] = []
+    if block.upsample > 1:
+        parts.append(("up", upsampling(block)))
+    flat = block.kind == "linear" and block.side == 1 and after in ("linear", None)
     if block.kind == "linear":
         if side > 1:
             parts.append(("flat", nn.Flatten()))
         units = block.filters * block.side**2
         parts.append(("linear", nn.Linear(inputs * side**2, units, bias=block.bias)))
-        if block.norm == "unit":
-            parts.append(("norm", nn.BatchNorm1d(units, block.eps, affine=block.affine)))
-        if block.side > 1 or block.norm == "batch":
-            parts.append(("maps", nn.Unflatten(1, (block.filters, block.side, block.side))))
     elif block.kind == "conv":
         parts.append(("conv", nn.Conv2d(inputs, block.filters, block.kernel, **options)))
     else:
         more = {"output_padding": block.output_padding, **options}
         parts.append(("conv", nn.ConvTranspose2d(inputs, block.filters, block.kernel, **more)))
-    if block.norm == "batch":
-        parts.append(("norm", nn.BatchNorm2d(block.filters, block.eps, affine=block.affine)))
+    norm: list[tuple[str, nn.Module]] = []
+    if block.norm == "unit" or (block.norm == "batch" and flat):
+        units = block.filters * block.side**2
+        norm = [("norm", nn.BatchNorm1d(units, block.eps, affine=block.affine))]
+    elif block.norm == "batch":
+        norm = [("norm", nn.BatchNorm2d(block.filters, block.eps, affine=block.affine))]
     elif block.norm == "instance":
-        parts.append(("norm", nn.InstanceNorm2d(block.filters, block.eps, affine=block.affine)))
+        norm = [("norm", nn.InstanceNorm2d(block.filters, block.eps, affine=block.affine))]
     activation = _activation(block)
-    return parts if activation is None else [*parts, ("act", activation)]
+    act = [] if activation is None else [("act", activation)]
+    rest = [*act, *norm] if block.norm_last else [*norm, *act]
+    if block.kind == "linear" and not flat:
+        # A norm of units has one gain for each, so it comes before they are maps.
+        at = [name for name, _ in rest].index("norm") + 1 if block.norm == "unit" else 0
+        rest.insert(at, ("maps", nn.Unflatten(1, (block.filters, block.side, block.side))))
+    return [*parts, *rest]
+
+
+def upsampling(block: ChainBlock) -> nn.Upsample:
+    """What makes the maps larger before the convolution of a block."""
+    if block.upsampling == "nearest":
+        return nn.Upsample(scale_factor=block.upsample)
+    aligned = block.upsampling == "aligned"
+    return nn.Upsample(scale_factor=block.upsample, mode="bilinear", align_corners=aligned)
 
 
 def _activation(block: ChainBlock) -> nn.Module | None:

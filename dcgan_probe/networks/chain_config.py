@@ -20,21 +20,25 @@ KINDS = ("linear", "conv", "deconv")
 NORMS = ("none", "batch", "unit", "instance")
 ACTIVATIONS = ("none", "relu", "leaky_relu", "tanh", "sigmoid", "clip")
 RANGES = ("[-1, 1]", "[0, 1]")
+# How an upsampling layer fills in the maps; "aligned" is bilinear with align_corners.
+UPSAMPLING = ("nearest", "bilinear", "aligned")
 MAX_SIDE = 1024
 MAX_OUTPUTS = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChainBlock:
-    """One linear layer or (transposed) convolution, and the norm and activation after it.
+    """One linear layer or (transposed) convolution, with what is before and after it.
 
         >>> ChainBlock(kind="deconv", filters=64, kernel=4, stride=2, padding=1).leads_to(8)
         16
 
     kind: "linear", "conv" or "deconv" (transposed). filters: feature maps it puts out. side: of
-    the maps that a generator's linear layer is reshaped to; 1 for all else. norm: "batch"; "unit",
-    a batch norm with a gain for every unit of a linear layer; "instance"; or "none". affine: the
-    norm has gains and biases. slope: of a "leaky_relu", below zero.
+    the maps that a generator's linear layer is reshaped to; 1 for all else. upsample: how many
+    times the maps are made larger before a convolution, in the way of `UPSAMPLING`. norm: "batch";
+    "unit", a batch norm with a gain for every unit of a linear layer; "instance"; or "none".
+    norm_last: it follows the activation. affine: the norm has gains and biases. slope: of a
+    "leaky_relu", below zero.
 
     Raises InputError for a value outside of these.
     """
@@ -46,8 +50,11 @@ class ChainBlock:
     padding: int = 0
     output_padding: int = 0
     side: int = 1
+    upsample: int = 1
+    upsampling: str = "nearest"
     bias: bool = False
     norm: str = "none"
+    norm_last: bool = False
     affine: bool = True
     eps: float = 1e-5
     activation: str = "none"
@@ -58,7 +65,8 @@ class ChainBlock:
             value, kind = getattr(self, field.name), _TYPES[str(field.type)]
             if type(value) is not kind:
                 raise _mistake(field.name, value, f"a value of type {kind.__name__}")
-        for name, known in (("kind", KINDS), ("norm", NORMS), ("activation", ACTIVATIONS)):
+        choices = {"kind": KINDS, "norm": NORMS, "activation": ACTIVATIONS}
+        for name, known in {**choices, "upsampling": UPSAMPLING}.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known, where="network config")
         for name, low, high in (
@@ -68,6 +76,7 @@ class ChainBlock:
             ("padding", 0, 16),
             ("output_padding", 0, 7),
             ("side", 1, 64),
+            ("upsample", 1, 4),
         ):
             if not low <= getattr(self, name) <= high:
                 raise _mistake(name, getattr(self, name), f"{low} to {high}")
@@ -80,6 +89,7 @@ class ChainBlock:
         """Height and width of what it puts out for maps of a side; below 1 if it does not fit."""
         if self.kind == "linear":
             return self.side
+        side *= self.upsample
         if self.kind == "conv":
             return (side + 2 * self.padding - self.kernel) // self.stride + 1
         return (side - 1) * self.stride - 2 * self.padding + self.kernel + self.output_padding
