@@ -19,6 +19,7 @@ from dcgan_probe.images.sources import to_range
 from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import evaluate
 from dcgan_probe.probes.evaluate import sets
+from dcgan_probe.recognition import inception
 from dcgan_probe.storage import files
 
 
@@ -75,9 +76,16 @@ def test_the_numbers_are_those_of_the_metrics_on_each_split(session, held_out, e
                 assert got == pytest.approx(value, rel=1e-5)
             alike = getattr(found.similarity, which).values[split]
             assert alike == pytest.approx(metrics.diversity(images, 20, seed), rel=1e-5)
-            between = metrics.frechet_distance(network(images), network(one)).distance
+            seen = network(images).detach(), network(one).detach()
+            between = metrics.frechet_distance(*seen).distance
             got = getattr(found.frechet.distance, which).values[split]
             assert got == pytest.approx(between, rel=1e-3, abs=1e-9)
+            got = getattr(found.frechet.kernel, which).values[split]
+            assert got == pytest.approx(metrics.kernel_distance(*seen), rel=1e-3, abs=1e-6)
+            for name, expected in zip(
+                ("precision", "recall"), metrics.precision_recall(*seen), strict=True
+            ):
+                assert getattr(getattr(found.frechet, name), which).values[split] == expected
 
 
 def test_images_of_the_same_generator_are_no_further_than_the_floor(session, tmp_path):
@@ -137,7 +145,7 @@ def test_the_command_prints_and_writes(session, held_out, extractor, tmp_path):
         catch_exceptions=False,
     )
     assert "4 samples against 4 held-out images" in done.output
-    assert f"features of small.pt2 ({files.sha256(extractor)[:8]})" in done.output
+    assert f"features of small.pt2 ({files.sha256(extractor)[:8]}), 4 images on" in done.output
     assert (tmp_path / "out/evaluate/evaluate.png").exists()
 
 
@@ -178,6 +186,60 @@ def test_what_is_no_set_of_features_is_refused(session, held_out, tmp_path, what
     path = save(Puts(what), tmp_path / "puts.pt2")
     with pytest.raises(InputError, match=f"puts.pt2: {message}"):
         evaluate.run(session, held_out, features=path)
+
+
+def test_weights_of_inception_make_it_fid_and_say_how_few_images_there_are(
+    session, held_out, tmp_path, monkeypatch
+):
+    class Small(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(12, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.avg_pool2d(x, 16).flatten(1)
+
+    path = tmp_path / "weights.pth"
+    torch.save(Small().state_dict(), path)
+    with pytest.raises(InputError, match=r"weights\.pth: found SHA-256 .*, expected 6726825d"):
+        evaluate.run(session, held_out, features=path)
+    monkeypatch.setattr(inception, "SHA256", files.sha256(path)[:8])
+    with pytest.raises(InputError, match="found no weights of FID's Inception network"):
+        evaluate.run(session, held_out, features=path)
+    monkeypatch.setattr(inception, "Inception", Small)
+    found = evaluate.run(session, held_out, features=path)
+    said = str(found)
+    assert "12 IMAGES ON EACH SIDE: FID, precision and recall are published for 10,000" in said
+    assert "\n  FID: " in said and "\n  KID: " in said
+    assert found.values()["doubts"] == said.splitlines()[:2]  # as many features as images
+    assert found.values()["frechet"]["inception_of_fid"] is True
+
+
+def test_inception_resizes_as_tensorflow_1_did_and_has_the_published_weights_names():
+    images = torch.rand(1, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    found = inception.resize(images, 19)
+    for y, x in ((0, 0), (3, 11), (18, 18), (9, 17)):
+        down, right = y * 7 / 19, x * 7 / 19
+        top, left = int(down), int(right)
+        below, beside = min(top + 1, 6), min(left + 1, 6)
+        a, b = down - top, right - left
+        expected = (
+            (1 - a) * (1 - b) * images[0, :, top, left]
+            + (1 - a) * b * images[0, :, top, beside]
+            + a * (1 - b) * images[0, :, below, left]
+            + a * b * images[0, :, below, beside]
+        )
+        torch.testing.assert_close(found[0, :, y, x], expected)
+    with torch.device("meta"):
+        network = inception.Inception()
+        assert network.eval()(torch.zeros(2, 3, 299, 299)).shape == (2, 2048)
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    # Of torchvision's inception_v3, of which the published file has these names.
+    assert shapes["Mixed_6e.branch7x7dbl_5.conv.weight"] == (192, 192, 1, 7)
+    assert shapes["Mixed_7c.branch3x3dbl_3b.conv.weight"] == (384, 384, 3, 1)
+    assert shapes["Mixed_7a.branch7x7x3_4.bn.running_var"] == (192,)
+    # As many as torchvision's without its auxiliary classifier, and 8 classes more.
+    assert sum(part.numel() for part in network.parameters()) == 23_834_568 + 8 * 2049
 
 
 def test_an_extractor_that_is_none_is_refused(session, held_out):

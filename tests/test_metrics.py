@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
 from scipy import linalg, ndimage, signal, stats
+from sklearn.metrics.pairwise import polynomial_kernel
 from torch.nn.functional import avg_pool2d, interpolate
 
 from dcgan_probe import metrics
@@ -264,9 +267,65 @@ def test_frechet_distance_of_one_feature():
     assert metrics.frechet_distance(x, 3 * x).distance == pytest.approx(4 + 4)
 
 
+def test_kernel_distance_is_the_unbiased_estimate_by_scikit_learns_kernel():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(30, 8)), rng.normal(size=(50, 8)) * 1.5 + 0.3
+    kernels = [polynomial_kernel(x, y, degree=3) for x, y in ((a, a), (b, b), (a, b))]
+    within = [k[~np.eye(len(k), dtype=bool)].mean() for k in kernels[:2]]
+    expected = sum(within) - 2 * kernels[2].mean()
+    found = metrics.kernel_distance(torch.from_numpy(a), torch.from_numpy(b))
+    assert found == pytest.approx(expected)
+
+
+def test_kernel_distance_is_the_mean_over_all_subsets():
+    """Published code draws some subsets at random, and averages what it finds in each."""
+    rng = np.random.default_rng(1)
+    a, b = (torch.from_numpy(rng.normal(size=(5, 3))) for _ in range(2))
+    sets = [list(rows) for rows in combinations(range(5), 3)]
+    each = [metrics.kernel_distance(a[i], b[j]) for i in sets for j in sets]
+    assert metrics.kernel_distance(a, b) == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize("neighbours", [1, 3])
+def test_precision_and_recall_are_those_of_the_definition_in_a_loop(neighbours, monkeypatch):
+    monkeypatch.setattr("dcgan_probe.metrics.manifolds.ROWS", 7)
+    rng = np.random.default_rng(2)
+    real, generated = rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) * 0.8 + 0.7
+
+    def covered(points: np.ndarray, by: np.ndarray) -> float:
+        count = 0
+        for point in points:
+            for i, centre in enumerate(by):
+                others = np.delete(by, i, axis=0)
+                reach = np.sort(np.linalg.norm(others - centre, axis=1))[neighbours - 1]
+                if np.linalg.norm(point - centre) <= reach:
+                    count += 1
+                    break
+        return count / len(points)
+
+    found = metrics.precision_recall(
+        torch.from_numpy(generated), torch.from_numpy(real), neighbours
+    )
+    assert found == (covered(generated, real), covered(real, generated))
+    assert 0 < found[1] < found[0] < 1
+
+
+def test_precision_and_recall_of_copies_collapse_and_noise():
+    real = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    assert metrics.precision_recall(real, real) == (1.0, 1.0)
+    same = real[:1] + 1e-3 * torch.randn(200, 4, generator=torch.Generator().manual_seed(1))
+    precision, recall = metrics.precision_recall(same, real)
+    assert precision == 1.0 and recall <= 0.01
+    assert metrics.precision_recall(real + 100, real) == (0.0, 0.0)
+    for few, message in ((real[:3], "found 3 x 4"), (real[:, :2], "found 4 and 2 an image")):
+        with pytest.raises(InputError, match=message):
+            metrics.precision_recall(real, few)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: metrics.kernel_distance(torch.zeros(4, 2), torch.zeros(4, 3)), "found 2 and 3"),
         (lambda: metrics.sliced_wasserstein(torch.zeros(2, 3, 32, 16), images(2)), "32 x 16"),
         (lambda: metrics.sliced_wasserstein(images(2), torch.zeros(0, 3, 32, 32)), "images b"),
         (lambda: metrics.sliced_wasserstein(images(2), images(2, 16)), "32 x 32 and 3 x 16"),

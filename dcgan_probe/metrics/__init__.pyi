@@ -2,6 +2,7 @@ from . import distances as distances
 from . import feature_files as feature_files
 from . import features as features
 from . import intervals as intervals
+from . import manifolds as manifolds
 from . import nearest as nearest
 from . import newton as newton
 from . import ranking as ranking
@@ -10,8 +11,10 @@ from . import svm as svm
 from .distances import Frechet as Frechet
 from .distances import diversity as diversity
 from .distances import frechet_distance as frechet_distance
+from .distances import kernel_distance as kernel_distance
 from .distances import laplacian_pyramid as laplacian_pyramid
 from .distances import ms_ssim as ms_ssim
 from .distances import projected_distances as projected_distances
 from .distances import rank_warning as rank_warning
 from .distances import sliced_wasserstein as sliced_wasserstein
+from .manifolds import precision_recall as precision_recall

@@ -23,14 +23,16 @@ from dcgan_probe.plugins.contract import pass_session
 @click.option(
     "--features",
     type=click.Path(path_type=Path),
-    help="Feature extractor, a file of torch.export.save, for a Fréchet distance.",
+    help="Feature extractor, a file of torch.export.save, or the published weights of FID's "
+    "Inception network: Fréchet and kernel distance, precision and recall.",
 )
 @pass_session
 def evaluate(session: Any, **options: Any) -> None:
     """Compare samples with held-out images, beside held-out images with each other.
 
-    Sliced Wasserstein distance at every scale, MS-SSIM of pairs for diversity, and a Fréchet
-    distance in the features of an extractor of yours.
+    Sliced Wasserstein distance at every scale and MS-SSIM of pairs for diversity. In the features
+    of an extractor also Fréchet and kernel distance (FID and KID, if it is their Inception
+    network), precision and recall.
     """
     from dcgan_probe.probes.evaluate.probe import run
 

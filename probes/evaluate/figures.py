@@ -35,7 +35,10 @@ def chart_comparisons(
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.margins(x=0.15)
-        axes.set_xlim(left=0)
+        # Kernel distances go below 0 by chance.
+        lowest = min(min(spread.values) for one in each for spread in (one.samples, one.held_out))
+        axes.set_xlim(left=min(0, 1.2 * lowest))
+        axes.xaxis.get_offset_text().set(fontsize=8, fontfamily=FONT)
     handles = grid[0].get_legend_handles_labels()
     charts.legend(figure, *handles, loc="upper right", ncols=2)
     figure.tight_layout(rect=(0, 0, 1, 0.95))

@@ -11,18 +11,25 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.images import sources
 from dcgan_probe.metrics.distances import rank_warning
+from dcgan_probe.metrics.manifolds import NEIGHBOURS
 from dcgan_probe.probes.evaluate.comparison import ScaleComparison, Spread
 from dcgan_probe.probes.evaluate.result import COLUMNS, SPLITS, Evaluation, FeatureDistance
 from dcgan_probe.probes.evaluate.sets import (
     FRECHET,
+    KERNEL,
+    PRECISION,
+    RECALL,
     SIMILARITY,
+    Extractor,
     ImageSet,
     compare,
     extract_features,
+    read_extractor,
 )
-from dcgan_probe.recognition import exported
-from dcgan_probe.recognition.exported import Network
+from dcgan_probe.recognition.inception import InceptionExtractor
 from dcgan_probe.session import BATCH, Session
+
+IN_FEATURES = (FRECHET, KERNEL, PRECISION, RECALL)
 
 
 def run(
@@ -39,7 +46,9 @@ def run(
 
     images: what `sources.ImageSource` opens. n: at most so many of them, the first by name.
     features: a file of torch.export.save with a network from N x C x S x S float32 images in
-    [-1, 1] to N x D features, for a Fréchet distance; its batch must be dynamic.
+    [-1, 1] to N x D features, whose batch must be dynamic; or the published weights of FID's
+    Inception network. It gives a Fréchet and a kernel distance, precision and recall, which are
+    FID and KID with those weights alone.
 
     The held-out images are split at random into halves, four times. Each time new samples, as many
     as one half, are compared with that half, and for the floor the other half is too. The splits
@@ -47,14 +56,20 @@ def run(
 
     Raises InputError for fewer than 4 images, and for an extractor that cannot be read safely or
     does not put out finite N x D features.
-    Source: see `metrics.sliced_wasserstein`, `metrics.diversity`, `metrics.frechet_distance`.
+    Source: see `metrics.sliced_wasserstein`, `metrics.diversity`, `metrics.frechet_distance`,
+    `metrics.kernel_distance`, `metrics.precision_recall`.
     """
-    extractor = None if features is None else exported.read(Path(features)).to(session.device)
+    extractor = None if features is None else read_extractor(Path(features)).to(session.device)
     source = session.images(images, n)
     count = len(source) // 2
     if count < 2:
         raise InputError(
             f"{images}: found {len(source)} images to use, expected at least 4: two halves of two"
+        )
+    if extractor is not None and count <= NEIGHBOURS:
+        raise InputError(
+            f"{images}: found {len(source)} images to use, expected at least {2 * NEIGHBOURS + 2} "
+            "with --features: precision and recall need neighbours"
         )
     real = torch.cat(list(sources.batches(source, BATCH)))[: 2 * count]
     held_out = ImageSet.extract(real, extractor)
@@ -68,7 +83,8 @@ def run(
         )
         for name in numbers[0]
     }
-    similarity, distance = comparisons.pop(SIMILARITY), comparisons.pop(FRECHET, None)
+    similarity = comparisons.pop(SIMILARITY)
+    seen = {name: comparisons.pop(name) for name in IN_FEATURES if name in comparisons}
     words = f"{2 * count} images of {Path(images).name}"
     used = None if extractor is None else {"name": extractor.path.name, "sha256": extractor.sha256}
     return Evaluation(
@@ -77,14 +93,14 @@ def run(
         count=count,
         wasserstein=comparisons,
         similarity=similarity,
-        frechet=_describe(extractor, held_out, distance, count),
+        frechet=_describe(extractor, held_out, seen, count),
         samples=shown,
         held_out=pixels(held_out.images[: len(shown)]),
         caption=session.caption(),
     )
 
 
-def _check_repeatable(extractor: Network, images: ImageSet) -> None:
+def _check_repeatable(extractor: Extractor, images: ImageSet) -> None:
     """Refuse an extractor that has other features of the same images when asked again."""
     assert images.features is not None, "the extractor was shown the images"
     first = images.images[:BATCH]
@@ -97,7 +113,7 @@ def _check_repeatable(extractor: Network, images: ImageSet) -> None:
 
 
 def _compare_splits(
-    session: Session, held_out: ImageSet, extractor: Network | None, count: int
+    session: Session, held_out: ImageSet, extractor: Extractor | None, count: int
 ) -> tuple[list[dict[str, float]], list[dict[str, float]], np.ndarray]:
     """Numbers of samples, those of the other half, split by split; and the first samples drawn."""
     rng = np.random.default_rng(session.seed)
@@ -115,15 +131,20 @@ def _compare_splits(
 
 
 def _describe(
-    extractor: Network | None, held_out: ImageSet, distance: ScaleComparison | None, count: int
+    extractor: Extractor | None, held_out: ImageSet, seen: dict[str, ScaleComparison], count: int
 ) -> FeatureDistance | None:
-    if extractor is None or distance is None or held_out.features is None:
+    if extractor is None or held_out.features is None:
         return None
     size = held_out.features.shape[1]
     return FeatureDistance(
         extractor=extractor.path.name,
         sha256=extractor.sha256,
+        inception=isinstance(extractor, InceptionExtractor),
         features=size,
-        distance=distance,
+        distance=seen[FRECHET],
+        kernel=seen[KERNEL],
+        precision=seen[PRECISION],
+        recall=seen[RECALL],
+        images=count,
         warning=rank_warning(count, size),
     )

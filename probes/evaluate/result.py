@@ -15,26 +15,57 @@ from dcgan_probe.results.result import Result
 
 SPLITS = 4
 COLUMNS = 4
+USUAL = 10_000  # images on each side of published FIDs, at the least; many are of 50,000
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureDistance:
-    """Fréchet distances in the features of an extractor, named after its file; not the FID."""
+    """Distances in the features of an extractor, named after its file.
+
+    inception: it is the network that FID and KID are defined by. distance: Fréchet; kernel: of
+    polynomial kernels; images: on each side of a comparison.
+    """
 
     extractor: str
     sha256: str
+    inception: bool
     features: int
     distance: ScaleComparison
+    kernel: ScaleComparison
+    precision: ScaleComparison
+    recall: ScaleComparison
+    images: int
     warning: str
 
     def values(self) -> dict[str, Any]:
         return {
             "extractor": self.extractor,
             "sha256": self.sha256,
+            "inception_of_fid": self.inception,
             "features": self.features,
             "warning": self.warning,
             **self.distance.values(),
+            "kernel_distance": self.kernel.values(),
+            "precision": self.precision.values(),
+            "recall": self.recall.values(),
         }
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the Fréchet and the kernel distance are called."""
+        return ("FID", "KID") if self.inception else ("Fréchet distance", "kernel distance")
+
+    def doubts(self) -> list[str]:
+        """Why not to believe or compare the numbers; empty if nothing is known."""
+        lines = []
+        if self.warning:
+            lines.append(f"DO NOT BELIEVE THE {self.names[0].upper()}: {self.warning}")
+        if self.inception and self.images < USUAL:
+            lines.append(
+                f"{self.images} IMAGES ON EACH SIDE: FID, precision and recall are published for "
+                f"{USUAL:,} or 50,000, and are not to be compared with these"
+            )
+        return lines
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,12 +93,15 @@ class Evaluation(Result):
             "sliced_wasserstein_x1000": scales,
             "ms_ssim_of_pairs": self.similarity.values(),
             "frechet": None if self.frechet is None else self.frechet.values(),
+            "doubts": self.doubts(),
         }
 
     def draw(self, folder: Path) -> None:
         zoom = zoom_for(self.samples.shape[1])
         sheets = [tile(images, COLUMNS, zoom) for images in (self.samples, self.held_out)]
-        chart = chart_comparisons(self._panels(), height=max(len(sheets[0]), 360))
+        panels = self._panels()
+        rows = sum(len(numbers) for _, numbers in panels)
+        chart = chart_comparisons(panels, max(len(sheets[0]), 360, 64 * len(panels) + 46 * rows))
         headings = ("samples", "held-out images", "")
         draw(
             folder / "evaluate.png",
@@ -80,14 +114,14 @@ class Evaluation(Result):
             f"The first samples, the first held-out images, and distances between {self.count} of "
             f"either. Grey is the floor: {self.count} held-out images against as many others. "
             f"Bars are means of {SPLITS} splits of {self.images}, whiskers the least and the most. "
-            f"{self._doubt()}{self.caption}.",
+            f"{self.caption}.",
             zoom=1,
+            warnings=self.doubts(),
         )
 
-    def _doubt(self) -> str:
-        if self.frechet is None or not self.frechet.warning:
-            return ""
-        return f"DO NOT BELIEVE THE FRÉCHET DISTANCE: {self.frechet.warning}. "
+    def doubts(self) -> list[str]:
+        """Why not to believe the result; empty if nothing is known."""
+        return [] if self.frechet is None else self.frechet.doubts()
 
     def _panels(self) -> list[tuple[str, dict[str, ScaleComparison]]]:
         scales = {f"{k} × {k}": each for k, each in self.wasserstein.items() if k != "mean"}
@@ -96,8 +130,16 @@ class Evaluation(Result):
             ("MS-SSIM of pairs: high is little diversity", {"": self.similarity}),
         ]
         if self.frechet is not None:
-            title = f"Fréchet distance in {self.frechet.features} features"
-            panels.append((title, {"": self.frechet.distance}))
+            frechet, kernel = self.frechet.names
+            of = "Inception" if self.frechet.inception else f"{self.frechet.features} features"
+            panels += [
+                (f"{frechet} in {of}", {"": self.frechet.distance}),
+                (f"{kernel} in {of}", {"": self.frechet.kernel}),
+                (
+                    f"Precision and recall in {of}: 1 is best",
+                    {"precision": self.frechet.precision, "recall": self.frechet.recall},
+                ),
+            ]
         return panels
 
     def __str__(self) -> str:
@@ -114,14 +156,19 @@ class Evaluation(Result):
             f"held-out images {self.similarity.held_out}"
         )
         if self.frechet is not None:
-            distance = self.frechet.distance
+            seen, (frechet, kernel) = self.frechet, self.frechet.names
             lines.append(
-                f"Fréchet distance in {self.frechet.features} features of {self.frechet.extractor} "
-                f"({self.frechet.sha256[:8]}): {distance.samples}, floor {distance.held_out}"
+                f"in {seen.features} features of {seen.extractor} ({seen.sha256[:8]}), "
+                f"{seen.images} images on each side:"
             )
-            if self._doubt():
-                lines.insert(0, self._doubt().rstrip(". "))
-        return "\n".join(lines)
+            for name, each in (
+                (frechet, seen.distance),
+                (kernel, seen.kernel),
+                ("precision", seen.precision),
+                ("recall", seen.recall),
+            ):
+                lines.append(f"  {name}: {each.samples}, floor {each.held_out}")
+        return "\n".join([*self.doubts(), *lines])
 
 
 def _pad(sheet: np.ndarray, height: int) -> np.ndarray:

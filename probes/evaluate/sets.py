@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.metrics.distances import diversity, frechet_distance, sliced_wasserstein
+from dcgan_probe.metrics.distances import (
+    diversity,
+    frechet_distance,
+    kernel_distance,
+    sliced_wasserstein,
+)
+from dcgan_probe.metrics.manifolds import precision_recall
+from dcgan_probe.recognition import exported, inception
 from dcgan_probe.recognition.exported import Network, shape
+from dcgan_probe.recognition.inception import InceptionExtractor
 from dcgan_probe.session import BATCH
 
 # Directions and pairs of one split; all splits together take the published 512, and 1000 pairs.
 PROJECTIONS, PAIRS = 128, 250
-SIMILARITY, FRECHET = "similarity", "frechet"
+SIMILARITY, FRECHET, KERNEL = "similarity", "frechet", "kernel"
+PRECISION, RECALL = "precision", "recall"
+
+Extractor = Network | InceptionExtractor
 
 
 class ImageSet(NamedTuple):
@@ -24,7 +36,7 @@ class ImageSet(NamedTuple):
     features: Tensor | None
 
     @classmethod
-    def extract(cls, images: Tensor, extractor: Network | None) -> ImageSet:
+    def extract(cls, images: Tensor, extractor: Extractor | None) -> ImageSet:
         """A set with its features; without an extractor it has none."""
         if extractor is None:
             return cls(images, None)
@@ -36,7 +48,17 @@ class ImageSet(NamedTuple):
         return ImageSet(self.images[rows], None if self.features is None else self.features[rows])
 
 
-def extract_features(extractor: Network, images: Tensor) -> Tensor:
+def read_extractor(path: Path) -> Extractor:
+    """An extractor from its file: of torch.export, or the published weights of FID's Inception.
+
+    Raises InputError as `exported.read` and `inception.read` do.
+    """
+    if path.suffix == ".pth" or (path.is_file() and inception.is_published(path)):
+        return inception.read(path)
+    return exported.read(path)
+
+
+def extract_features(extractor: Extractor, images: Tensor) -> Tensor:
     """Features of images, N x D float32 on the CPU; InputError unless they are that and finite."""
     features = extractor(images)
     if features.ndim != 2 or len(features) != len(images):
@@ -55,4 +77,7 @@ def compare(images: ImageSet, others: ImageSet, seed: int) -> dict[str, float]:
     numbers[SIMILARITY] = diversity(images.images, PAIRS, seed)
     if images.features is not None and others.features is not None:
         numbers[FRECHET] = frechet_distance(images.features, others.features).distance
+        numbers[KERNEL] = kernel_distance(images.features, others.features)
+        covered = precision_recall(images.features, others.features)
+        numbers[PRECISION], numbers[RECALL] = covered
     return numbers
