@@ -482,3 +482,26 @@ def test_folders_of_something_else_are_refused(folder, tmp_path):
 def test_a_discriminator_alone_needs_images(tmp_path):
     np.save(tmp_path / "7_discrim_params.jl_01.npy", np.ones((3, 1, 5, 5), np.float32))
     refusal(tmp_path, "discriminator without a generator", "expected images")
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_tensors_of_stride_0_take_no_memory(tmp_path, new):
+    one = torch.full((1,), 0.01)
+    sizes = [4096, 2048, 1024]
+    state = {
+        f"main.{3 * i}.weight": one.expand(a, b, 4, 4)
+        for i, (a, b) in enumerate(zip([100, *sizes], [*sizes, 3], strict=True))
+    }
+    torch.save(state, tmp_path / "netG.pth", _use_new_zipfile_serialization=new)
+    refusal(tmp_path / "netG.pth", "found a claim of 6")
+
+
+@pytest.mark.parametrize("depth", [50, 150, 200_000])
+def test_a_tuple_that_is_nested_beyond_all_measure_is_refused(tmp_path, depth):
+    """Its hash would overflow the stack of the process; read as text, it never gets one."""
+    content = b"\x80\x02}q\x00(" + b")" + b"\x85" * depth + b"K\x01" + b"u."
+    with zipfile.ZipFile(tmp_path / "netG.pth", "w") as archive:
+        archive.writestr("a/data.pkl", content)
+        archive.writestr("a/version", "3\n")
+        archive.writestr("a/byteorder", "little")
+    refusal(tmp_path / "netG.pth", "nested more than 100 deep" if depth > 100 else "expected")

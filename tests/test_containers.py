@@ -652,3 +652,25 @@ def test_a_full_disk_is_not_a_damaged_tar(tmp_path, monkeypatch):
     monkeypatch.setattr(containers, "TemporaryFile", Full)
     with pytest.raises(InputError, match="cannot be written: No space left.*room to unpack"):
         open_container(tmp_path / "a.tar")
+
+
+def test_a_matlab_file_that_unpacks_beyond_measure_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "train_32x32.mat"
+    matlab.savemat(path, {"X": np.zeros((32, 32, 3, 500), np.uint8)}, do_compression=True)
+    assert len(open_container(path).names) == 500
+    monkeypatch.setattr(arrays, "MAX_ENTRY", 1 << 20)
+    with pytest.raises(InputError, match="found more than 20 times its size unpacked"):
+        open_container(path)
+
+
+def test_a_temporary_folder_without_room_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, images=np.zeros((4, 8, 8, 3), np.uint8))
+
+    class Full(io.BytesIO):
+        def write(self, block):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(arrays, "TemporaryFile", Full)
+    with pytest.raises(InputError, match="No space left on device, expected room to unpack"):
+        open_container(path).entry(0)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from dcgan_probe.images import headers
 from dcgan_probe.images.containers import Unreadable
 from dcgan_probe.images.decoding import decode, pixels
 
@@ -337,3 +338,35 @@ def test_a_png_with_a_broken_profile_is_read_without_a_word(capfd):
     assert "libpng warning" in capfd.readouterr().err  # else this test could not fail
     assert np.array_equal(pixels(data[:33] + chunk + data[33:], SIDE, 3), pixels(data, SIDE, 3))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_pixels_are_counted_from_the_header(kind):
+    data = encoded(picture(31, 17), kind)
+    assert headers.claimed_pixels(data) == 31 * 17
+    for cut in range(0, 40):
+        headers.claimed_pixels(data[:cut])  # raises nothing
+    if kind == "WEBP":
+        assert headers.claimed_pixels(encoded(picture(31, 17), kind, lossless=True)) == 31 * 17
+
+
+PEAK = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from dcgan_probe.images.decoding import pixels
+data = open(sys.argv[1], "rb").read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda _: pixels(data, 64, 3), range(4)))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_large_transparent_images_take_the_memory_of_one(tmp_path):
+    clear = np.zeros((8000, 8000, 4), np.uint8)
+    done, data = cv2.imencode(".png", clear)
+    (tmp_path / "a.png").write_bytes(data)
+    run = [sys.executable, "-c", PEAK, str(tmp_path / "a.png")]
+    kilobytes = int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    assert kilobytes < 700_000  # 256 MB decoded and 192 MB on white, not four times as much

@@ -63,6 +63,13 @@ _SETTINGS = {
 }
 
 
+_MARK = -1
+_MAX_DEPTH = 100  # of values in values; a state dict has a handful
+_MAX_INSTRUCTIONS = 5_000_000  # some thirty a tensor
+_SHARED = 4  # names that may share weights, on average
+_SMALL = 64 << 20  # bytes that are never too many
+
+
 class _Settings(dict[str, object]):
     """What takes the place of settings that were saved beside weights: nothing of them is kept."""
 
@@ -94,11 +101,28 @@ def read(file: WeightFile) -> Any:
         settings = [(_Settings, name) for name in _SETTINGS]
         with warnings.catch_warnings(), torch.serialization.safe_globals([*numpy, *settings]):
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        _check_tensors(path, loaded)
+        return loaded
     except InputError:
         raise
     except Exception as error:  # torch, zipfile and pickletools raise all sorts on a damaged file
         raise damaged(path, error, "a whole file of torch.save") from error
+
+
+def _check_tensors(path: Path, loaded: Any) -> None:
+    """Refuse tensors that are far larger than what is stored of them: copies would fill memory."""
+    claimed, values = 0, [loaded]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, list | tuple):
+            values += value
+        elif isinstance(value, torch.Tensor):
+            claimed += value.numel() * value.element_size()
+    # Some names share weights, as copies do; a thousand that do are made for nothing but this.
+    _check_claim(path, claimed, _SHARED * path.stat().st_size + _SMALL)
 
 
 def _check_zip(path: Path) -> None:
@@ -154,9 +178,11 @@ def _storages(path: Path, file: Any) -> Iterator[tuple[str, int]]:
 
     Raises InputError if the pickle names anything that is not part of a tensor or a dict.
     """
+    depths = _Depths(path)
     recent: collections.deque[Any] = collections.deque(maxlen=8)
     memo: dict[Any, Any] = {}
     for op, argument, _ in pickletools.genops(file):
+        depths.take(op, argument)
         if op.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
             dotted = str(argument).replace(" ", ".")
             name = f"{recent[-2]}.{recent[-1]}" if op.name == "STACK_GLOBAL" else dotted
@@ -175,6 +201,63 @@ def _storages(path: Path, file: Any) -> Iterator[tuple[str, int]]:
             recent.append(memo.get(argument))
         else:
             recent.append(op.name if argument is None else argument)
+
+
+class _Depths:
+    """How deep the values on a pickle's stack are nested, told without making them.
+
+    Python takes the hash of a key that is a tuple in C, one call within another: of one that is
+    nested 200,000 deep it overflows the stack of the process.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.stack: list[int] = []
+        self.memo: dict[Any, int] = {}
+        self.count = 0
+
+    def take(self, op: pickletools.OpcodeInfo, argument: Any) -> None:
+        """Follow one instruction; InputError for too many of them, or values nested too deeply."""
+        self.count += 1
+        if self.count > _MAX_INSTRUCTIONS:
+            raise InputError(
+                f"{self.path}: found a pickle of more than {_MAX_INSTRUCTIONS} instructions, "
+                "expected a state dict"
+            )
+        if op.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
+            return
+        if op.name in ("GET", "BINGET", "LONG_BINGET"):
+            self.stack.append(self.memo.get(argument, 0))
+            return
+        taken = self._pop(op)
+        if op.name.startswith(("APPEND", "SETITEM", "ADDITEMS", "BUILD")):
+            depth = max(taken[0], 1 + max(taken[1:], default=0))
+        else:
+            depth = 1 + max(taken) if taken else 0
+        if depth > _MAX_DEPTH:
+            raise InputError(
+                f"{self.path}: found values nested more than {_MAX_DEPTH} deep, expected a state "
+                "dict"
+            )
+        mark = [_MARK] if op.name == "MARK" else [depth] * len(op.stack_after)
+        self.stack += mark
+
+    def _pop(self, op: pickletools.OpcodeInfo) -> list[int]:
+        """What an instruction takes off the stack, the lowest first."""
+        names = [each.name for each in op.stack_before]
+        if "mark" not in names:
+            count = len(names)
+            taken = self.stack[len(self.stack) - count :] if count else []
+            del self.stack[len(self.stack) - count :]
+            return taken
+        below = names.index("mark")
+        taken = []
+        while (depth := self.stack.pop()) != _MARK:
+            taken.append(depth)
+        under = self.stack[len(self.stack) - below :] if below else []
+        del self.stack[len(self.stack) - below :]
+        return under + taken[::-1]
 
 
 def _storage(path: Path, recent: list[Any]) -> tuple[str, int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import struct
 import weakref
 import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +27,11 @@ from dcgan_probe.images.containers import (
     choose_file,
     shown,
     unpack,
+    write_unpacked,
 )
 
+MAX_UNPACKED_MAT = 20  # times its size; images of SVHN take twice
+_COMPRESSED = 15  # a kind of element of a MATLAB file
 _LAYOUTS = "uint8 N x H x W, N x H x W x C or N x C x H x W"
 
 
@@ -81,8 +84,9 @@ class Npz(Container):
                 name, extra = struct.unpack("<HH", file.read(4))
                 return self._map(file, self._member.header_offset + 30 + name + extra)
         with TemporaryFile() as unpacked, self._archive.open(self._member) as packed:
-            shutil.copyfileobj(packed, unpacked)
-            unpacked.flush()
+            while block := packed.read(1 << 20):
+                write_unpacked(self.path, unpacked, block)
+            write_unpacked(self.path, unpacked, b"")
             return self._map(unpacked, 0)
 
     def _map(self, file: IO[bytes], start: int) -> np.ndarray:
@@ -93,6 +97,8 @@ class Npz(Container):
         check_size(math.prod(self._shape[1:]))
         try:
             image = np.array(self._array[index])
+        except InputError:
+            raise
         except Exception as error:  # zipfile, zlib and numpy raise all sorts on damaged data
             raise InputError(f"{self.path}: {self._name}: cannot be read: {error}") from error
         channels_first = _layout(self._shape, np.dtype(np.uint8)) == "NCHW"
@@ -171,8 +177,12 @@ class Mat(Container):
         from scipy import io  # type: ignore[import-untyped]
 
         super().__init__(path)
+        _check_unpacked(path)
         try:
-            variables = {name: (shape, kind) for name, shape, kind in io.whosmat(path)}
+            listed = io.whosmat(path)
+            variables = {name: (shape, kind) for name, shape, kind in listed}
+            if len(variables) < len(listed):
+                raise ValueError("two variables of one name")
         except Exception as error:  # scipy raises all sorts on a damaged file
             raise _damaged(path, error) from error
         shape, kind = variables.get("X", ((), ""))
@@ -269,6 +279,34 @@ def _check_claim(path: Path, name: str, claimed: int) -> None:
             f"{path}: {shown(name)}: found a claim of {claimed} bytes in a file of {held}, "
             "expected an array of images"
         )
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a MATLAB file that holds far more than it is long, before scipy makes room for it."""
+    limit = path.stat().st_size * MAX_UNPACKED_MAT + MAX_ENTRY
+    made = 0
+    with open(path, "rb") as file:
+        file.seek(126)
+        order = "<" if file.read(2) == b"IM" else ">"
+        while len(tag := file.read(8)) == 8:
+            kind, size = struct.unpack(f"{order}II", tag)
+            if kind != _COMPRESSED:
+                file.seek(size, os.SEEK_CUR)
+                continue
+            unpacker = zlib.decompressobj()
+            while size and (block := file.read(min(size, 1 << 16))):
+                size -= len(block)
+                while block and not unpacker.eof:
+                    try:
+                        made += len(unpacker.decompress(block, 1 << 20))
+                    except zlib.error as error:
+                        raise _damaged(path, error) from error
+                    block = unpacker.unconsumed_tail
+                    if made > limit:
+                        raise InputError(
+                            f"{path}: found more than {MAX_UNPACKED_MAT} times its size unpacked, "
+                            "expected a MATLAB file of images"
+                        )
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

@@ -380,22 +380,21 @@ def unpack(path: Path, opened: Callable[[Path], IO[bytes]], into: IO[bytes]) -> 
                     f"{path}: found more than {MAX_UNPACKED} times its size unpacked, "
                     "expected an archive of images"
                 )
-            try:
-                into.write(block)
-            except OSError as error:
-                raise _no_room(path, error) from error
-    try:
-        into.flush()
-    except OSError as error:
-        raise _no_room(path, error) from error
+            write_unpacked(path, into, block)
+    write_unpacked(path, into, b"")
     into.seek(0)
 
 
-def _no_room(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{gettempdir()}: cannot be written: {error.strerror}, expected room to unpack {path} "
-        "(TMPDIR names another folder)"
-    )
+def write_unpacked(path: Path, into: IO[bytes], block: bytes) -> None:
+    """Write what was unpacked of `path`; InputError where the temporary folder has no room."""
+    try:
+        into.write(block)
+        into.flush()
+    except OSError as error:
+        raise InputError(
+            f"{gettempdir()}: cannot be written: {error.strerror}, expected room to unpack {path} "
+            "(TMPDIR names another folder)"
+        ) from error
 
 
 class _Member(tarfile.TarInfo):

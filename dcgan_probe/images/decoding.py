@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
+from threading import Lock
 from typing import NamedTuple
 
 import cv2
@@ -14,6 +16,8 @@ from dcgan_probe.images.containers import Unreadable
 VERSION = 2  # to be raised by whoever changes a pixel of what `pixels` returns
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LARGE = 16_000_000  # pixels of an image that waits for other large ones
+_ONE_LARGE = Lock()
 _STRIP = 1 << 20  # pixels that are put on white at a time
 
 
@@ -49,22 +53,29 @@ def pixels(image: bytes | np.ndarray, size: int, channels: int) -> np.ndarray:
     WebP, TIFF; AVIF as its own boxes say). Of an animation it is the first picture.
 
     Raises Unreadable, with the reason, for what is no image, is cut off, has samples of another
-    type, or claims more than 100 million pixels or 400 MiB decoded.
+    type, or claims more than 100 million pixels or 256 MiB decoded.
     """
     return decode(image, size, channels).pixels
 
 
 def decode(image: bytes | np.ndarray, size: int, channels: int) -> DecodedImage:
     """The same as `pixels`, and whether the image was wholly transparent: it became white."""
+    claimed = headers.claimed_pixels(image) if isinstance(image, bytes) else 0
+    # Threads decode at once, but no two large images: that would be memory for as many.
+    with nullcontext() if claimed is not None and claimed <= _LARGE else _ONE_LARGE:
+        return _decode(image, size, channels)
+
+
+def _decode(image: bytes | np.ndarray, size: int, channels: int) -> DecodedImage:
     decoded = _decoded(image, channels) if isinstance(image, bytes) else _Decoded(image)
     turned = _turned(decoded.image, decoded.orientation)
     height, width = turned.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = np.ascontiguousarray(turned[top : top + side, left : left + side])
-    del turned
+    square = turned[top : top + side, left : left + side]  # a view: large images are not copied
     transparent = _is_clear(square, decoded.key)
     image = _opaque(_eight_bits(_without_key(square, decoded.key)), decoded.premultiplied)
+    image = np.ascontiguousarray(image)
     if side != size:
         way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
         image = cv2.resize(image, (size, size), interpolation=way)
@@ -157,7 +168,7 @@ def _without_key(image: np.ndarray, key: int | None) -> np.ndarray:
 
 def _eight_bits(image: np.ndarray) -> np.ndarray:
     if image.dtype == np.uint16:
-        return cv2.convertScaleAbs(image, alpha=1 / 257)  # 65535 / 257 = 255
+        return cv2.convertScaleAbs(np.ascontiguousarray(image), alpha=1 / 257)  # 65535 / 257 = 255
     return image
 
 

@@ -11,14 +11,14 @@ from dcgan_probe.images.containers import Unreadable
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # Tags of TIFF, which EXIF is too.
-_BITS, _SAMPLES, _ORIENTATION, _EXTRA = 258, 277, 274, 338
+_WIDTH, _HEIGHT, _BITS, _SAMPLES, _ORIENTATION, _EXTRA = 256, 257, 258, 277, 274, 338
 _MAX_TAGS = 512
 # Chunks of a PNG that the decoder needs; the others it would complain of on stderr.
 _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 # What a PNG holds a pixel, by its colour type.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MAX_PIXELS = 100_000_000
-MAX_DECODED = 400 << 20  # bytes of an image once it is decoded
+MAX_DECODED = 256 << 20  # bytes of an image once it is decoded
 
 
 class Png(NamedTuple):
@@ -69,6 +69,56 @@ def read_png(data: bytes) -> Png:
         elif kind == b"IEND":
             return Png(b"".join(kept), orientation, key)
     return Png(data, orientation, key)
+
+
+def claimed_pixels(data: bytes) -> int | None:
+    """How many pixels a header claims, of the formats that most data sets are in; else None.
+
+    >>> claimed_pixels(b"GIF89a" + struct.pack("<HH", 64, 32))
+    2048
+    """
+    try:
+        if data.startswith(PNG):
+            width, height = struct.unpack(">II", data[16:24])
+        elif data.startswith(b"\xff\xd8"):
+            height, width = _jpeg_sides(data)
+        elif data.startswith(b"RIFF"):
+            width, height = _webp_sides(data)
+        elif data.startswith(b"GIF8"):
+            width, height = struct.unpack("<HH", data[6:10])
+        elif data.startswith(b"BM"):
+            width, height = map(abs, struct.unpack("<ii", data[18:26]))
+        else:
+            tags = dict(_tags(data))
+            width, height = tags[_WIDTH], tags[_HEIGHT]
+    except (struct.error, KeyError, ValueError):
+        return None
+    return width * height
+
+
+def _jpeg_sides(data: bytes) -> tuple[int, int]:
+    place = 2
+    while place + 9 <= len(data):
+        marker = data[place + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[place + 5 : place + 9])
+            return height, width
+        place += 2 + struct.unpack(">H", data[place + 2 : place + 4])[0]
+    raise ValueError("no frame")
+
+
+def _webp_sides(data: bytes) -> tuple[int, int]:
+    kind, content = data[12:16], data[20:]
+    if kind == b"VP8X":
+        return (
+            1 + int.from_bytes(content[4:7], "little"),
+            1 + int.from_bytes(content[7:10], "little"),
+        )
+    if kind == b"VP8L":
+        (bits,) = struct.unpack("<I", content[1:5])
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack("<HH", content[6:10])
+    return width & 0x3FFF, height & 0x3FFF
 
 
 def webp_orientation(data: bytes) -> int:
