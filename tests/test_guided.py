@@ -152,20 +152,24 @@ FUNCTIONS = {
     "maximum with 0": (lambda x: torch.maximum(x, torch.zeros(())), 0.0),
     "mask": (lambda x: x * (x > 0), 0.0),
     "mask of numbers": (lambda x: (x > 0).float() * x, 0.0),
+    "mask of slopes": (lambda x: x * torch.where(x > 0, 1.0, 0.2), 0.2),
+    "masked_fill": (lambda x: x.masked_fill(x < 0, 0), 0.0),
+    "product in place": (lambda x: (1 * x).mul_(x > 0), 0.0),
     "threshold": (lambda x: F.threshold(x, 0, 0), 0.0),
 }
 
 
 class Functional(nn.Module):
-    def __init__(self, act):
+    def __init__(self, act, first=None):
         super().__init__()
         torch.manual_seed(0)
+        self.first = first or act
         self.c1, self.c2, self.c3 = (nn.Conv2d(a, b, 4, 2, 1) for a, b in ((3, 6), (6, 8), (8, 10)))
         self.head, self.relu, self.act = nn.Linear(3, 3), nn.ReLU(), act
 
     def forward(self, x):
         beside = self.relu(self.head(self.relu(self.head(x.mean((2, 3))))))
-        y = self.c3(self.act(self.c2(self.act(self.c1(x)))))
+        y = self.c3(self.act(self.c2(self.first(self.c1(x)))))
         return y + beside.sum() * 0
 
 
@@ -191,6 +195,12 @@ class OwnFunction(torch.autograd.Function):
         return g
 
 
+def written_into(x):
+    y = x.clone()
+    y[y < 0] *= 0.2
+    return y
+
+
 @pytest.mark.parametrize(
     ("act", "name"),
     [
@@ -200,13 +210,29 @@ class OwnFunction(torch.autograd.Function):
         (lambda x: x.clamp(-1, 1), "Clamp"),
         (OwnFunction.apply, "OwnFunction"),
         (lambda x: torch.max(x, 0.2 * x + 1), "Maximum"),
-        (lambda x: x, "found no ReLU or LeakyReLU on the way"),
+        (lambda x: x * (x > 0) + 0.2 * x * (x <= 0), "mul with a mask"),
+        (lambda x: torch.lerp(0.2 * x, x, (x > 0).float()), "lerp with a mask"),
+        (lambda x: x * (torch.sign(x.detach()) + 1) / 2, "mul with a mask"),
+        (written_into, "setitem with a mask"),
+        (lambda x: x * torch.sigmoid(x), "Sigmoid"),
+        (torch.tanh, "Tanh"),
+        (lambda x: F.glu(torch.cat([x, x], 1), 1), "Glu"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(act, name):
+    """Beside a LeakyReLU that is known, which does not make up for it."""
+    network = Functional(act, first=nn.LeakyReLU(0.2)).eval()
     one = torch.tensor([0])
     with pytest.raises(InputError, match=name):
-        GuidedBackprop(Functional(act).eval()).attribute_neurons(
+        GuidedBackprop(network).attribute_neurons(
+            torch.randn(1, 3, 32, 32), "c3", one, one, one, one
+        )
+
+
+def test_a_network_without_any_activation_is_refused():
+    one = torch.tensor([0])
+    with pytest.raises(InputError, match="found no ReLU or LeakyReLU on the way"):
+        GuidedBackprop(Functional(lambda x: x).eval()).attribute_neurons(
             torch.randn(1, 3, 32, 32), "c3", one, one, one, one
         )
 
@@ -232,6 +258,43 @@ def test_a_convolutional_model_of_captum():
     same_as_captum(BasicModel_ConvNet_One_Conv(), (x, x2), target=0)
     same_as_captum(BasicModel_ConvNet_One_Conv(), x, target=1, additional_forward_args=x2)
     same_as_captum(BasicModel_ConvNet(), 20 * torch.randn(6, 1, 10, 10), target=1)
+
+
+ROWS = torch.tensor([[1.0, 2, 2, 1], [2, 4, 4, 2], [2, 4, 4, 2], [1, 2, 2, 1]]).view(1, 1, 4, 4)
+FIRST = torch.tensor([[0.0, 1, 1, 1], [1, 3, 3, 2], [1, 3, 3, 2], [1, 2, 2, 1]]).view(1, 1, 4, 4)
+
+
+def test_the_values_of_captums_own_tests():
+    """Its test_guided_backprop.py: one and two inputs, neurons by index, by slice, and all."""
+    net, x = BasicModel_ConvNet_One_Conv(), torch.arange(16.0).view(1, 1, 4, 4)
+    pair = (x, torch.ones(1, 1, 4, 4))
+    neurons = NeuronGuidedBackprop(net, net.fc1)
+    found = [
+        (GuidedBackprop(net).attribute((x,), target=0), (FIRST,)),
+        (GuidedBackprop(net).attribute(pair, target=0), (ROWS, ROWS)),
+        (neurons.attribute((x,), neuron_selector=(0,)), (FIRST,)),
+        (neurons.attribute((x,), neuron_selector=(slice(0, 1, 1),)), (FIRST,)),
+        (neurons.attribute(pair, neuron_selector=(3,)), (ROWS, ROWS)),
+    ]
+    for attributions, right in found:
+        torch.testing.assert_close(attributions, right)
+    assert not GuidedBackprop(net).multiplies_by_inputs
+    x = 100 * torch.randn(1, 1, 4, 4)
+    for i in range(net(x).shape[1]):
+        by_neuron = NeuronGuidedBackprop(net, net.relu2).attribute(x, (i,))
+        torch.testing.assert_close(GuidedBackprop(net).attribute(x, target=i), by_neuron)
+
+
+def test_captums_visualizer_draws_them():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    x = torch.randn(1, 3, 8, 8)
+    maps = GuidedBackprop(Maps()).attribute(x, target=(1, 2, 3))
+    picture, grey = (each[0].permute(1, 2, 0).numpy() for each in (maps, x.clamp(0, 1)))
+    figure, _ = captum_attr.visualization.visualize_image_attr(
+        picture, grey, method="blended_heat_map", sign="positive", use_pyplot=False
+    )
+    assert len(figure.axes) == 1
 
 
 def test_neurons_of_flat_layers_are_those_of_captum():

@@ -106,6 +106,15 @@ def test_untouched_statistics_are_refused_and_estimated_where_that_is_asked(tmp_
     assert "means over 4 batches" in found.info["statistics"]
 
 
+def test_samples_that_are_alike_are_said_of_a_file(tmp_path):
+    g, _ = layouts.build(layouts.LAYOUTS[0])
+    with torch.no_grad():
+        g[-2].weight.mul_(1e-4)
+    torch.save(g.state_dict(), tmp_path / "c.pth")
+    remarks = checkpoints.load(tmp_path / "c.pth").remarks
+    assert "WARNING: 32 samples are alike: another z changes nothing" in remarks[-1]
+
+
 def test_of_two_generators_one_is_chosen_or_asked_for(tmp_path):
     g, _ = layouts.build(layouts.LAYOUTS[0])
     state = layouts.prefixed("main.", g)

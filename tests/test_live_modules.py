@@ -9,6 +9,7 @@ from torch import nn
 
 import dcgan_probe as dp
 from dcgan_probe import checkpoints
+from dcgan_probe.checkpoints.facts import Facts
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import features
 
@@ -55,12 +56,24 @@ def test_a_module_and_the_converted_file_of_its_weights_are_one(pair, tmp_path, 
     assert uniform.checkpoint.sha256 != sha
 
 
-@pytest.mark.parametrize("name", ["LeakyReLU in the generator", "28x28, first kernel 7", "eps 0.8"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LeakyReLU in the generator",
+        "28x28, first kernel 7",
+        "eps 0.8",
+        "28x28, no padding anywhere",
+        "28x28, two linear layers in both",
+        "linear layer to 1x1",
+        "upsampling to 28x28",
+    ],
+)
 def test_so_are_modules_of_other_chains(name, tmp_path):
     layout = next(each for each in layouts.LAYOUTS if each.name == name)
     g, _ = layouts.build(layout)
     torch.save(g.state_dict(), tmp_path / "netG.pth")
-    sha = checkpoints.save(checkpoints.convert([tmp_path / "netG.pth"]), tmp_path / "c.safetensors")
+    found = checkpoints.convert([tmp_path / "netG.pth"], facts=Facts(**layout.facts))
+    sha = checkpoints.save(found, tmp_path / "c.safetensors")
     assert dp.Session.from_modules(g, latent=16, device="cpu").checkpoint.sha256 == sha
 
 

@@ -8,7 +8,7 @@ backpropagation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -27,14 +27,18 @@ _THRESHOLD = {F.threshold, torch.threshold, torch.threshold_}
 _LARGER = {torch.max, torch.maximum, torch.fmax, Tensor.max, Tensor.maximum, Tensor.fmax}
 _WHERE = {torch.where, Tensor.where}
 _PRODUCT = {torch.mul, torch.multiply, Tensor.mul, Tensor.multiply, Tensor.__mul__, Tensor.__rmul__}
+_PRODUCT |= {Tensor.mul_, Tensor.multiply_, Tensor.__imul__}
+_MASKED = {torch.masked_fill, Tensor.masked_fill, Tensor.masked_fill_}
 
 # In autograd's graph: activations that guided backpropagation says nothing about, and ReLUs that no
 # function of torch showed, such as those of compiled code.
 _OTHERS = (
-    "Abs", "Celu", "Clamp", "Elu", "Gelu", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",
-    "LeakyRelu", "Maximum", "Minimum", "Mish", "Prelu", "Relu", "Rrelu", "Sgn", "Sign", "Silu",
-    "Softplus", "Softshrink", "Threshold", "Where",
+    "Abs", "Celu", "Clamp", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish",
+    "Hardtanh", "LeakyRelu", "LogSigmoid", "Maximum", "Minimum", "Mish", "Prelu", "Relu", "Rrelu",
+    "Sgn", "Sign", "Silu", "Softplus", "Softshrink", "Threshold", "Where",
 )  # fmt: skip
+_SQUASHING = ("Sigmoid", "Tanh")  # the score's may end in them
+_WEIGHTS = ("Addmm", "Bmm", "Convolution", "Mm", "Mv")
 
 
 class _Guided(torch.autograd.Function):
@@ -56,12 +60,18 @@ class _Guided(torch.autograd.Function):
 class Guiding(TorchFunctionMode):
     """Let every ReLU and LeakyReLU that is computed inside the ``with`` pass guided gradients.
 
-    strict: what a LeakyReLU gets below zero passes nothing, as if it were a ReLU.
+    strict: what a LeakyReLU gets below zero passes nothing, as if it were a ReLU. masked: functions
+    that let a mask, computed from their input, decide what passes, by their node in autograd's
+    graph; as an activation these are not known.
     """
 
     def __init__(self, strict: bool):
         super().__init__()
         self.strict = strict
+        self.masked: dict[Any, str] = {}
+        # Tensors without gradients that were computed from ones that have some, kept alive: then
+        # no other tensor gets their id.
+        self._masks: dict[int, Tensor] = {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -69,17 +79,47 @@ class Guiding(TorchFunctionMode):
         kwargs = kwargs or {}
         activation = _activation(func, args, kwargs)
         if activation is None:
-            return func(*args, **kwargs)
+            output = func(*args, **kwargs)
+            self._follow_masks(func, [*args, *kwargs.values()], output)
+            return output
         x, slope = activation
         output = _Guided.apply(x, slope, 0.0 if self.strict else slope)
-        if (
-            kwargs.get("inplace")
-            or getattr(func, "__name__", "").endswith("_")
-            or (func in (F.relu, *_LEAKY, *_THRESHOLD) and _positional_inplace(func, args))
-        ):
-            # Who calls it may read what it was called on.
-            return x.copy_(output)
-        return output
+        # Who calls it in place may read what it was called on.
+        return x.copy_(output) if _in_place(func, args, kwargs) else output
+
+    def _follow_masks(self, func: Any, arguments: list[Any], output: Any) -> None:
+        tensors = [each for each in _flat(arguments) if isinstance(each, Tensor)]
+        differentiable = any(each.requires_grad for each in tensors)
+        mask = any(id(each) in self._masks for each in tensors)
+        if not (differentiable or mask):
+            return
+        # What writes into its first argument may return nothing.
+        for each in _flat([tensors[0] if output is None else output]):
+            if not isinstance(each, Tensor):
+                continue
+            if not each.requires_grad:
+                self._masks[id(each)] = each
+            elif mask and differentiable:
+                self.masked[each.grad_fn] = getattr(func, "__name__", str(func)).strip("_")
+
+
+def _flat(values: Any) -> list[Any]:
+    """Values, those in lists and tuples one by one."""
+    result: list[Any] = []
+    for value in values:
+        result += _flat(value) if isinstance(value, list | tuple) else [value]
+    return result
+
+
+def _in_place(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    written = name.endswith("_") and not name.endswith("__")
+    return (
+        written
+        or name == "__imul__"
+        or bool(kwargs.get("inplace"))
+        or (func in (F.relu, *_LEAKY, *_THRESHOLD) and _positional_inplace(func, args))
+    )
 
 
 def _positional_inplace(func: Any, args: tuple[Any, ...]) -> bool:
@@ -115,6 +155,10 @@ def _activation(
         other = args[1] if len(args) > 1 else kwargs.get("other")
         if isinstance(other, Tensor) and other.is_floating_point():
             return (x, 0.0) if _is_zero(other) else (other, 0.0) if _is_zero(x) else _pair(x, other)
+    if func in _MASKED and len(args) == 3:
+        below = isinstance(args[1], Tensor) and args[1].shape == x.shape
+        known = below and any(torch.equal(args[1], each) for each in (x < 0, x <= 0))
+        return (x, 0.0) if known and _is_zero(args[2]) else None
     if func in _PRODUCT and len(args) == 2:
         return _of_product(x, args[1]) or (
             _of_product(args[1], x) if isinstance(args[1], Tensor) else None
@@ -175,24 +219,29 @@ def _of_where(
 
 
 def _of_product(x: Tensor, mask: Any) -> tuple[Tensor, float] | None:
-    """``x * (x > 0)``, the mask as truth values or as numbers."""
+    """``x * (x > 0)``, the mask as truth values, or as numbers: 1 above zero, s below."""
     if not isinstance(mask, Tensor) or mask.requires_grad or not x.requires_grad:
         return None
     if mask.shape != x.shape or x.numel() < 2:
         return None
-    on = x.detach() > 0
-    if bool(on.all()):
-        return None  # as likely a product with ones
-    return (x, 0.0) if torch.equal(mask.to(x.dtype), on.to(x.dtype)) else None
+    on, mask = x.detach() > 0, mask.to(x.dtype)
+    if bool(on.all()) or not bool((mask[on] == 1).all()):
+        return None  # above zero alone it is as likely a product with ones
+    below = mask[x.detach() < 0]
+    slope = float(below[0]) if len(below) else 0.0
+    return (x, slope) if 0 <= slope < 1 and bool((below == slope).all()) else None
 
 
-def check_path(output: Tensor, starts: Iterable[Any], where: str) -> None:
+def check_path(
+    output: Tensor, starts: Iterable[Any], masked: Mapping[Any, str], where: str
+) -> None:
     """Make sure that what led to an output are guided activations, and at least one.
 
     starts: the nodes of the inputs in autograd's graph. What is computed beside does not count.
-    Raises InputError that names the others.
+    masked: see `Guiding`. Raises InputError that names the others.
     """
-    names = _path(output, list(starts))
+    path, users = _path(output, list(starts))
+    names = [node.name() for node in path]
     others = {each for each in _OTHERS for name in names if name.startswith(each)}
     own = f"{_Guided.__name__}Backward"
     others |= {
@@ -200,6 +249,9 @@ def check_path(output: Tensor, starts: Iterable[Any], where: str) -> None:
         for name in names
         if not name[-1].isdigit() and name.endswith("Backward") and name != own
     } - {"CopyBackwards"}
+    others |= {f"{masked[node]} with a mask" for node in path if node in masked}
+    hidden = [node for node in path if _leads_to_weights(node, users)]
+    others |= {each for each in _SQUASHING for node in hidden if node.name().startswith(each)}
     if others:
         raise InputError(
             f"{where}: found {', '.join(sorted(others))}, expected ReLU and LeakyReLU as the only "
@@ -212,8 +264,27 @@ def check_path(output: Tensor, starts: Iterable[Any], where: str) -> None:
         )
 
 
-def _path(output: Tensor, starts: list[Any]) -> list[str]:
-    """Names of the operations through which any of the starts reaches an output."""
+Users = Mapping[Any, list[Any]]
+
+
+def _leads_to_weights(node: Any, users: Users) -> bool:
+    """Whether a squashing function is followed by a layer with weights."""
+    if not node.name().startswith(_SQUASHING):
+        return False
+    seen: set[Any] = set()
+    nodes = list(users.get(node, ()))
+    while nodes:
+        node = nodes.pop()
+        if node.name().startswith(_WEIGHTS):
+            return True
+        if node not in seen:
+            seen.add(node)
+            nodes.extend(users.get(node, ()))
+    return False
+
+
+def _path(output: Tensor, starts: list[Any]) -> tuple[set[Any], Users]:
+    """The operations through which any of the starts reaches an output, and who uses which."""
     users: dict[Any, list[Any]] = {}
     seen: set[Any] = set()
     nodes = [output.grad_fn]
@@ -232,4 +303,4 @@ def _path(output: Tensor, starts: list[Any]) -> list[str]:
         if node not in path:
             path.add(node)
             nodes.extend(users.get(node, ()))
-    return [node.name() for node in path]
+    return path, users

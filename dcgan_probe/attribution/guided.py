@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.utils.checkpoint import CheckpointError
 
 from dcgan_probe import hooks
 from dcgan_probe.attribution import chain
@@ -50,8 +51,8 @@ class GuidedBackprop(GradientAttribution):
 
     Raises InputError for an unknown rule, for batch norm or dropout in training mode, and where it
     would fall silent: no ReLU or LeakyReLU leads to the output, or another activation does (CELU,
-    ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus, or a function with a backward
-    of its own). What is computed beside the way to the output does not count.
+    ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus, a sigmoid or tanh between
+    layers, a mask that is computed from the input, or a function with a backward of its own). What is computed beside the way to the output does not count.
     Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
     """
 
@@ -152,10 +153,16 @@ class GuidedBackprop(GradientAttribution):
             # an activation in place may come first.
             xs = [x * 1 for x in leaves]
             starts = [x.grad_fn for x in xs]
-            with Guiding(self.rule == "strict"):
+            with Guiding(self.rule == "strict") as guiding:
                 y = output(*xs)
-            check_path(y, starts, type(self.model).__name__)
-            return torch.autograd.grad(y.sum(), leaves)
+            check_path(y, starts, guiding.masked, type(self.model).__name__)
+            try:
+                return torch.autograd.grad(y.sum(), leaves)
+            except CheckpointError as error:
+                raise InputError(
+                    f"{type(self.model).__name__}: found a part under torch.utils.checkpoint, "
+                    "which is computed again, expected one that is not: guided backpropagation"
+                ) from error
 
 
 class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):

@@ -21,7 +21,7 @@ from dcgan_probe.checkpoints.facts import Facts
 from dcgan_probe.checkpoints.statistics import FITS, NormFit, distance, fit, misfit, moments
 from dcgan_probe.checkpoints.structure import StoredLayer, StoredNetwork
 from dcgan_probe.networks.chain import upsampling
-from dcgan_probe.networks.chain_config import UPSAMPLING, ChainBlock, ChainConfig
+from dcgan_probe.networks.chain_config import UPSAMPLING, ChainBlock, ChainConfig, activated
 
 LATENTS = 256
 FEWER, LARGE = 128, 4_000_000  # for networks of so many weights
@@ -122,7 +122,7 @@ def _changes(config: ChainConfig, facts: Facts) -> Iterator[tuple[str, ChainConf
         yield "norms", replace(config, discriminator=behind), dropout
     if facts.d_slope is None:
         for slope in SLOPES:
-            hidden = [_activated(each, slope) for each in blocks[:-1]]
+            hidden = [activated(each, slope) for each in blocks[:-1]]
             yield "slope", replace(config, discriminator=(*hidden, blocks[-1])), 0.0
     if facts.eps is None:
         for eps in EPSILONS:
@@ -292,11 +292,11 @@ class _Path:
         blocks = self.blocks
         if self.before >= 0:
             block = _normed(blocks[self.before], guess.eps)
-            blocks[self.before] = block if block.norm_last else _activated(block, guess.slope)
+            blocks[self.before] = block if block.norm_last else activated(block, guess.slope)
         for i in range(self.before + 1, self.at + 1):
             block = self._block(i, guess)
             if i < self.at or guess.norm_last:
-                block = _activated(block, guess.slope)
+                block = activated(block, guess.slope)
             blocks[i] = replace(block, norm_last=guess.norm_last and i == self.at)
         return blocks
 
@@ -316,11 +316,6 @@ def _stepped(block: ChainBlock, like: ChainBlock, guess: _Between) -> ChainBlock
     )
 
 
-def _activated(block: ChainBlock, slope: float | None) -> ChainBlock:
-    activation = "none" if slope is None else "leaky_relu" if slope else "relu"
-    return replace(block, activation=activation, slope=slope or 0.0)
-
-
 def _normed(block: ChainBlock, eps: float) -> ChainBlock:
     return block if block.norm == "none" else replace(block, eps=eps)
 
@@ -333,7 +328,7 @@ def _ended(usual: _Between, blocks: list[ChainBlock], before: int) -> tuple[Chai
         if i > before:
             block = _stepped(block, usual.config.generator[i], usual)
         if i < last and not block.norm_last:
-            block = _activated(block, usual.slope)
+            block = activated(block, usual.slope)
         blocks[i] = _normed(block, usual.eps)
     return tuple(blocks)
 

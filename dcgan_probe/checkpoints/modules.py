@@ -27,14 +27,13 @@ from dcgan_probe.checkpoints import statistics as stored
 from dcgan_probe.checkpoints.adapters import PLAIN, Adapted, Label
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.checkpoints.facts import STATISTICS
+from dcgan_probe.checkpoints.statistics import GREY_LEVEL, SAMPLES
 from dcgan_probe.errors import InputError, brief, unknown
 from dcgan_probe.networks import tracing
 from dcgan_probe.networks.config import Draw
 from dcgan_probe.networks.tracing import Layer
 
 TRIED = 4  # latents that a network is tried with
-JUDGED = 32  # samples by which range and statistics are judged
-GREY_LEVEL = 2 / 255
 DISTRIBUTIONS = ("uniform", "normal")
 
 # How many numbers a standard normal z has; or that and "uniform" on [-1, 1]; or a function.
@@ -349,14 +348,14 @@ def _tried(network: nn.Module, inputs: Tensor, role: str) -> tuple[Tensor, tuple
 def _judge_images(images: Tensor, network: nn.Module, config: Traced, remarks: list[str]) -> Tensor:
     """Samples of a generator, if they are images that probes take; InputError for others.
 
-    images: the first of them. The one rule on the range of images: it is judged on `JUDGED`
+    images: the first of them. The one rule on the range of images: it is judged on `SAMPLES`
     samples; numbers up to a grey level beyond are cut off, and that is said.
     """
     expected = "N x 1 or 3 x S x S images in [-1, 1]"
     if images.dim() != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3]:
         raise InputError(f"generator: found {_shape(images)}, expected {expected}")
     device = next(network.parameters()).device
-    z = latents.sample(config, JUDGED, seed=0)[len(images) :]
+    z = latents.sample(config, SAMPLES, seed=0)[len(images) :]
     with torch.no_grad():
         more = [network(batch.to(device)).cpu() for batch in z.split(len(images))]
     samples = torch.cat([images, *more])
@@ -369,9 +368,9 @@ def _judge_images(images: Tensor, network: nn.Module, config: Traced, remarks: l
     beyond = (samples.abs() > 1).float().mean().item()
     if beyond:
         remarks.append(f"{100 * beyond:.2g}% of the numbers lie just beyond [-1, 1]; cut off there")
-    if samples.std(0).mean() < GREY_LEVEL:
-        remarks.append(f"WARNING: {len(samples)} samples are alike: another z changes nothing")
-    fits = stored.compare(network, latents.sample(config, JUDGED, seed=0).to(device))
+    if warning := stored.alike(samples):
+        remarks.append(warning)
+    fits = stored.compare(network, latents.sample(config, SAMPLES, seed=0).to(device))
     if not stored.untouched(network) and stored.misfit(fits) > stored.FITS:
         worst = max(fits, key=lambda fit: abs(fit.ratio - 1))
         remarks.append(

@@ -97,8 +97,12 @@ def read_files(
     if ignored:
         remarks.append(f"left out, not part of a layer: {', '.join(dict.fromkeys(ignored)):.100}")
     remarks.append(_remark(config, assumed, networks, facts))
-    if assumed.warning:
-        remarks.append(assumed.warning)
+    warnings = [assumed.warning]
+    if "generator" in parts:
+        with torch.no_grad():
+            samples = parts["generator"](latents.sample(config, statistics.SAMPLES, seed=0))
+        warnings.append(statistics.alike(samples))
+    remarks += [warning for warning in warnings if warning]
     return Checkpoint(
         config,
         parts.get("generator"),

@@ -25,6 +25,8 @@ from dcgan_probe.networks.dcgan import estimate_statistics
 BATCHES = 100
 BATCH = 128  # the authors' batch, whose statistics their networks were trained with
 EPS = 1e-5
+GREY_LEVEL = 2 / 255
+SAMPLES = 32  # by which range and statistics are judged
 FITS = math.log(1.25)  # see `misfit`; networks in the way they were trained have 0.01 to 0.1
 
 
@@ -94,6 +96,17 @@ def misfit(fits: Sequence[NormFit]) -> float:
 def distance(fits: Sequence[NormFit]) -> float:
     """How far a network is from its statistics, map by map: the mean over its norms."""
     return sum(fit.distance for fit in fits) / max(len(fits), 1)
+
+
+def alike(samples: Tensor) -> str:
+    """A warning if samples of different latents are the same image, else "".
+
+    >>> alike(torch.zeros(8, 3, 16, 16))
+    'WARNING: 8 samples are alike: another z changes nothing'
+    """
+    if len(samples) < 2 or samples.std(0).mean() >= GREY_LEVEL:
+        return ""
+    return f"WARNING: {len(samples)} samples are alike: another z changes nothing"
 
 
 def untouched(network: nn.Module) -> list[str]:

@@ -95,6 +95,12 @@ class ChainBlock:
         return (side - 1) * self.stride - 2 * self.padding + self.kernel + self.output_padding
 
 
+def activated(block: ChainBlock, slope: float | None) -> ChainBlock:
+    """A block with a ReLU, a LeakyReLU of a slope, or (None) no activation."""
+    activation = "none" if slope is None else "leaky_relu" if slope else "relu"
+    return dataclasses.replace(block, activation=activation, slope=slope or 0.0)
+
+
 _TYPES = {"int": int, "str": str, "bool": bool, "float": float}
 
 
