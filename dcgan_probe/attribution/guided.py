@@ -50,9 +50,10 @@ class GuidedBackprop(GradientAttribution):
     Activations may be modules or functions, and written out, as max(x, 0.2 x); see `activations`.
 
     Raises InputError for an unknown rule, for batch norm or dropout in training mode, and where it
-    would fall silent: no ReLU or LeakyReLU leads to the output, or another activation does (CELU,
+    would fall silent: no ReLU or LeakyReLU leads to the output, or another activation does: CELU,
     ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus, a sigmoid or tanh between
-    layers, a mask that is computed from the input, or a function with a backward of its own). What is computed beside the way to the output does not count.
+    layers, a mask that is computed from the input, or a function with a backward of its own. What
+    is computed beside the way to the output does not count.
     Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
     """
 
