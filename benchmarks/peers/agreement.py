@@ -231,8 +231,8 @@ def machines_by_scikit_learn() -> Pair:
     from sklearn.svm import LinearSVC
 
     x, y = labelled()
-    ours = svm.fit(x, y, 1e-4, solver="newton", tolerance=1e-8)
-    theirs = LinearSVC(C=1e-4, tol=1e-8, max_iter=100_000, dual=False).fit(x, y)
+    ours = svm.fit(x, y, 1e-4, solver="newton", tolerance=1e-12)
+    theirs = LinearSVC(C=1e-4, tol=1e-10, max_iter=100_000, dual=False).fit(x, y)
     return ours.scores(x), theirs.decision_function(x)
 
 
