@@ -55,6 +55,13 @@ LINES: dict[str, list[tuple[list[str], set[str]]]] = {
             {"in features"},
         ),
     ],
+    "put": [
+        (
+            ["--boxes", "BOXES", "--at", "16,12,32,32", "--layer", "16x16", "--fill", "clone"]
+            + ["--judge", "boxes", "--n", "16"],
+            set(),
+        ),
+    ],
     "sample": [(["--n", "3", "--numbered"], set())],
     "turn": [(["--from", "0:1", "--to", "0:2", "--n", "2", "--steps", "3", "--reach", "2"], set())],
     "visualize-d": [
