@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import click
+
 MAX_LINE = 2000  # characters of an error's line
 # Marks that turn the reading direction: with them a name can pretend to be another.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -100,6 +102,16 @@ def unknown(kind: str, name: object, known: Iterable[object], where: str = "") -
     prefix = f"{where}: " if where else ""
     listed = ", ".join(map(str, known)) or "(there are none)"
     return InputError(f"{prefix}unknown {kind} {str(name)!r}, expected one of: {listed}")
+
+
+def option(name: str) -> str:
+    """How an option is given: on a command line, or to the function that a script calls.
+
+    >>> option("force")  # in a script
+    'force=True'
+    """
+    on_command_line = click.get_current_context(silent=True) is not None
+    return f"--{name}" if on_command_line else f"{name}=True"
 
 
 def at_least(least: int, **counts: int) -> None:

@@ -9,6 +9,7 @@
     with edit(network, "8x8", torch.relu):         # a function of its maps in their place
         network(x)
     maps = activations(network, "8x8", x)          # and nothing after 8x8 is computed
+    images, maps = run_with_cache(network, x)      # the output, and what every layer put out
     images = tail(network, "8x8")(maps)            # nothing before 8x8 is
 
 A layer is named as ``named_modules`` names it. Nothing stays on the module when the ``with`` ends,
@@ -123,6 +124,30 @@ def collect(
             return seen
     kind = type(module).__name__
     raise InputError(f"{kind}: layer {min(wanted.keys() - seen)!r} is not reached by the forward")
+
+
+def run_with_cache(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Run a module once and keep what all of its layers put out, in the order they return.
+
+        >>> images, cache = run_with_cache(generator, z)
+        >>> cache["8x8.conv"].shape
+        torch.Size([1, 512, 8, 8])
+
+    args, kwargs: of the module's forward. The cache holds copies of every output that is one
+    tensor; of a layer that is called several times, the last. Gradients flow through them. For a
+    few layers only, `record` takes less memory.
+    """
+    cache: dict[str, Tensor] = {}
+
+    def keep(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            cache[name] = output.clone()
+
+    with ExitStack() as stack:
+        for name, part in module.named_modules():
+            if name:
+                stack.callback(part.register_forward_hook(partial(keep, name)).remove)
+        return module(*args, **kwargs), cache
 
 
 @contextmanager
@@ -302,8 +327,9 @@ def ablate(
     sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the places
     to change, bool, h x w or N x h x w as the layer's maps are; None is all places. The layer's
     own output is not written to.
-    Raises InputError for an unknown layer and for gains or values that are not finite or not one
-    a filter at once, and in the forward for a filter or a shape that the layer does not have.
+    Raises InputError at once for an unknown layer, for gains or values that are not finite or not
+    one a filter, and for a filter that the layer does not have, where its last convolution, linear
+    layer or norm says how many there are; else in the forward, as for a shape.
     Source: section 6.3.1.
     """
     return Ablation(module, name, filters, gain, value, where)
@@ -322,6 +348,30 @@ def check_filters(name: str, filters: Sequence[int], count: int | None = None) -
         raise InputError(f"layer {name!r}: found filter {wrong[0]}, expected 0 to {count - 1}")
 
 
+# Layers that put out as many filters as they take, one by one.
+_ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout, nn.Dropout2d)
+_COUNTS = {
+    nn.Conv2d: "out_channels",
+    nn.ConvTranspose2d: "out_channels",
+    nn.Linear: "out_features",
+    nn.BatchNorm1d: "num_features",
+    nn.BatchNorm2d: "num_features",
+}
+
+
+def _count_filters(part: nn.Module) -> int | None:
+    """How many filters a layer puts out, or None where only a forward can tell."""
+    while type(part) is nn.Sequential:
+        following = [each for each in part if type(each) not in _ELEMENTWISE]
+        if not following:
+            return None
+        part = following[-1]
+    name = _COUNTS.get(type(part))
+    if name is None or part._forward_hooks:  # a hook may put out anything
+        return None
+    return int(getattr(part, name))
+
+
 class Ablation:
     """A hook that is on the module from entering to leaving; can be entered again after."""
 
@@ -337,7 +387,7 @@ class Ablation:
         self.part = layer(module, name)
         self.name = name
         self.filters = torch.as_tensor(list(filters), dtype=torch.long)
-        check_filters(name, self.filters.tolist())
+        check_filters(name, self.filters.tolist(), _count_filters(self.part))
         self.gain = self._for_each("gain", gain)
         self.shift = (1 - self.gain) * self._for_each("value", value)
         if where is not None and where.dtype != torch.bool:

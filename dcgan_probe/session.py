@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -28,16 +29,30 @@ from dcgan_probe.results.result import FILE, Report, Result, written
 from dcgan_probe.storage import files
 
 BATCH = 64
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 T = TypeVar("T")
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is CUDA where there is a GPU; InputError if CUDA is asked for and there is none."""
-    if name not in DEVICES:
+    """Choose the device to compute on; "auto" is CUDA where there is a GPU, else the CPU.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+
+    name: "auto", "cpu", "cuda", "cuda:1" for the second GPU, or "mps" for Apple's. Raises
+    InputError for another name, and for a device that this machine does not have.
+    """
+    kind, _, number = name.partition(":")
+    if name not in DEVICES[:3] and name != "mps" and not (kind == "cuda" and number.isdecimal()):
         raise unknown("device", name, DEVICES)
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: found no CUDA GPU that torch can use, expected one")
+    if kind == "cuda":
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if gpus <= int(number or 0):
+            found = f"{gpus} CUDA GPUs" if gpus else "no CUDA GPU that torch can use"
+            expected = f"cuda:0 to cuda:{gpus - 1}" if gpus else "one"
+            raise InputError(f"device {name}: found {found}, expected {expected}")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise InputError("device mps: found no GPU of Apple's that torch can use, expected one")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
@@ -51,6 +66,9 @@ class Session:
         torch.Size([4, 3, 64, 64])
 
     Probes take what they need from here: `generator`, `discriminator`, `sample`, `latents`.
+
+    out: folder of results, each in its sub-folder; the same command again gets a number there.
+    force: write over results that earlier sessions left. numbered: keep them, and number on.
     """
 
     def __init__(
@@ -60,6 +78,7 @@ class Session:
         device: str = "auto",
         out: str | os.PathLike[str] | None = None,
         force: bool = False,
+        numbered: bool = False,
     ):
         self.checkpoint = checkpoint
         self.config = checkpoint.config
@@ -67,6 +86,7 @@ class Session:
         self.device = choose_device(device)
         self.out = None if out is None else Path(out)
         self.force = force
+        self.numbered = numbered
         # By the context, of which there is only one: the same edit may be in force twice.
         self._in_force: dict[object, Edit] = {}
         self._lasting: list[tuple[Edit, ExitStack]] = []
@@ -78,6 +98,16 @@ class Session:
                 network.to(self.device)
                 network.eval()
                 network.requires_grad_(False)
+
+    def __repr__(self) -> str:
+        checkpoint = self.checkpoint
+        networks = [name for name in ("generator", "discriminator") if getattr(checkpoint, name)]
+        edits = "; ".join(map(str, self.edits))
+        return (
+            f"Session({checkpoint.name} ({checkpoint.sha256[:8]}), {' and '.join(networks)} of "
+            f"{self.config.channels}x{self.config.size}x{self.config.size} images, seed "
+            f"{self.seed}, {self.device}{f', edited: {edits}' if edits else ''})"
+        )
 
     @classmethod
     def open(
@@ -217,11 +247,14 @@ class Session:
         stack.close()
         return edit
 
-    def read_boxes(self, path: str | os.PathLike[str] | None = None) -> Boxes:
+    def read_boxes(self, path: Boxes | str | os.PathLike[str] | None = None) -> Boxes:
         """Boxes of a file, or those that ship with the checkpoint, on images of its size.
 
-        Raises InputError as `Boxes.read` does, and where no file is given and none ships.
+        Boxes that are read already are returned as they are. Raises InputError as `Boxes.read`
+        does, and where no file is given and none ships.
         """
+        if isinstance(path, Boxes):
+            return path
         path = path or fixtures.shipped_boxes(self.checkpoint.name)
         if path is None:
             raise InputError(f"no boxes ship with {self.checkpoint.name}, expected --boxes FILE")
@@ -319,17 +352,26 @@ class Session:
         """Reserve the folder that a command will write: refused before any work is done."""
         if self.out is None:
             raise InputError("this session has no output folder, expected Session(out=...)")
-        again = sum(folder.name.split("-again")[0] == command for folder in self._folders)
-        folder = self.out / (command if not again else f"{command}-again{again}")
+        folder = self.out / command
+        for number in itertools.count(2):
+            taken = self.numbered and os.path.lexists(folder)
+            if not taken and folder not in self._folders:
+                break
+            folder = self.out / f"{command}-{number}"
         files.check_free(folder, self.force, written(folder))
         self._folders.append(folder)
         terminal.log(f"{folder.name}: starts")
 
-    def save(self, result: Result) -> None:
-        """Write the result of the command that was started, and answer with it."""
+    @property
+    def folder(self) -> Path:
+        """The folder of the command that was started last; InputError if none was."""
         if not self._folders:
             raise InputError("session: found no command that started, expected result.save(FOLDER)")
-        folder = self._folders[-1]
+        return self._folders[-1]
+
+    def save(self, result: Result) -> None:
+        """Write the result of the command that was started, and answer with it."""
+        folder = self.folder
         terminal.log(f"{folder.name}: computed, now draws")
         result.save(folder, self.force)
         terminal.log(f"{folder.name}: written")

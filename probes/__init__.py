@@ -1,1 +1,14 @@
-"""The probes that ship, one a module; found by entry point, as any other package's are."""
+"""The probes that ship, one a module; found by entry point, as any other package's are.
+
+from dcgan_probe import probes
+
+dir(probes)                     # their names
+probes.sample.run(session, 4)   # imported when it is asked for
+"""
+
+import pkgutil
+
+import lazy_loader  # type: ignore[import-untyped]
+
+_names = [module.name for module in pkgutil.iter_modules(__path__)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=_names)

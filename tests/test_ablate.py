@@ -228,8 +228,8 @@ def test_an_edit_stays_in_force_and_its_file_takes_it_up_again(run, tmp_path):
     saved = read(out / "ablate/result.json")
     assert saved["made_with"]["options"]["edit"] == found.change()
     assert saved["change"] == ablate.run(session, found).change
-    edited = images(out / "sample-again1")
-    assert read(out / "sample-again1/result.json")["made_with"]["edits"] == [found.change()]
+    edited = images(out / "sample-2")
+    assert read(out / "sample-2/result.json")["made_with"]["edits"] == [found.change()]
     assert images(out / "sample") != edited
     run("--out", tmp_path / "again", "--edit", out / "ablate/selection.json", "sample", "--n", 4)
     assert images(tmp_path / "again/sample") == edited
@@ -242,13 +242,13 @@ def test_undo_lifts_the_last_edit_of_the_chain(run, tmp_path):
     assert "lifted: 1 filter of 16x16 dropped\n" in output
     out = tmp_path / "out"
     plain, one, both, lifted, none = (
-        images(out / name) for name in ("sample", *(f"sample-again{i}" for i in range(1, 5)))
+        images(out / name) for name in ("sample", *(f"sample-{i}" for i in range(2, 6)))
     )
     assert plain == none
     assert one == lifted
     assert len({tuple(each) for each in (plain, one, both)}) == 3
-    assert [p.name for p in (out / "ablate-again2").iterdir()] == ["result.json"]
-    left = read(out / "ablate-again2/result.json")["made_with"]["edits"]
+    assert [p.name for p in (out / "ablate-3").iterdir()] == ["result.json"]
+    left = read(out / "ablate-3/result.json")["made_with"]["edits"]
     assert left == [{"layer": "8x8", "filters": [1, 5]}]
 
 
@@ -288,7 +288,7 @@ def test_an_edit_inside_of_boxes_is_not_left_in_force(run, tmp_path):
     output = run("sample", "--n", 2, *line, "sample", "--n", 2)
     assert "this edit is of the boxed samples only: it is not left in force" in output
     out = tmp_path / "out"
-    assert images(out / "sample") == images(out / "sample-again1")
+    assert images(out / "sample") == images(out / "sample-2")
     assert {p.name for p in (out / "ablate").iterdir()} == {
         "ablate.png",
         "before.png",

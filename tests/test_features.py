@@ -437,7 +437,7 @@ def test_the_command_extracts_and_with_labels_classifies(session, data, tmp_path
         "--labels", "folders", "--per-class", "9", "--draws", 2, "--to", tmp_path / "f.npy"
     )
     assert "9 a class, 27 labels: " in classified
-    result = json.loads((tmp_path / "out/features-again1/result.json").read_text())
+    result = json.loads((tmp_path / "out/features-2/result.json").read_text())
     assert [row["name"] for row in result["rows"]] == ["discriminator"]
     for wrong in (["--per-class", "9,x"], ["--c", "0,1"]):
         assert "Invalid value" in said("--labels", "folders", *wrong)

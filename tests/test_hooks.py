@@ -356,3 +356,33 @@ def test_unedited_suspends_edits_and_nothing_else():
         assert float(module(x)) == 4
     own.remove()
     assert float(module(x)) == 1 and seen == [3, 1, 5, 3]
+
+
+def test_the_cache_holds_what_every_layer_put_out():
+    network = in_place()
+    x = torch.randn(2, 3, 8, 8)
+    output, cache = hooks.run_with_cache(network, x)
+    first = nn.functional.conv2d(x, network[0].weight, network[0].bias)
+    assert list(cache) == ["0", "1", "2"]
+    assert torch.equal(cache["0"], first)
+    assert torch.equal(cache["1"], first.relu())
+    assert torch.equal(cache["2"], output)
+    assert hook_count(network) == 0
+
+
+@pytest.mark.parametrize("name", ["8x8", "8x8.conv", "8x8.norm", "4x4.linear"])
+def test_a_filter_above_the_count_is_refused_before_any_forward(generator, config, name):
+    count = hooks.activations(generator, name, dp.latents.sample(config, 1, seed=0)).shape[1]
+    hooks.ablate(generator, name, [count - 1])
+    with pytest.raises(InputError, match=f"found filter {count}, expected 0 to {count - 1}"):
+        hooks.ablate(generator, name, [count])
+
+
+def test_a_subclass_may_put_out_any_number_of_filters():
+    class Doubled(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x).repeat(1, 2, 1, 1)
+
+    network = nn.Sequential(Doubled(3, 4, 1))
+    with hooks.ablate(network, "0", [7]):
+        assert network(torch.ones(1, 3, 2, 2))[0, 7].abs().max() == 0

@@ -218,9 +218,7 @@ def test_later_commands_take_it_by_the_name_that_is_printed(photo, tmp_path):
         )
         assert f"z is called {name} in later commands" in done.output
         assert session.find_latents(name, None).shape == (1, 8)
-    written = dp.latents.read(
-        tmp_path / "out/invert-again1/z.safetensors", session.config, "ab" * 32
-    )
+    written = dp.latents.read(tmp_path / "out/invert-2/z.safetensors", session.config, "ab" * 32)
     assert torch.equal(written, session.kept["sea"])
 
 

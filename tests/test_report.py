@@ -128,17 +128,17 @@ def test_what_was_not_recorded_is_left_out(tmp_path):
 
 
 def test_each_probe_stands_in_the_order_it_was_run(tmp_path):
-    for time, name in enumerate(("walk", "forget", "sample-again1", "sample"), start=1_000):
+    for time, name in enumerate(("walk", "forget", "sample-2", "sample"), start=1_000):
         save(tmp_path, name, time=time)
-    assert headings(parsed(tmp_path)) == ["walk", "forget", "sample-again1", "sample"]
+    assert headings(parsed(tmp_path)) == ["walk", "forget", "sample-2", "sample"]
 
 
 def test_the_command_line_knows_the_order_where_copies_lost_the_times(tmp_path):
     line = "dcgan-probe sample walk --points 3 sample"
-    for name in ("walk", "sample-again1", "sample"):
-        made = {"line": line, "command": name.partition("-again")[0]}
+    for name in ("walk", "sample-2", "sample"):
+        made = {"line": line, "command": name.partition("-")[0]}
         save(tmp_path, name, made_with=made, time=1_000)
-    assert headings(parsed(tmp_path)) == ["sample", "walk", "sample-again1"]
+    assert headings(parsed(tmp_path)) == ["sample", "walk", "sample-2"]
 
 
 def test_a_line_that_does_not_name_all_folders_is_not_believed(tmp_path):
@@ -405,7 +405,7 @@ def test_a_chain_as_it_is(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert f"wrote {out / 'report.html'}" in result.output
     found = Parsed((out / "report.html").read_text())
-    assert headings(found) == ["sample", "ablate", "sample-again1"]
+    assert headings(found) == ["sample", "ablate", "sample-2"]
     assert found.said.count("Drawn with an edit in force: 4 filters of 8x8 dropped") == 1
     change = json.loads((out / "ablate" / "result.json").read_text())["change"]["everywhere"]
     assert f"mean change {change:.4g}" in found.said

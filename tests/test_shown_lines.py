@@ -101,12 +101,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dp.figures.write_image(folder / "cells/00000.png", images[0])
 
     session = dp.Session(rooms, seed=0, device="cpu")
-    for probe in ("a", "b", "sample"):
+    for probe in ("a", "b", "rooms/sample"):
         sample.run(session, 4).save(folder / "out" / probe)
     for shipped in ("rooms", "cells"):
         few(shipped).write(folder / f"{shipped}.json")
     forgotten = forget.run(session, few("rooms"), controls=1, n=16, judges=["boxes"])
-    forgotten.save(folder / "out/forget")
+    forgotten.save(folder / "out/rooms/forget")
 
     exported(nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Sigmoid()), folder / "segmenter.pt2")
     exported(nn.Sequential(nn.AvgPool2d(16), nn.Flatten()), folder / "extractor.pt2")
@@ -199,6 +199,14 @@ def shortened(arguments: list[str]) -> list[str]:
     return short
 
 
+def writes(arguments: list[str], path: Path) -> bool:
+    """Whether a line writes a file or folder that it does not read: `--to`, and `train`'s own."""
+    to = [
+        value for option, value in zip(arguments, arguments[1:], strict=False) if option == "--to"
+    ]
+    return str(path) in to or (path == Path("out/train") and "train" in arguments)
+
+
 @pytest.fixture
 def nothing_drawn(monkeypatch) -> Iterator[None]:
     """`label` ends as soon as its page is there."""
@@ -241,6 +249,7 @@ def test_the_lines_of_a_page_run_one_after_the_other(
     text = page.read_text()
     elsewhere = {*ELSEWHERE, *strangers(page, text), *PLACEHOLDERS}
     wrong = []
+    stand_ins = {*Path(".").iterdir(), *Path("out").iterdir()}
     for words in lines(text):
         arguments = ours(words)
         if page.name != "start.md" and first_shown_by(words) != page:
@@ -252,8 +261,10 @@ def test_the_lines_of_a_page_run_one_after_the_other(
         if ":" in model:
             monkeypatch.syspath_prepend(str(ROOT))
         short = shortened(arguments)
-        if "show" not in short and "diff" not in short:
-            short = ["--force", *short]
+        # A line writes what it names: until then another file stood in for it.
+        stand_ins -= (made := {path for path in stand_ins if writes(arguments, path)})
+        for path in made:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         small = {**SMALL, "features": {}} if "--labels" not in short else SMALL
         done = CliRunner().invoke(main, short, default_map=small)
         if done.exit_code:

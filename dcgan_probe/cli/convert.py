@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,9 @@ from dcgan_probe.cli.checkpoint_options import checkpoint_options, take_facts
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins.contract import Last
 from dcgan_probe.terminal import answer
+
+if TYPE_CHECKING:
+    from dcgan_probe.checkpoints.checkpoint import Checkpoint
 
 
 @click.command(cls=Last)
@@ -66,5 +70,18 @@ def convert(
             "config": checkpoint.config.to_dict(),
             "info": checkpoint.info,
         },
-        "\n".join([f"{to}: SHA-256 {sha}", str(checkpoint.config), *about]),
+        "\n".join([f"{to}: SHA-256 {sha}", *_described(checkpoint), *about]),
     )
+
+
+def _described(checkpoint: Checkpoint) -> Iterator[str]:
+    """What was converted, in lines that a person reads."""
+    config = checkpoint.config
+    colours = {1: "grey", 3: "RGB"}.get(config.channels, f"{config.channels}-channel")
+    yield f"{colours} images of {config.size} x {config.size} pixels"
+    if checkpoint.generator is not None:
+        drawn = config.z_distribution if isinstance(config.z_distribution, str) else "its own"
+        layers = ", ".join(config.layers("generator"))
+        yield f"generator: z of {config.z_size} ({drawn}); layers {layers}"
+    if checkpoint.discriminator is not None:
+        yield f"discriminator: layers {', '.join(config.layers('discriminator'))}"

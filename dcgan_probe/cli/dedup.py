@@ -41,7 +41,7 @@ def dedup(context: click.Context, **options: Any) -> None:
 
     root = context.find_root().params
     settings = Settings(seed=root["seed"])
-    folder = root["out"] / "dedup"
+    folder = (root["out"] or Path("out")) / "dedup"
     result = duplicates.run(folder, root["device"], root["force"], settings=settings, **options)
     written = ", ".join(sorted(path.name for path in folder.iterdir()))
     values = json.loads((folder / duplicates.FILE).read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ built-in commands are the modules beside this one; probes are found by entry poi
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import logging
 import os
@@ -28,6 +29,7 @@ from dcgan_probe.cli.train import train
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins import completion
 
+WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 LAST = f"{__name__}.last"  # name and command, in the meta of click's context
 
 if TYPE_CHECKING:
@@ -82,12 +84,15 @@ class Commands(click.Group):
             return name, _load_silently(name, _probes(context).get(name)), args[1:]
         if name.startswith("-") and name not in context.help_option_names:
             raise click.NoSuchOption(name.partition("=")[0], ctx=context)
-        if not name.startswith("-") and name not in self.list_commands(context):
-            known = ", ".join(self.list_commands(context))
-            raise Mistake(f"unknown command {name!r}, expected one of: {known}")
+        known = self.list_commands(context)
+        if not name.startswith("-") and name not in known:
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.7)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(known)}"
+            raise Mistake(f"unknown command {name!r}, {hint}")
         resolved = super().resolve_command(context, args)
         context.meta[LAST] = resolved[:2]
-        return resolved
+        found, command, rest = resolved
+        return found, command, _options_first(command, rest) if command else rest
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         # click would import every probe for its short help; the source's docstring will do.
@@ -163,6 +168,52 @@ def _right_place(context: click.Context, option: str) -> str:
     return ""
 
 
+def _options_first(command: click.Command, words: list[str]) -> list[str]:
+    """Move options that were typed behind a command's arguments before them.
+
+    click ends a command of a chain at its first argument. Where the number of arguments is known,
+    an option behind the last of them can only be the same command's.
+    """
+    arguments = [each for each in command.params if isinstance(each, click.Argument)]
+    if any(each.nargs < 0 or not each.required for each in arguments):
+        return words
+    count = sum(each.nargs for each in arguments)
+    options = {
+        name: each
+        for each in command.params
+        if isinstance(each, click.Option)
+        for name in (*each.opts, *each.secondary_opts)
+    }
+    first: list[str] = []
+    then: list[str] = []
+    at = 0
+    while at < len(words):
+        name, equals, _ = words[at].partition("=")
+        option = options.get(name)
+        if option is None and (len(then) == count or words[at].startswith("-")):
+            break
+        if option is None:
+            then.append(words[at])
+            at += 1
+        else:
+            values = 0 if option.is_flag or option.count or equals else option.nargs
+            first += words[at : at + 1 + values]
+            at += 1 + values
+    return [*first, *then, *words[at:]]
+
+
+def folder_name(model: str) -> str:
+    """What the folder of a model's results is called, without opening it.
+
+    >>> folder_name("runs/netG_epoch_24.pth"), folder_name("hub:org/bedrooms")
+    ('netG_epoch_24', 'bedrooms')
+    """
+    path = Path(model.removeprefix("hub:"))
+    name = path.stem if path.suffix in WEIGHT_FILES else path.name or path.resolve().name
+    # Training and deduplication have folders of their own under out.
+    return f"{name}-model" if name in ("train", "dedup") else name.replace(":", ".")
+
+
 def _complete_model(
     _context: click.Context, _option: click.Parameter, typed: str
 ) -> list[CompletionItem]:
@@ -174,8 +225,17 @@ def _complete_model(
     return completion.names(shipped, typed)
 
 
+def _complete_device(
+    _context: click.Context, _option: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    return completion.names(("auto", "cpu", "cuda", "mps"), typed)
+
+
 @click.group(
-    cls=Commands, chain=True, no_args_is_help=True, context_settings={"show_default": True}
+    cls=Commands,
+    chain=True,
+    no_args_is_help=True,
+    context_settings={"show_default": True, "help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "--model",
@@ -186,9 +246,17 @@ def _complete_model(
 )
 @checkpoint_options
 @click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all that is drawn.")
-@click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option(
-    "--out", default="out", type=click.Path(path_type=Path), help="Results go into its sub-folders."
+    "--device",
+    default="auto",
+    shell_complete=_complete_device,
+    help="auto, cpu, cuda, cuda:N or mps.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the results, a sub-folder a command. If not given, out/MODEL, where a command "
+    "that is run again gets a number.",
 )
 @click.option("--force", is_flag=True, help="Overwrite results that are there.")
 @click.option(
@@ -212,7 +280,7 @@ def main(
     model: str,
     seed: int,
     device: str,
-    out: Path,
+    out: Path | None,
     force: bool,
     edits: tuple[Path, ...],
     report: bool,
@@ -230,36 +298,41 @@ def main(
     """
 
     facts = take_facts(said)
+    numbered = out is None and not force
+    folder = Path("out", folder_name(model)) if out is None else out
 
     def open_session() -> Session:
         from dcgan_probe import checkpoints
         from dcgan_probe.edits import edit
         from dcgan_probe.session import Session
 
-        session = Session(checkpoints.load(model, facts), seed, device, out, force)
+        checkpoint = checkpoints.load(model, facts)
+        session = Session(checkpoint, seed, device, folder, force, numbered)
         terminal.log(f"opened {session.caption()}, on {session.device}")
         for path in edits:
             session.edit(edit.read(path))
         return session
 
     terminal.begin(context, as_json, quiet, verbose, no_plugins)
-    if report:
+    context.obj = plugins.Opener(open_session, folder, numbered)
+    if report and not numbered:
         from dcgan_probe.report import page
 
         # A long chain is not refused at its end for what is there at its beginning.
-        page.check_free(out / page.NAME, force)
-    context.obj = plugins.Opener(open_session)
+        page.check_free(folder / page.NAME, force)
     context.call_on_close(context.obj.close)
 
 
 @main.result_callback()
 @click.pass_context
-def finish(context: click.Context, *_results: Any, report: bool, out: Path, **_: Any) -> None:
+def finish(context: click.Context, *_results: Any, report: bool, **_: Any) -> None:
     """What comes after the last command of a line."""
     if report:
         from dcgan_probe.report import page
 
-        path = page.write(out, force=context.params["force"])
+        line = context.obj
+        to = page.next_free(line.out) if line.numbered else None
+        path = page.write(line.out, to, force=context.params["force"])
         terminal.answer({"report": str(path)}, f"wrote {path}")
 
 

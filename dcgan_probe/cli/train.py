@@ -86,7 +86,7 @@ def train(context: click.Context, **options: Any) -> None:
     names = ("name", "batch", "l2", "rate", "ema", "flip", "augment", "decay_steps")
     recipe = {name: options.pop(name) for name in names}
     trained = launch(
-        root["out"] / "train",
+        (root["out"] or Path("out")) / "train",
         root["seed"],
         root["device"],
         root["force"],

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from dcgan_probe import figures, terminal
 from dcgan_probe.dedup import autoencoder, hashing
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, option
 from dcgan_probe.images import cache
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.session import choose_device
@@ -107,7 +107,7 @@ def run(
     force = force or not os.path.lexists(to) and _is_half(folder, to, data, settings, within)
     files.check_free(folder, force, WRITTEN)
     if to.is_dir() or to.exists() and not force:
-        raise InputError(f"{to}: already exists, expected a new file (or --force)")
+        raise InputError(f"{to}: already exists, expected a new file (or {option('force')})")
     chosen = choose_device(device)
     try:
         images = dataset.read(ImageSource(data, autoencoder.SIZE, 3), cache_folder, max_bad)

@@ -16,7 +16,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from dcgan_probe.errors import InputError, brief, parsing
+from dcgan_probe.errors import InputError, brief, option, parsing
 from dcgan_probe.images import sources
 from dcgan_probe.images.sources import Images
 from dcgan_probe.metrics.features import Layout
@@ -184,7 +184,8 @@ def _check_replaceable(path: Path, before: dict[str, Any] | None, force: bool) -
         )
     if not force:
         raise InputError(
-            f"{path}: found other features, or a part, expected none (or --force to replace them)"
+            f"{path}: found other features, or a part, expected none (or {option('force')} to "
+            "replace them)"
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol
 
 import click
@@ -42,10 +43,18 @@ class Last(click.Command):
 
 
 class Opener:
-    """Opens the session of a command line when the first command asks for it."""
+    """Opens the session of a command line when the first command asks for it.
 
-    def __init__(self, open_session: Callable[[], Session]):
+    out: the folder of its results. numbered: whether a file or folder that is there is kept, and
+    the new one gets a number; else it is refused.
+    """
+
+    def __init__(
+        self, open_session: Callable[[], Session], out: Path = Path("out"), numbered: bool = False
+    ):
         self._open = open_session
+        self.out = out
+        self.numbered = numbered
 
     @functools.cached_property
     def session(self) -> Session:
@@ -83,7 +92,12 @@ def session_of(context: click.Context) -> Session:
     >>> session_of(click.get_current_context()).seed
     0
     """
+    return opener_of(context).session
+
+
+def opener_of(context: click.Context) -> Opener:
+    """The opener of the line that a command is on, for one that needs no session."""
     opener = context.find_object(Opener)
     if opener is None:
         raise click.UsageError(f"{context.info_name} runs under the command dcgan-probe")
-    return opener.session
+    return opener

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dcgan_probe.plugins.contract import Last
+from dcgan_probe.plugins.contract import Last, opener_of
 from dcgan_probe.terminal import answer
 
 
@@ -28,8 +28,10 @@ def report(context: click.Context, folder: Path | None, to: Path | None) -> None
     """
     from dcgan_probe.report import page
 
-    root = context.find_root().params
-    where = folder or root["out"]
-    written = page.write(where, to, root["force"])
+    line = opener_of(context)
+    where = folder or line.out
+    if to is None and line.numbered:
+        to = page.next_free(where)
+    written = page.write(where, to, context.find_root().params["force"])
     size = written.stat().st_size / 1e6
     answer({"report": str(written)}, f"wrote {written} ({size:.1f} MB)")

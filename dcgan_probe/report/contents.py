@@ -24,7 +24,7 @@ MAX_SHOWN = 64_000_000  # bytes of all pictures and films together, before they 
 class Found:
     """One probe's folder.
 
-    command: what the probe is called, without the -again1 of a second run. made_with, summary,
+    command: what the probe is called, without the -2 of a second run. made_with, summary,
     values: of its ``result.json``; summary is what the command printed, "" if that is not there.
     pictures, films: to be shown. others: what else lies there, folders with a / and how many files
     they hold. changed: files that are not, or no longer, what the probe wrote.
@@ -87,8 +87,10 @@ def _places(line: str, results: list[Found]) -> dict[str, int] | None:
     places: dict[str, int] = {}
     for command in {one.command for one in results}:
         at = [i for i, word in enumerate(typed) if word == command]
-        # By name: sample before sample-again1.
-        names = [one.name for one in results if one.command == command]
+        names = sorted(
+            (one.name for one in results if one.command == command),
+            key=lambda name: (len(name), name),  # sample, sample-2, ..., sample-10
+        )
         if len(at) != len(names):
             return None
         places.update(zip(names, at, strict=True))
@@ -103,7 +105,7 @@ def _found(path: Path) -> Found:
     files = [one for one in _listed(folder) if one != path]
     kinds = {one: one.suffix.lower() if one.is_file() else "" for one in files}
     recorded = made_with.get("command")
-    command = recorded if isinstance(recorded, str) else re.sub(r"-again\d+$", "", folder.name)
+    command = recorded if isinstance(recorded, str) else re.sub(r"-(again)?\d+$", "", folder.name)
     pictures = [one for one, kind in kinds.items() if kind in PICTURES]
     pictures.sort(key=lambda one: one.stem != command)  # its own first, the others as they are
     films = [one for one, kind in kinds.items() if kind in FILMS]

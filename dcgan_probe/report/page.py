@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from dcgan_probe import plugins
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, option
 from dcgan_probe.report import contents, media, plots
 from dcgan_probe.report.charts import Chart
 from dcgan_probe.report.contents import Found
@@ -75,12 +77,20 @@ def write(folder: Path, to: Path | None = None, force: bool = False) -> Path:
     return to
 
 
+def next_free(folder: Path) -> Path:
+    """The first of report.html, report-2.html, ... that is not in a folder yet."""
+    name = Path(NAME)
+    numbers = (f"{name.stem}-{number}{name.suffix}" for number in itertools.count(2))
+    names = itertools.chain([NAME], numbers)
+    return next(folder / each for each in names if not os.path.lexists(folder / each))
+
+
 def check_free(to: Path, force: bool) -> None:
     """Refuse a file to write that is already there, unless `force`, or is a folder."""
     if to.is_dir():
         raise InputError(f"{to}: found a folder, expected a file to write")
     if to.exists() and not force:
-        raise InputError(f"{to}: already exists, expected a new file (or --force)")
+        raise InputError(f"{to}: already exists, expected a new file (or {option('force')})")
 
 
 def html(folder: Path) -> str:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from filelock import FileLock
 
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, option
 
 try:
     import fcntl
@@ -248,7 +248,9 @@ def check_free(
                 "folder"
             )
         if there and not force:
-            raise InputError(f"{folder}: already holds results, expected a new folder (or --force)")
+            raise InputError(
+                f"{folder}: already holds results, expected a new folder (or {option('force')})"
+            )
         above = next(path for path in folder.absolute().parents if path.exists())
         with suppress(FileNotFoundError):  # swept by another process
             os.rmdir(tempfile.mkdtemp(_PART, f".{folder.name[:200]}.", above))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from dcgan_probe.session import Session
 
 def run(
     session: Session,
-    boxes: Boxes,
+    boxes: Boxes | str | os.PathLike[str] | None,
     layer: str | None = None,
     label: str | None = None,
     n: int = 200,
@@ -39,7 +40,8 @@ def run(
         >>> found.objects[0].effect.area_left.shape
         (128,)
 
-    boxes: drawn on samples of this very checkpoint. layer: of the generator, that of `forget` if
+    boxes: drawn on samples of this very checkpoint, or the path of a file of them; those that
+    ship if None. layer: of the generator, that of `forget` if
     None. label: one of the labels of the boxes; all if None.
 
     Agreement is measured on the boxed samples: the IoU of boxes and map > threshold at the layer's
@@ -59,6 +61,7 @@ def run(
     section 6.3.1.
     """
     at_least(1, n=n, top=top)
+    boxes = session.read_boxes(boxes)
     boxes.check(session.checkpoint.sha256)
     if not boxes.boxes:
         raise InputError(f"{boxes.source or 'boxes'}: found no boxes, expected at least one")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcgan_probe.errors import InputError
 from dcgan_probe.plugins.contract import pass_session
 
 from .options import BASELINES, GRID, STATISTICS
@@ -99,7 +98,5 @@ def features(session: Session, to: Path | None, **options: Any) -> None:
     from .probe import run
 
     if to is None:
-        if session.out is None:
-            raise InputError("--to: found none, expected a file: this session has no folder")
-        to = session.out / "features.npy"
+        to = session.folder.with_name(f"{session.folder.name}.npy")
     session.save(run(session, to=to, **options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, overload
@@ -37,7 +38,7 @@ SHOWN = 12
 @overload
 def run(
     session: Session,
-    boxes: Boxes,
+    boxes: Boxes | str | os.PathLike[str] | None,
     label: str | None = ...,
     layer: str | Sequence[str] | None = ...,
     *,
@@ -53,7 +54,7 @@ def run(
 @overload
 def run(
     session: Session,
-    boxes: Boxes,
+    boxes: Boxes | str | os.PathLike[str] | None,
     label: str | None = ...,
     layer: str | Sequence[str] | None = ...,
     controls: int = ...,
@@ -73,7 +74,7 @@ def run(
 
 def run(
     session: Session,
-    boxes: Boxes,
+    boxes: Boxes | str | os.PathLike[str] | None,
     label: str | None = None,
     layer: str | Sequence[str] | None = None,
     controls: int = 20,
@@ -92,11 +93,12 @@ def run(
     """Find the filters that draw an object, and what is left of it without them.
 
         >>> session = Session.open("rooms")
-        >>> result = run(session, session.read_boxes("windows.json"), label="window")
+        >>> result = run(session, "windows.json", label="window")
         >>> with session.editing(*result.edits):
         ...     without = session.sample(16)
 
-    boxes: drawn on samples of this very checkpoint. label: which of their labels; may be left out
+    boxes: drawn on samples of this very checkpoint, or the path of a file of them; those that ship
+    if None. label: which of their labels; may be left out
     where there is one. layer: of the generator, see `default_layer`; several for "gates".
     controls: how many random filter sets of equal size to compare with.
 
@@ -128,6 +130,7 @@ def run(
     """
     if by not in WAYS:
         raise unknown("way to forget", by, WAYS)
+    boxes = session.read_boxes(boxes)
     if by == "places":
         if select != "paper" or replace is not None or resamples or real is not None:
             raise InputError(
