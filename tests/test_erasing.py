@@ -15,15 +15,10 @@ from dcgan_probe.edits.donors import Donors
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.probes import forget
-from dcgan_probe.recognition.erasing import (
-    Tried,
-    best,
-    choose_erasing,
-    collect_maps,
-    erase_unjudged,
-    resolving,
-)
+from dcgan_probe.recognition.erasing import best, choose_erasing, erase_unjudged, resolving
 from dcgan_probe.recognition.places import fit_places
+from dcgan_probe.recognition.samples import collect_maps
+from dcgan_probe.recognition.trials import Tried
 
 SIDE = 32
 DONORS = Donors(0, tuple(range(500, 540)))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from other_gans import ResidualG
+from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
 import dcgan_probe as dp
@@ -153,19 +154,49 @@ def test_the_misfit_is_the_mean_square_difference_on_the_rim():
     for i in range(2):
         ys, xs = torch.where(p[i] > 0)
         rim = torch.zeros(8, 8, dtype=torch.bool)
-        rim[max(0, ys.min() - 2) : ys.max() + 3, max(0, xs.min() - 2) : xs.max() + 3] = True
+        rim[max(0, ys.min() - 1) : ys.max() + 2, max(0, xs.min() - 1) : xs.max() + 2] = True
         rim &= p[i] == 0
         apart = ((own[i] - donors) / scale.view(3, 1, 1)).square().mean(1)[:, rim].mean(1)
         assert found.number[i] == apart.argmin()
         assert found.misfit[i].item() == pytest.approx(apart.min().item(), rel=1e-4)
 
 
+def test_colours_on_the_rim_count_as_much_as_all_filters():
+    """Filter 0 paints; donor 5 fits in 15 filters and has another colour, donor 9 the reverse."""
+    donors = torch.randn(50, 16, 4, 4)
+    images = torch.nn.functional.interpolate(donors[:, :1], scale_factor=2)
+    own = torch.randn(1, 16, 4, 4)
+    donors[5, 1:], donors[5, 0] = own[0, 1:], own[0, 0] + 3
+    donors[9, 0], donors[9, 1:] = own[0, 0], own[0, 1:] + 1
+    images[5], images[9] = (
+        torch.nn.functional.interpolate(donors[i : i + 1, :1], scale_factor=2)[0] for i in (5, 9)
+    )
+    p = torch.zeros(1, 4, 4)
+    p[0, 1, 1] = 1
+    nothing = torch.zeros(50, 4, 4)
+
+    def taken(images: Tensor | None) -> int:
+        pool = Pool(lambda part: Part({"a": donors[part]}, {"a": nothing[part]}), 50, images)
+        return int(match(pool, {"a": own}, {"a": p}).number)
+
+    assert taken(None) == 5 and taken(images) == 9
+    # The readout is that of scikit-learn's ridge regression on standardised values.
+    x = donors.permute(0, 2, 3, 1).reshape(-1, 16).double().numpy()
+    y = images[:, :, ::2, ::2].reshape(-1).double().numpy()
+    scale = x.std(0) + 1e-4
+    model = Ridge(alpha=0.01 * len(x)).fit((x - x.mean(0)) / scale, (y - y.mean()) / y.std())
+    pool = Pool(lambda part: Part({"a": donors[part]}, {"a": nothing[part]}), 50, images)
+    read = pool.views["a"](own)[0, 16].numpy()
+    wanted = np.einsum("cx,c->x", own[0].flatten(1).double().numpy(), model.coef_ / scale)
+    assert read == pytest.approx(wanted, abs=1e-3)
+
+
 def test_a_pool_that_is_drawn_anew_gives_the_same_as_one_that_is_kept(monkeypatch):
     donors, own = torch.randn(130, 4, 8, 8), torch.randn(3, 4, 8, 8)
     p = (torch.rand(3, 8, 8) > 0.8).float()
-    kept = match(pool_of(donors, torch.zeros(130, 8, 8)), {"a": own}, {"a": p}, level=0.5)
+    kept = match(pool_of(donors, torch.zeros(130, 8, 8)), {"a": own}, {"a": p})
     monkeypatch.setattr("dcgan_probe.edits.donors.KEEP_BYTES", 0)
-    drawn = match(pool_of(donors, torch.zeros(130, 8, 8)), {"a": own}, {"a": p}, level=0.5)
+    drawn = match(pool_of(donors, torch.zeros(130, 8, 8)), {"a": own}, {"a": p})
     assert torch.equal(kept.number, drawn.number) and torch.equal(kept.maps, drawn.maps)
 
 

@@ -18,10 +18,12 @@ from dcgan_probe.storage.json_values import Value
 PART = 50  # donors that are looked at together
 KEEP_BYTES = 1 << 29  # a pool of at most so much stays in memory; a larger one is drawn anew
 MAX_INDEX = 2**31 - 1
-RIM = 2  # locations around a place that a donor has to fit
+RIM = 1  # locations around a place that a donor has to fit
 FLOOR = 0.3  # of p: from here on a location belongs to the place
 # What a donor is charged that has the object at the place itself, in squared deviations.
 CHARGE = 10.0
+# Of the regression that reads colours off maps, as a share of its rows.
+RIDGE = 0.01
 
 
 @dataclass(frozen=True)
@@ -95,34 +97,53 @@ class Part(NamedTuple):
 
 
 class Pool:
-    """Donors' maps in parts, kept in memory if they are small, else drawn at each pass.
+    """Donors ready to be compared: kept in memory if they are small, else drawn at each pass.
 
-    draw: the maps of the donors of a slice.
+    draw: the maps of the donors of a slice. images: N x C x S x S, what the first of them look
+    like, at most `PART`; without them only filters are compared, and no colours.
     """
 
-    def __init__(self, draw: Callable[[slice], Part], count: int):
+    def __init__(self, draw: Callable[[slice], Part], count: int, images: Tensor | None = None):
         self._draw, self._count = draw, count
-        self._kept: list[Part] = []
-        first = self._first = draw(slice(0, min(PART, count)))
-        tensors = [*first.maps.values(), *first.p.values()]
+        self._kept: list[_Compared] = []
+        first = draw(slice(0, min(PART, count)))
+        # The units of a misfit are of the first donors, whatever the batch.
+        self.views = {name: _View(maps, images) for name, maps in first.maps.items()}
+        begin = self._first = self._compared(first)
+        tensors = [*begin.maps.values(), *begin.p.values(), *begin.views.values()]
         size = sum(each.numel() * each.element_size() for each in tensors)
         if size * -(-count // PART) <= KEEP_BYTES:
             later = range(PART, count, PART)
-            self._kept = [first, *(draw(slice(at, min(at + PART, count))) for at in later)]
-        # Of every filter, over the first donors: the unit of a misfit, whatever the batch.
-        self.deviations = {
-            name: maps.double().std((0, 2, 3), correction=0) + 1e-4
-            for name, maps in first.maps.items()
-        }
+            slices = (slice(at, min(at + PART, count)) for at in later)
+            self._kept = [begin, *(self._compared(draw(each)) for each in slices)]
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[_Compared]:
         """All donors, `PART` at a time."""
         if self._kept:
             yield from self._kept
             return
         yield self._first
         for at in range(PART, self._count, PART):
-            yield self._draw(slice(at, min(at + PART, self._count)))
+            yield self._compared(self._draw(slice(at, min(at + PART, self._count))))
+
+    def _compared(self, part: Part) -> _Compared:
+        views = {name: self.views[name](maps) for name, maps in part.maps.items()}
+        return _Compared(
+            part.maps,
+            {name: p.double().flatten(1) for name, p in part.p.items()},
+            views,
+            {name: view.square().sum(1) for name, view in views.items()},
+        )
+
+
+class _Compared(NamedTuple):
+    """Some donors, by layer. p: M x locations, views: M x values x locations, and norms: M x
+    locations, sums of squared values, all float64."""
+
+    maps: dict[str, Tensor]
+    p: dict[str, Tensor]
+    views: dict[str, Tensor]
+    norms: dict[str, Tensor]
 
 
 class Match(NamedTuple):
@@ -138,23 +159,21 @@ class Match(NamedTuple):
 
 
 @torch.no_grad()
-def match(
-    pool: Pool, maps: Mapping[str, Tensor], p: Mapping[str, Tensor], level: float = 0.0
-) -> Match:
+def match(pool: Pool, maps: Mapping[str, Tensor], p: Mapping[str, Tensor]) -> Match:
     """The donor that fits each sample best on the rim of its place.
 
         >>> match(pool, {"8x8": maps}, {"8x8": p}).number.shape
         torch.Size([16])
 
     maps: N x filters x h x w by layer, the first of which donors' maps are returned of. p: N x h x
-    w. The misfit of a layer is the mean square difference on the rim, in units of the filters'
-    deviations, and `CHARGE` times the donor's own p at the place; layers are averaged. level: what
-    share of the squared mean difference of every filter is forgiven, since a cloned donor brings
-    texture and no level. It is computed in float64, so that a batch is matched as its parts are.
+    w. The misfit of a layer is the mean square difference on the rim over filters, in units of
+    their deviations, the same over the colours that a linear regression reads off the maps, so that
+    they count as much as all filters together, and `CHARGE` times the donor's own p at the place;
+    layers are averaged. It is computed in float64, so that a batch is matched as its parts are.
     """
-    rims = {name: _Rim(maps[name], p[name], pool.deviations[name], level) for name in maps}
-    (first, begin), n = next(iter(maps.items())), len(next(iter(maps.values())))
-    device = begin.device
+    rims = {name: _Rim(pool.views[name](maps[name]), p[name]) for name in maps}
+    first, begin = next(iter(maps.items()))
+    n, device = len(begin), begin.device
     best = Match(
         torch.zeros(n, dtype=torch.long, device=device),
         torch.full((n,), torch.inf, dtype=torch.float64, device=device),
@@ -163,8 +182,9 @@ def match(
     )
     seen = 0
     for part in pool.parts():
-        shown = torch.stack([rims[name].shown(part.p[name]) for name in maps]).mean(0)
-        misfit = torch.stack([rims[name].misfit(part.maps[name]) for name in maps]).mean(0)
+        shown = torch.stack([rims[name].place @ part.p[name].T for name in maps]).mean(0)
+        apart = [rims[name].misfit(part.views[name], part.norms[name]) for name in maps]
+        misfit = torch.stack(apart).mean(0)
         least, at = (misfit + CHARGE * shown).min(1)
         better = least < best.misfit
         best = Match(
@@ -177,33 +197,55 @@ def match(
     return best
 
 
+class _View:
+    """Maps as they are compared: filters, and colours, each in units of its deviation.
+
+    Of many filters few may paint the colour, and a donor of another colour is a patch on the wall.
+    """
+
+    def __init__(self, maps: Tensor, images: Tensor | None):
+        values = maps.detach().double()
+        deviation = values.std((0, 2, 3), correction=0) + 1e-4
+        # Divided so that the sum of squares is a mean.
+        self.scale = (deviation * len(deviation) ** 0.5).view(1, -1, 1)
+        self.colours = None if images is None else _read_colours(values, images, deviation)
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """N x filters x h x w to N x values x locations."""
+        values = maps.detach().double().flatten(2)
+        filters = values / self.scale
+        if self.colours is None:
+            return filters
+        return torch.cat([filters, torch.einsum("ncx,ck->nkx", values, self.colours)], 1)
+
+
+def _read_colours(maps: Tensor, images: Tensor, deviation: Tensor) -> Tensor:
+    """Filters x channels: what reads the images' colours, in units of their deviation, off maps."""
+    rows = maps[: len(images)].transpose(0, 1).flatten(1).T
+    size = (maps.shape[2], maps.shape[3])
+    colours = F.adaptive_avg_pool2d(images.detach().double().to(maps.device), size)
+    seen = colours.transpose(0, 1).flatten(1).T
+    seen = (seen - seen.mean(0)) / (seen.std(0, correction=0) + 1e-4)
+    x = (rows - rows.mean(0)) / deviation
+    penalty = RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    weights = torch.linalg.solve(x.T @ x + penalty, x.T @ seen)
+    return weights / deviation[:, None] / seen.shape[1] ** 0.5
+
+
 class _Rim:
     """What every donor is compared with, at one layer: two matrix products for many donors."""
 
-    def __init__(self, maps: Tensor, p: Tensor, deviation: Tensor, level: float):
-        self.level, self.scale = level, deviation[:, None]
+    def __init__(self, view: Tensor, p: Tensor):
         place = (p > FLOOR).double()
         wide = F.max_pool2d(place[:, None], 2 * RIM + 1, 1, RIM)[:, 0]
         self.rim = _distribution((wide - place) * (1 - p.double()))
         self.place = _distribution(place)
-        self.maps = maps.detach().double().flatten(2) / self.scale
-        self.weighted = (self.maps * self.rim[:, None]).flatten(1)
-        self.own = (self.maps.square().sum(1) * self.rim).sum(1, keepdim=True)
-        self.mean = torch.einsum("ncx,nx->nc", self.maps, self.rim)
+        self.weighted = (view * self.rim[:, None]).flatten(1)
+        self.own = (view.square().sum(1) * self.rim).sum(1, keepdim=True)
 
-    def shown(self, p: Tensor) -> Tensor:
-        """Samples x donors: the donors' own p, mean over the place."""
-        return self.place @ p.double().flatten(1).T
-
-    def misfit(self, donors: Tensor) -> Tensor:
-        """Samples x donors: mean square difference on the rim, over filters."""
-        maps = donors.double().flatten(2) / self.scale
-        square = self.rim @ maps.square().sum(1).T
-        apart = self.own - 2 * self.weighted @ maps.flatten(1).T + square
-        if self.level:
-            mean = torch.einsum("mcx,nx->nmc", maps, self.rim)
-            apart = apart - self.level * (mean - self.mean[:, None]).square().sum(2)
-        return apart / maps.shape[1]
+    def misfit(self, views: Tensor, norms: Tensor) -> Tensor:
+        """Samples x donors: sum of square differences of views, mean on the rim."""
+        return self.own - 2 * self.weighted @ views.flatten(1).T + self.rim @ norms.T
 
 
 def _distribution(weights: Tensor) -> Tensor:

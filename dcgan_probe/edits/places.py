@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe import hooks
-from dcgan_probe.edits.donors import Donors, Match, Part, Pool, match
+from dcgan_probe.edits.donors import PART, Donors, Match, Part, Pool, match
 from dcgan_probe.edits.filling import FILLS, LIMIT, fill
 from dcgan_probe.edits.filters import cells, region_edges, region_of
 from dcgan_probe.edits.regression import PlaceRegression
@@ -35,8 +35,6 @@ from dcgan_probe.storage import files, json_values
 from dcgan_probe.storage.json_values import Value
 
 FORMAT = "dcgan-probe/place-edit/1"
-# Where a donor is cloned, half of its squared difference in level is forgiven when it is matched.
-LEVEL = {"clone": 0.5}
 # p from which on a location is a sign of the object, and not a false alarm.
 SIGN = 0.1
 
@@ -268,13 +266,17 @@ class Planner:
                 p = {name: torch.sigmoid(scores[name]) for name in edit.layers}
             return Part({name: self._moved(name, maps[name]) for name in edit.layers}, p)
 
-        return Pool(draw, len(donors.indices))
+        if len(z) == 1:
+            return Pool(draw, 1)  # nothing to choose from
+        with torch.no_grad():
+            images = generator(z[:PART].to(self.device))
+        return Pool(draw, len(z), self._moved("images", images))
 
     def _moved(self, name: str, maps: Tensor) -> Tensor:
         right, down = self.edit.moved
         if not right and not down:
             return maps
-        height, width = self.grids[name]
+        height, width = maps.shape[2:]
         steps = right * width / self.config.size, down * height / self.config.size
         if any(step != round(step) for step in steps):
             side = self.config.size / width
@@ -311,8 +313,7 @@ def find_donors(
 ) -> Match:
     """The donor of every sample, by the rims at all layers of the edit."""
     p = {name: torch.sigmoid(logits[name]) for name in edit.layers}
-    level = LEVEL.get(edit.fill, 0.0)
-    return match(pool, {name: maps[name] for name in edit.layers}, p, level)
+    return match(pool, {name: maps[name] for name in edit.layers}, p)
 
 
 def replacing(

@@ -75,7 +75,7 @@ class PlaceRegression:
             if not own[name].isfinite().all():
                 raise InputError(f"layer {name!r}: found NaN or infinity, expected finite maps")
         return {
-            name: linear(evidence(own, (maps[name].shape[2], maps[name].shape[3]))).clamp(
+            name: _join(linear, own, (maps[name].shape[2], maps[name].shape[3])).clamp(
                 -LIMIT, LIMIT
             )
             for name, linear in zip(self.layers, self.joint, strict=True)
@@ -112,15 +112,32 @@ def evidence(logits: Mapping[str, Tensor], grid: tuple[int, int]) -> Tensor:
     Of every layer's logit, softened by asinh so that none is loud: here, its mean over 3 x 3
     locations, and its largest value in the image (is the object there at all?).
     """
+    single = _single(logits, grid)
+    i, j = torch.triu_indices(single.shape[1], single.shape[1])
+    return torch.cat([single, single[:, i] * single[:, j]], 1)
+
+
+def _join(linear: Linear, logits: Mapping[str, Tensor], grid: tuple[int, int]) -> Tensor:
+    """`linear` of the evidence, N x h x w, without the products being written down."""
+    single = _single(logits, grid)
+    count = single.shape[1]
+    weights = torch.tensor(linear.weights, dtype=single.dtype, device=single.device)
+    i, j = torch.triu_indices(count, count, device=single.device)
+    if len(weights) != count + len(i):
+        return linear(evidence(logits, grid))  # which says what is wrong
+    products = single.new_zeros(count, count).index_put((i, j), weights[count:])
+    of_each = torch.einsum("ij,njhw->nihw", products, single) + weights[:count].view(-1, 1, 1)
+    return (of_each * single).sum(1) + linear.bias
+
+
+def _single(logits: Mapping[str, Tensor], grid: tuple[int, int]) -> Tensor:
     values = []
     for logit in logits.values():
         soft = torch.asinh(logit)[:, None]
         here = _resized(soft, grid)
         around = F.avg_pool2d(F.pad(here, [1] * 4, mode="replicate"), 3, 1)
         values += [here, around, soft.amax((2, 3), keepdim=True).expand_as(here)]
-    single = torch.cat(values, 1)
-    i, j = torch.triu_indices(single.shape[1], single.shape[1])
-    return torch.cat([single, single[:, i] * single[:, j]], 1)
+    return torch.cat(values, 1)
 
 
 def _resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:

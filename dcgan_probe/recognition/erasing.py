@@ -3,87 +3,37 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from dcgan_probe import hooks
 from dcgan_probe.boxes.boxes import Boxes
-from dcgan_probe.edits.donors import Donors, Part, Pool
+from dcgan_probe.edits.donors import Donors
 from dcgan_probe.edits.filling import FILLS
-from dcgan_probe.edits.places import PlaceEdit, find_donors, reach, replacing
-from dcgan_probe.edits.regression import PlaceRegression
-from dcgan_probe.edits.tails import Tail
+from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
-from dcgan_probe.metrics.ranking import UNKNOWN
-from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
 from dcgan_probe.recognition.places import FittedPlaces, fit_places
-from dcgan_probe.recognition.retrained import beyond_position, see
-from dcgan_probe.recognition.samples import latents_of
-from dcgan_probe.session import BATCH, Session
+from dcgan_probe.recognition.samples import collect_maps, latents_of
+from dcgan_probe.recognition.trials import (
+    PRELIMINARY,
+    SAMPLES,
+    HeldOut,
+    Trial,
+    Tried,
+    way_fields,
+)
+from dcgan_probe.session import Session
 
 RESOLVED = 2.0  # locations that the shorter side of the median box has, at the least
 REGRESSED = 3  # layers that the regression looks at: the coarsest that resolve the boxes
 WIDTHS = (0.0, 2.0, 3.0, 4.0)
-FIRST_DONOR, DONORS = 20_000, 150
+FIRST_DONOR, DONORS = 20_000, 300
 LEFT = 0.05
 MIDDLE = 2.0
-# Of held-out samples: as many as tell candidates apart, and few enough to be quick.
-SAMPLES, FEWEST, PRELIMINARY = 40, 24, 24
 KEPT = 3  # candidates of the preliminary round that are tried on all samples
-FINEST = 2  # layers of the discriminator that the guide and the probe trained again look at
-GRID, PLACES, RESAMPLES = 16, 1500, 200  # of the probe trained again, for the same reason
-NEGLIGIBLE = 0.03  # of the mean difference between two samples
-SHOWS = 0.1  # of p, mean over a place: a donor with more shows the object there
-GUIDE_FOLDS, GUIDE_ROWS, GUIDE_RIDGES = 3, 4000, (30.0, 300.0)
-FRESH = 200_000  # samples from here on stand in where too few are boxed
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One candidate, and what it did to held-out samples.
-
-    left: share of the object's evidence that a guide still sees, which learnt from boxes on other
-    samples. outside: mean absolute change of pixels outside of the boxes. beyond: how well a probe
-    trained again finds the place beyond what position tells (AUC, chance 0.5). patch: how often the
-    place's colour is further from what is around it than at the same place of a sample without the
-    object, 0.5 where nothing is to be seen; a patch of another wall's colour is higher. samples:
-    how many; unfit: of how many the best donor shows the object itself.
-    """
-
-    layers: tuple[str, ...]
-    fill: str
-    widen: float
-    left: float
-    outside: float
-    beyond: Interval
-    patch: Interval
-    samples: int
-    unfit: int
-
-    def values(self) -> dict[str, Any]:
-        """As JSON values."""
-        intervals = {"beyond": vars(self.beyond), "patch": vars(self.patch)}
-        return {**vars(self), "layers": list(self.layers), **intervals}
-
-    @property
-    def found(self) -> Interval:
-        """How well the place is found again, by a probe or by its colour; not below 0.5."""
-        worst = max((self.beyond, self.patch), key=lambda each: each.value)
-        return Interval(max(worst.value, 0.5), worst.low, worst.high)
-
-    def __str__(self) -> str:
-        return (
-            f"{' and '.join(self.layers)}, {self.fill}, widened by {self.widen:g}: "
-            f"{self.left:.3f} left, {self.outside:.4f} outside, found beyond position "
-            f"{self.beyond}, by a patch {self.patch}"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +68,7 @@ def choose_erasing(
         ...     session.sample(16)
 
     boxes: of one label, on samples of this checkpoint. layers, fill: take these and choose only the
-    rest. donors: 150 samples of the session's seed if not given. Every layer that resolves the
+    rest. donors: 300 samples of the session's seed if not given. Every layer that resolves the
     boxes, every two of them that follow each other, and every fill are tried, on samples that the
     regression used there has not seen. Of those that leave at most `left` for a guide the one is
     best that is hardest to find again, by a probe that is trained again (beyond position) or by a
@@ -152,11 +102,12 @@ def choose_erasing(
         donors=donors,
         nonnegative=all(bool(each.min() >= 0) for each in maps.values()),
     )
-    samples = _samples(session, places, z, maps, mask)
+    samples = HeldOut.draw(session, places, z, maps, torch.from_numpy(mask))
     chains = [tuple(layers)] if layers is not None else _chains(names)
     fills = (fill,) if fill is not None else FILLS
     ways = list(itertools.product(chains, fills))
-    trial = Trial(session, samples, begin, donors)
+    edited = [name for name in names if any(name in chain for chain in chains)]
+    trial = Trial(session, samples, begin, donors, edited)
     tried = _rounds(trial, ways, left)
     chosen = best(tried, left, trial.negligible)
     if 2 * chosen.unfit > chosen.samples:
@@ -164,7 +115,7 @@ def choose_erasing(
             f"NO DONOR FITS {chosen.unfit} of {chosen.samples} samples: the best one shows the "
             "object at the place itself",
         )
-    fields = _fields(chosen.layers, chosen.fill, chosen.widen, donors)
+    fields = way_fields(chosen.layers, chosen.fill, chosen.widen, donors)
     edit = replace(begin, **fields, about=_about(session, boxes, chosen, places))
     return Erasing(edit, chosen, tuple(tried), places, doubts)
 
@@ -235,22 +186,6 @@ def resolving(session: Session, boxes: Boxes) -> tuple[str, ...]:
     return tuple(names[:REGRESSED])
 
 
-def collect_maps(session: Session, z: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Maps of layers of the generator for latents, with the edits in force; on the CPU."""
-    parts = []
-    for part in z.split(BATCH):
-        with torch.no_grad():
-            parts.append(hooks.collect(session.generator, names, part.to(session.device)))
-    return {name: torch.cat([part[name].float().cpu() for part in parts]) for name in names}
-
-
-def _fields(
-    layers: tuple[str, ...], fill: str, widen: float, donors: Donors | None
-) -> dict[str, Any]:
-    kept = None if fill == "smooth" else donors
-    return {"layers": layers, "fill": fill, "widen": widen, "donors": kept}
-
-
 def _known(session: Session, boxes: Boxes, layers: Sequence[str]) -> tuple[str, ...]:
     """The layers that were asked for, and others that the regression may look at."""
     order = session.config.layers("generator")
@@ -301,244 +236,6 @@ def _about(session: Session, boxes: Boxes, chosen: Tried, places: FittedPlaces) 
     }
 
 
-@dataclass(frozen=True, eq=False)
-class _Samples:
-    """Held-out samples with the object. groups: rows, each with a regression that has not seen
-    them. mask: N x S x S bool, where the object is."""
-
-    z: Tensor
-    maps: dict[str, Tensor]
-    mask: Tensor
-    groups: list[tuple[PlaceRegression, Tensor]]
-
-
-def _samples(
-    session: Session,
-    places: FittedPlaces,
-    z: Tensor,
-    maps: Mapping[str, Tensor],
-    mask: np.ndarray,
-) -> _Samples:
-    rows = torch.where(torch.from_numpy(mask).flatten(1).any(1))[0]
-    if len(rows) >= FEWEST and places.parts:
-        if len(rows) > SAMPLES:
-            rows = rows[torch.linspace(0, len(rows) - 1, SAMPLES).long()]
-        fold = places.fold_of[rows]
-        groups = [(part, torch.where(fold == i)[0]) for i, part in enumerate(places.parts)]
-        groups = [group for group in groups if len(group[1])]
-        chosen = {name: each[rows] for name, each in maps.items()}
-        return _Samples(z[rows], chosen, torch.from_numpy(mask)[rows], groups)
-    fresh = session.latents(2 * SAMPLES, start=FRESH)
-    seen = collect_maps(session, fresh, tuple(maps))
-    finest = list(maps)[-1]
-    logits = places.regression.logits(seen, (finest,))[finest]
-    size = (session.config.size, session.config.size)
-    marks = F.interpolate(logits[:, None], size, mode="bilinear")[:, 0] > 0
-    # As large as the smallest box at least, or it is a false alarm.
-    areas = torch.from_numpy(mask).flatten(1).sum(1)
-    least = int(areas[areas > 0].min()) / 2
-    rows = torch.where(marks.flatten(1).sum(1) >= least)[0][:SAMPLES]
-    chosen = {name: each[rows] for name, each in seen.items()}
-    groups = [(places.regression, torch.arange(len(rows)))] if len(rows) else []
-    return _Samples(fresh[rows], chosen, marks[rows], groups)
-
-
-class Trial:
-    """Candidates tried on the same samples; what they share is computed once."""
-
-    def __init__(self, session: Session, samples: _Samples, begin: PlaceEdit, donors: Donors):
-        self.session, self.samples, self.begin = session, samples, begin
-        z = donors.latents(session.config)
-        drawn = collect_maps(session, z, tuple(samples.maps))
-        self.groups = [_Group(session, samples, each, drawn) for each in samples.groups]
-        n = len(samples.z)
-        self.before = _in_order([(g.rows, g.images()) for g in self.groups], n)
-        seen = see(session.checkpoint.discriminator, self.before, GRID, FINEST)
-        self.guide = _Guide(seen, samples.mask, session.seed)
-        self.outside = ~_grown(samples.mask, 2)
-        apart = (self.before - self.before.roll(1, 0)).abs().mean()
-        self.negligible = NEGLIGIBLE * float(apart)
-        self.patches = _Patches(session, samples.mask, begin, z, drawn)
-
-    def run(self, layers: tuple[str, ...], fill: str, widen: float, count: int) -> Tried:
-        """Try one candidate on `count` of the samples."""
-        edit = replace(self.begin, **_fields(layers, fill, widen, self.begin.donors))
-        n = len(self.samples.z)
-        wanted = torch.linspace(0, n - 1, min(count, n)).long()
-        parts, unfit = [], 0
-        for group in self.groups:
-            at = torch.isin(group.rows, wanted)
-            if at.any():
-                images, shown = group.edited(edit, at)
-                parts.append((group.rows[at], images))
-                unfit += int((shown > 0.5).sum())
-        images = _in_order(parts, n)[wanted]
-        seen = see(self.session.checkpoint.discriminator, images, GRID, FINEST)
-        change = (images - self.before[wanted]).abs().mean(1)
-        outside = self.outside[wanted]
-        mask = self.samples.mask[wanted]
-        beyond = beyond_position(seen, mask, self.session.seed, PLACES, RESAMPLES)
-        return Tried(
-            layers,
-            fill,
-            widen,
-            self.guide.left(seen, wanted),
-            float((change * outside).sum() / outside.sum().clamp(min=1)),
-            beyond,
-            self.patches.measure(images, wanted),
-            len(wanted),
-            unfit,
-        )
-
-
-class _Group:
-    """Samples of one regression that has not seen them, and the donors as it sees them."""
-
-    def __init__(
-        self,
-        session: Session,
-        samples: _Samples,
-        group: tuple[PlaceRegression, Tensor],
-        drawn: Mapping[str, Tensor],
-    ):
-        regression, self.rows = group
-        device = session.device
-        self.session = session
-        self.z = samples.z[self.rows].to(device)
-        self.maps = {name: each[self.rows].to(device) for name, each in samples.maps.items()}
-        self.logits = regression.logits(self.maps)
-        self.drawn = drawn
-        # The finest layer's is dear, and needed only where it is edited.
-        self.regression = regression
-        self.p: dict[str, Tensor] = {}
-        self.pools: dict[tuple[str, ...], Pool] = {}
-
-    def images(self) -> Tensor:
-        """Unedited."""
-        name = next(iter(self.maps))
-        return Tail(self.session.generator, name).run(self.maps[name].clone(), self.z).cpu()
-
-    def edited(self, edit: PlaceEdit, at: Tensor) -> tuple[Tensor, Tensor]:
-        """Images of some of the samples, and whether their donors show the object themselves."""
-        maps = {name: each[at] for name, each in self.maps.items()}
-        logits = {name: reach(self.logits[name][at], edit.widen) for name in edit.layers}
-        donor, shown = None, torch.zeros(int(at.sum()))
-        if edit.donors is not None:
-            if edit.layers not in self.pools:
-                self.pools[edit.layers] = self._pool(edit.layers)
-            donors = find_donors(edit, self.pools[edit.layers], maps, logits)
-            donor, shown = donors.maps, donors.shown
-        functions = replacing(edit, maps, logits, donor)
-        first = edit.layers[0]
-        base = Tail(self.session.generator, first).start(self.z[at], maps[first], maps)
-        return base.planned(edit.layers, lambda _maps: functions).cpu(), shown
-
-    def _pool(self, layers: tuple[str, ...]) -> Pool:
-        missing = [name for name in layers if name not in self.p]
-        if missing:
-            logits = self.regression.logits(self.drawn, missing)
-            self.p |= {name: torch.sigmoid(each) for name, each in logits.items()}
-
-        def draw(part: slice) -> Part:
-            device = self.z.device
-            return Part(
-                {name: self.drawn[name][part].to(device) for name in layers},
-                {name: self.p[name][part].to(device) for name in layers},
-            )
-
-        return Pool(draw, len(next(iter(self.drawn.values()))))
-
-
-class _Patches:
-    """Is the colour of a place further from what is around than is usual there?"""
-
-    def __init__(
-        self,
-        session: Session,
-        mask: Tensor,
-        begin: PlaceEdit,
-        z: Tensor,
-        drawn: Mapping[str, Tensor],
-    ):
-        self.seed = session.seed
-        step = max(1, session.config.size // 32)
-        self.inside = _shares(mask)
-        self.around = _shares(_grown(mask, 2 * step) & ~_grown(mask, step))
-        # What is usual: donors that do not show the object at the place.
-        finest = list(drawn)[-1]
-        assert begin.regression is not None
-        p = torch.sigmoid(begin.regression.logits(drawn, (finest,))[finest])
-        grid = (p.shape[1], p.shape[2])
-        place = F.adaptive_avg_pool2d(mask[:, None].float(), grid).flatten(1)
-        shown = place @ p.flatten(1).T / place.sum(1, keepdim=True).clamp(min=1e-6)
-        usual = session.generate(z).flatten(2)
-        apart = (self.inside - self.around) @ usual.flatten(0, 1).T  # masks x donors' channels
-        self.usual = apart.view(len(mask), len(usual), -1).abs().mean(2)
-        self.usual[shown > SHOWS] = torch.nan
-
-    def measure(self, images: Tensor, rows: Tensor) -> Interval:
-        """The mean share of usual samples whose place stands out less; 0.5 is usual."""
-        apart = (self.inside - self.around)[rows]
-        own = torch.einsum("nx,ncx->nc", apart, images.flatten(2)).abs().mean(1, keepdim=True)
-        usual = self.usual[rows]
-        known = usual.isfinite()
-        share = ((own > usual) & known).sum(1) / known.sum(1)
-        measured = known.any(1) & (self.around[rows].sum(1) > 0)
-        values = share[measured].double().numpy()
-        if not len(values):
-            return UNKNOWN
-        weights = bootstrap_weights(len(values), np.random.default_rng(self.seed), RESAMPLES)
-        means = (weights @ values) / weights.sum(1)
-        return Interval(float(means[0]), *map(float, percentile_interval(means)))
-
-
-def _grown(mask: Tensor, by: int) -> Tensor:
-    """N x S x S bool, wider by so many pixels."""
-    return F.max_pool2d(mask[:, None].float(), 2 * by + 1, 1, by)[:, 0] > 0
-
-
-def _shares(mask: Tensor) -> Tensor:
-    """Weights of pixels that make a mean over a mask: N x S*S."""
-    flat = mask.flatten(1).float()
-    return flat / flat.sum(1, keepdim=True).clamp(min=1)
-
-
-class _Guide:
-    """Says what is left of the object: learnt from unedited samples, each judged by one that has
-    not seen it."""
-
-    def __init__(self, seen: Tensor, mask: Tensor, seed: int):
-        n, count, height, width = seen.shape
-        share = F.adaptive_avg_pool2d(mask[:, None].float(), (height, width))[:, 0]
-        self.inside = share > 0.5
-        self.fold_of = torch.arange(n) % min(GUIDE_FOLDS, n)
-        group = torch.arange(n).repeat_interleave(height * width)
-        x = seen.permute(0, 2, 3, 1).reshape(-1, count)
-        picked = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:GUIDE_ROWS]
-        self.mean, self.deviation = x[picked].mean(0), x[picked].std(0) + 1e-4
-        rows = (x[picked] - self.mean) / self.deviation
-        one = torch.ones(len(rows), dtype=torch.float64)
-        y = share.double().flatten()[picked]
-        problem = LogisticProblem(rows, y, one, group[picked], torch.zeros_like(one))
-        self.parts = cross_fit(problem, self.fold_of, GUIDE_RIDGES).parts
-        self.base = self._marks(seen, torch.arange(n))
-
-    def left(self, seen: Tensor, rows: Tensor) -> float:
-        """The share of the places it marks where the object was that it still marks."""
-        was = (self.base[rows] & self.inside[rows]).sum()
-        still = (self._marks(seen, rows) & self.inside[rows]).sum()
-        return float(still / was) if was else float("nan")
-
-    def _marks(self, seen: Tensor, rows: Tensor) -> Tensor:
-        marks = torch.empty(len(rows), *seen.shape[2:], dtype=torch.bool)
-        for i, part in enumerate(self.parts):
-            at = self.fold_of[rows] == i
-            u = part[:-1].float() / self.deviation
-            bias = float(part[-1]) - float(u @ self.mean)
-            marks[at] = torch.einsum("nchw,c->nhw", seen[at], u) + bias > 0
-        return marks
-
-
 def _rounds(trial: Trial, ways: list[tuple[tuple[str, ...], str]], left: float) -> list[Tried]:
     """All ways on few samples, the best few on all, and the best at other widths."""
     progress = trial.session.progress
@@ -552,14 +249,3 @@ def _rounds(trial: Trial, ways: list[tuple[tuple[str, ...], str]], left: float) 
     others = [width for width in WIDTHS if width != MIDDLE]
     wider = [trial.run(kept.layers, kept.fill, width, SAMPLES) for width in others]
     return [*first, *middle, *wider]
-
-
-def _in_order(parts: Iterable[tuple[Tensor, Tensor]], n: int) -> Tensor:
-    """Images at their rows of n; those of other rows stay 0."""
-    whole = None
-    for rows, images in parts:
-        if whole is None:
-            whole = torch.zeros(n, *images.shape[1:])
-        whole[rows] = images
-    assert whole is not None
-    return whole

@@ -34,14 +34,19 @@ class LogisticProblem:
 
 
 def minimise(
-    problem: LogisticProblem, ridge: float, start: Tensor | None = None, steps: int = STEPS
+    problem: LogisticProblem,
+    ridge: float,
+    start: Tensor | None = None,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
 ) -> Tensor:
     """Weights of the columns and, last, the intercept: K + 1 float64.
 
         >>> minimise(problem, ridge=10.0).shape
         torch.Size([129])
 
-    Minimises sum of weight * cross-entropy + ridge / 2 * |weights|^2; the intercept is free.
+    Minimises sum of weight * cross-entropy + ridge / 2 * |weights|^2; the intercept is free. It
+    ends after `steps`, or one that gains no more than a share `tolerance`.
     """
     x = torch.cat([problem.x, torch.ones_like(problem.x[:, :1])], 1)
     penalty = torch.full((x.shape[1],), ridge, dtype=torch.float64)
@@ -71,7 +76,7 @@ def minimise(
         else:
             return w
         w, logit = w - length * step, logit - length * along
-        settled = (now - new) <= TOLERANCE * now.abs()
+        settled = (now - new) <= tolerance * now.abs()
         now = new
         if settled:
             break

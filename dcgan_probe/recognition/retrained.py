@@ -25,6 +25,7 @@ GRID = 32  # the finest grid of places, a side
 FOLDS = 4
 PLACES = 4000  # of either kind that each fold learns from
 RIDGES = (30.0, 300.0, 3000.0)
+ROUGHLY = 1e-4  # how well a fit that only chooses the ridge is minimised
 BATCH = 50
 RADII = (1, 2, 5)  # places around one that its colour is compared with
 
@@ -199,7 +200,7 @@ def _fold(
     inner, rest = problem.rows(~held_out), problem.rows(held_out)
     best, start, losses = (np.inf, RIDGES[-1]), None, []
     for ridge in sorted(RIDGES, reverse=True):
-        start = minimise(inner, ridge, start)
+        start = minimise(inner, ridge, start, tolerance=ROUGHLY)
         logit = (rest.x @ start[:-1].float()).double() + start[-1] + rest.offset
         loss = float((rest.weight * (F.softplus(logit) - rest.y * logit)).sum())
         losses.append(loss)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -132,3 +132,18 @@ def maps_of(session: Session, z: Tensor, layer: str) -> Tensor:
                 raise InputError(f"layer {layer!r}: found {maps.dim() - 1}-d values, expected maps")
             parts.append(maps.cpu())
     return torch.cat(parts)
+
+
+def collect_maps(session: Session, z: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Maps of several layers of a generator for latents, N x filters x h x w float32, on the CPU.
+
+        >>> collect_maps(session, session.latents(150), ("8x8", "16x16"))["8x8"].shape
+        torch.Size([150, 256, 8, 8])
+
+    The session's edits act.
+    """
+    parts = []
+    for part in z.split(BATCH):
+        with torch.no_grad():
+            parts.append(hooks.collect(session.generator, names, part.to(session.device)))
+    return {name: torch.cat([part[name].float().cpu() for part in parts]) for name in names}

@@ -16,8 +16,9 @@ from dcgan_probe.figures import charts, strips
 from dcgan_probe.probes.forget.damage import Damage
 from dcgan_probe.probes.forget.judgement import EditOutcome
 from dcgan_probe.probes.forget.traces import Traces
-from dcgan_probe.recognition.erasing import Erasing, Tried
+from dcgan_probe.recognition.erasing import Erasing
 from dcgan_probe.recognition.judges import doubt_judge
+from dcgan_probe.recognition.trials import Tried
 from dcgan_probe.results.result import Result
 from dcgan_probe.session import Session
 

@@ -1,0 +1,324 @@
+"""Ways to erase an object by place, each tried on held-out samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dcgan_probe.edits.donors import PART, Donors, Match, Part, Pool
+from dcgan_probe.edits.places import PlaceEdit, find_donors, reach, replacing
+from dcgan_probe.edits.tails import Tail
+from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
+from dcgan_probe.metrics.ranking import UNKNOWN
+from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
+from dcgan_probe.recognition.places import FittedPlaces
+from dcgan_probe.recognition.retrained import beyond_position, see
+from dcgan_probe.recognition.samples import collect_maps
+from dcgan_probe.session import Session
+
+# Of held-out samples: as many as tell candidates apart, and few enough to be quick.
+SAMPLES, FEWEST, PRELIMINARY = 40, 24, 24
+FINEST = 2  # layers of the discriminator that the guide and the probe trained again look at
+GRID, PLACES, RESAMPLES = 16, 1500, 200  # of the probe trained again, for the same reason
+NEGLIGIBLE = 0.03  # of the mean difference between two samples
+USUAL = 100  # donors that say what is usual where the object was
+# Of p, mean over a place: a sample with more is not usual, a donor with more does not fit.
+SHOWS, UNFIT = 0.1, 0.5
+BATCH = 32  # samples that are edited together
+GUIDE_FOLDS, GUIDE_ROWS, GUIDE_RIDGES = 3, 4000, (30.0, 300.0)
+FRESH = 200_000  # samples from here on stand in where too few are boxed
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One candidate, and what it did to held-out samples.
+
+    left: share of the object's evidence that a guide still sees, which learnt from boxes on other
+    samples. outside: mean absolute change of pixels outside of the boxes. beyond: how well a probe
+    trained again finds the place beyond what position tells (AUC, chance 0.5). patch: how often the
+    place's colour is further from what is around it than at the same place of a sample without the
+    object, 0.5 where nothing is to be seen; a patch of another wall's colour is higher. samples:
+    how many; unfit: of how many the best donor shows the object itself.
+    """
+
+    layers: tuple[str, ...]
+    fill: str
+    widen: float
+    left: float
+    outside: float
+    beyond: Interval
+    patch: Interval
+    samples: int
+    unfit: int
+
+    def values(self) -> dict[str, Any]:
+        """As JSON values."""
+        intervals = {"beyond": vars(self.beyond), "patch": vars(self.patch)}
+        return {**vars(self), "layers": list(self.layers), **intervals}
+
+    @property
+    def found(self) -> Interval:
+        """How well the place is found again, by a probe or by its colour; not below 0.5."""
+        worst = max((self.beyond, self.patch), key=lambda each: each.value)
+        return Interval(max(worst.value, 0.5), worst.low, worst.high)
+
+    def __str__(self) -> str:
+        return (
+            f"{' and '.join(self.layers)}, {self.fill}, widened by {self.widen:g}: "
+            f"{self.left:.3f} left, {self.outside:.4f} outside, found beyond position "
+            f"{self.beyond}, by a patch {self.patch}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Samples with the object, and where a regression that has not seen them says it is.
+
+    z: N x z_size. maps: N x filters x h x w, logits: N x h x w, by layer. mask: N x S x S bool,
+    where the object is.
+    """
+
+    z: Tensor
+    maps: dict[str, Tensor]
+    logits: dict[str, Tensor]
+    mask: Tensor
+
+    @classmethod
+    def draw(
+        cls,
+        session: Session,
+        places: FittedPlaces,
+        z: Tensor,
+        maps: Mapping[str, Tensor],
+        mask: Tensor,
+    ) -> HeldOut:
+        """Boxed samples, or fresh ones with the regression's own marks where too few are boxed.
+
+        z, maps, mask: of all samples that were looked at.
+        """
+        rows = torch.where(mask.flatten(1).any(1))[0]
+        if len(rows) >= FEWEST and places.parts:
+            if len(rows) > SAMPLES:
+                rows = rows[torch.linspace(0, len(rows) - 1, SAMPLES).long()]
+            chosen = {name: each[rows] for name, each in maps.items()}
+            logits = {
+                name: each.new_empty(len(rows), *each.shape[2:]) for name, each in maps.items()
+            }
+            for i, part in enumerate(places.parts):
+                at = places.fold_of[rows] == i
+                if at.any():
+                    found = part.logits({name: each[at] for name, each in chosen.items()})
+                    for name, each in found.items():
+                        logits[name][at] = each
+            return cls(z[rows], chosen, logits, mask[rows])
+        fresh = session.latents(2 * SAMPLES, start=FRESH)
+        seen = collect_maps(session, fresh, tuple(maps))
+        found = places.regression.logits(seen)
+        finest = found[list(maps)[-1]]
+        size = (session.config.size, session.config.size)
+        marks = F.interpolate(finest[:, None], size, mode="bilinear")[:, 0] > 0
+        # As large as the smallest box at least, or it is a false alarm.
+        areas = mask.flatten(1).sum(1)
+        least = int(areas[areas > 0].min()) / 2
+        rows = torch.where(marks.flatten(1).sum(1) >= least)[0][:SAMPLES]
+        chosen, logits = ({name: each[rows] for name, each in of.items()} for of in (seen, found))
+        return cls(fresh[rows], chosen, logits, marks[rows])
+
+
+class Trial:
+    """Candidates tried on the same samples; what they share is computed once.
+
+    layers: those that candidates edit.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        samples: HeldOut,
+        begin: PlaceEdit,
+        donors: Donors,
+        layers: Sequence[str],
+    ):
+        self.session, self.samples, self.begin = session, samples, begin
+        self.z = samples.z.to(session.device)
+        self.maps = {name: each.to(session.device) for name, each in samples.maps.items()}
+        self.logits = {name: each.to(session.device) for name, each in samples.logits.items()}
+        self.tails = {name: Tail(session.generator, name) for name in layers}
+        z = donors.latents(session.config)
+        drawn = collect_maps(session, z, tuple(samples.maps))
+        images = session.generate(z[:USUAL])
+        assert begin.regression is not None
+        p = {name: torch.sigmoid(each) for name, each in begin.regression.logits(drawn).items()}
+
+        def draw(part: slice) -> Part:
+            moved = (
+                {name: of[name][part].to(session.device) for name in layers} for of in (drawn, p)
+            )
+            return Part(*moved)
+
+        self.pool = Pool(draw, len(z), images[:PART].to(session.device))
+        # Known already: donors by layers, width and samples; by candidate images, whether their
+        # donor shows the object, and which of them were drawn.
+        self.matches: dict[tuple[object, ...], Match] = {}
+        self.drawn: dict[tuple[object, ...], tuple[Tensor, Tensor, Tensor]] = {}
+        first = layers[0]
+        self.before = self.tails[first].run(self.maps[first].clone(), self.z).cpu()
+        seen = see(session.checkpoint.discriminator, self.before, GRID, FINEST)
+        self.guide = _Guide(seen, samples.mask, session.seed)
+        self.outside = ~_grown(samples.mask, 2)
+        apart = (self.before - self.before.roll(1, 0)).abs().mean()
+        self.negligible = NEGLIGIBLE * float(apart)
+        finest = p[list(p)[-1]][: len(images)]
+        self.patches = _Patches(session, samples.mask, images, finest)
+
+    def run(self, layers: tuple[str, ...], fill: str, widen: float, count: int) -> Tried:
+        """Try one candidate on `count` of the samples."""
+        n = len(self.samples.z)
+        wanted = torch.linspace(0, n - 1, min(count, n)).long()
+        images, unfit = self._edited(layers, fill, widen, wanted)
+        seen = see(self.session.checkpoint.discriminator, images, GRID, FINEST)
+        change = (images - self.before[wanted]).abs().mean(1)
+        outside = self.outside[wanted]
+        mask = self.samples.mask[wanted]
+        beyond = beyond_position(seen, mask, self.session.seed, PLACES, RESAMPLES)
+        return Tried(
+            layers,
+            fill,
+            widen,
+            self.guide.left(seen, wanted),
+            float((change * outside).sum() / outside.sum().clamp(min=1)),
+            beyond,
+            self.patches.measure(images, wanted),
+            len(wanted),
+            int(unfit.sum()),
+        )
+
+    def _edited(
+        self, layers: tuple[str, ...], fill: str, widen: float, wanted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Images of some of the samples, and whether their donors show the object themselves.
+
+        What an earlier round has drawn is not drawn again.
+        """
+        way = (layers, fill, widen)
+        if way not in self.drawn:
+            nothing = torch.zeros(len(self.z), dtype=torch.bool)
+            self.drawn[way] = (torch.empty_like(self.before), nothing, nothing.clone())
+        images, unfit, done = self.drawn[way]
+        missing = wanted[~done[wanted]]
+        for rows in missing.split(BATCH):
+            images[rows], unfit[rows] = self._draw(layers, fill, widen, rows)
+        done[missing] = True
+        return images[wanted], unfit[wanted]
+
+    def _draw(
+        self, layers: tuple[str, ...], fill: str, widen: float, rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        edit = replace(self.begin, **way_fields(layers, fill, widen, self.begin.donors))
+        at = rows.to(self.z.device)
+        maps = {name: each[at] for name, each in self.maps.items()}
+        logits = {name: reach(self.logits[name][at], widen) for name in layers}
+        donor, unfit = None, torch.zeros(len(rows), dtype=torch.bool)
+        if edit.donors is not None:
+            # They are the same for every fill.
+            key = (layers, widen, *rows.tolist())
+            if key not in self.matches:
+                self.matches[key] = find_donors(edit, self.pool, maps, logits)
+            donor, unfit = self.matches[key].maps, self.matches[key].shown.cpu() > UNFIT
+        functions = replacing(edit, maps, logits, donor)
+        base = self.tails[layers[0]].start(self.z[at], maps[layers[0]], maps)
+        return base.planned(layers, lambda _maps: functions).cpu(), unfit
+
+
+class _Patches:
+    """Is the colour of a place further from what is around than is usual there?"""
+
+    def __init__(self, session: Session, mask: Tensor, images: Tensor, p: Tensor):
+        """images, p: of samples that say what is usual, and the object's probability on them."""
+        self.seed = session.seed
+        step = max(1, session.config.size // 32)
+        self.inside = _shares(mask)
+        self.around = _shares(_grown(mask, 2 * step) & ~_grown(mask, step))
+        # Samples that do not show the object at the place.
+        grid = (p.shape[1], p.shape[2])
+        place = F.adaptive_avg_pool2d(mask[:, None].float(), grid).flatten(1)
+        shown = place @ p.flatten(1).T / place.sum(1, keepdim=True).clamp(min=1e-6)
+        usual = images.flatten(2)
+        apart = (self.inside - self.around) @ usual.flatten(0, 1).T  # masks x donors' channels
+        self.usual = apart.view(len(mask), len(usual), -1).abs().mean(2)
+        self.usual[shown > SHOWS] = torch.nan
+
+    def measure(self, images: Tensor, rows: Tensor) -> Interval:
+        """The mean share of usual samples whose place stands out less; 0.5 is usual."""
+        apart = (self.inside - self.around)[rows]
+        own = torch.einsum("nx,ncx->nc", apart, images.flatten(2)).abs().mean(1, keepdim=True)
+        usual = self.usual[rows]
+        known = usual.isfinite()
+        share = ((own > usual) & known).sum(1) / known.sum(1)
+        measured = known.any(1) & (self.around[rows].sum(1) > 0)
+        values = share[measured].double().numpy()
+        if not len(values):
+            return UNKNOWN
+        weights = bootstrap_weights(len(values), np.random.default_rng(self.seed), RESAMPLES)
+        means = (weights @ values) / weights.sum(1)
+        return Interval(float(means[0]), *map(float, percentile_interval(means)))
+
+
+def _grown(mask: Tensor, by: int) -> Tensor:
+    """N x S x S bool, wider by so many pixels."""
+    return F.max_pool2d(mask[:, None].float(), 2 * by + 1, 1, by)[:, 0] > 0
+
+
+def _shares(mask: Tensor) -> Tensor:
+    """Weights of pixels that make a mean over a mask: N x S*S."""
+    flat = mask.flatten(1).float()
+    return flat / flat.sum(1, keepdim=True).clamp(min=1)
+
+
+class _Guide:
+    """Says what is left of the object: learnt from unedited samples, each judged by one that has
+    not seen it."""
+
+    def __init__(self, seen: Tensor, mask: Tensor, seed: int):
+        n, count, height, width = seen.shape
+        share = F.adaptive_avg_pool2d(mask[:, None].float(), (height, width))[:, 0]
+        self.inside = share > 0.5
+        self.fold_of = torch.arange(n) % min(GUIDE_FOLDS, n)
+        group = torch.arange(n).repeat_interleave(height * width)
+        x = seen.permute(0, 2, 3, 1).reshape(-1, count)
+        picked = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:GUIDE_ROWS]
+        self.mean, self.deviation = x[picked].mean(0), x[picked].std(0) + 1e-4
+        rows = (x[picked] - self.mean) / self.deviation
+        one = torch.ones(len(rows), dtype=torch.float64)
+        y = share.double().flatten()[picked]
+        problem = LogisticProblem(rows, y, one, group[picked], torch.zeros_like(one))
+        self.parts = cross_fit(problem, self.fold_of, GUIDE_RIDGES).parts
+        self.base = self._marks(seen, torch.arange(n))
+
+    def left(self, seen: Tensor, rows: Tensor) -> float:
+        """The share of the places it marks where the object was that it still marks."""
+        was = (self.base[rows] & self.inside[rows]).sum()
+        still = (self._marks(seen, rows) & self.inside[rows]).sum()
+        return float(still / was) if was else float("nan")
+
+    def _marks(self, seen: Tensor, rows: Tensor) -> Tensor:
+        marks = torch.empty(len(rows), *seen.shape[2:], dtype=torch.bool)
+        for i, part in enumerate(self.parts):
+            at = self.fold_of[rows] == i
+            u = part[:-1].float() / self.deviation
+            bias = float(part[-1]) - float(u @ self.mean)
+            marks[at] = torch.einsum("nchw,c->nhw", seen[at], u) + bias > 0
+        return marks
+
+
+def way_fields(
+    layers: tuple[str, ...], fill: str, widen: float, donors: Donors | None
+) -> dict[str, Any]:
+    kept = None if fill == "smooth" else donors
+    return {"layers": layers, "fill": fill, "widen": widen, "donors": kept}
