@@ -15,6 +15,8 @@ from dcgan_probe.edits.donors import Donors
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.probes import forget
+from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
+from dcgan_probe.probes.forget.figures import name_samples, rows_to_show
 from dcgan_probe.recognition.erasing import best, choose_erasing, erase_unjudged, resolving
 from dcgan_probe.recognition.places import fit_places
 from dcgan_probe.recognition.samples import collect_maps
@@ -205,6 +207,37 @@ class Judge:
         return images[:, 0] > 0
 
 
+def test_random_controls_erase_at_the_places_of_other_samples(session):
+    """A square is in 1 of 16 places: the same edit elsewhere leaves about 15 of 16 squares."""
+    edit = choose_erasing(session, squares(session), "square", ("coarse",), "mix", donors=DONORS)
+    assert edit.edit is not None
+    z = session.latents(120, start=3000)
+    before = session.generate(z)
+    first, second = erase_elsewhere(session, edit.edit, z, 2)
+    was = before[:, 0] > 0
+    holds = was.flatten(1).any(1)
+    left = ((first[:, 0] > 0) & was)[holds].flatten(1).sum(1) / was[holds].flatten(1).sum(1)
+    assert 0.75 < left.mean() < 0.99 and (left > 0.99).float().mean() > 0.7
+    # Each is the edit at just the places that another sample passed on, whatever the batch.
+    changed = (first - before).abs().flatten(1).amax(1) > 1e-6
+    assert not changed[~holds].any() and not torch.equal(first, second)
+    assert torch.equal(first, erase_elsewhere(session, edit.edit, z, 1)[0])
+    assert erase_elsewhere(session, edit.edit, z[~holds][:3], 2) == ()
+
+
+def test_the_picture_shows_samples_with_the_object(session):
+    images = session.sample(64)
+    holds = (images[:, 0] > 0).flatten(1).any(1)
+    rows = rows_to_show(images, images, [Judge()])
+    assert rows == torch.where(holds)[0][:6].tolist()
+    assert rows_to_show(images[~holds], images[~holds], [Judge()]) == [0]
+    after = images.clone()
+    after[5] += 1
+    assert 5 in rows_to_show(images, after, [])
+    assert name_samples([0, 2, 5], 150, 0) == "samples 150, 152 and 155 of seed 0"
+    assert name_samples([3], 0, 7) == "sample 3 of seed 7"
+
+
 def test_forget_by_places_measures_what_the_edit_in_force_leaves(session, tmp_path):
     result = forget.run(session, squares(session), by="places", judges=[Judge()], n=64)
     z = session.latents(64, start=60)
@@ -212,10 +245,12 @@ def test_forget_by_places_measures_what_the_edit_in_force_leaves(session, tmp_pa
     with session.editing(*result.edits):
         after = session.generate(z)
     was, still = before[:, 0] > 0, after[:, 0] > 0
-    _, outcome = result.outcomes["bright"]
-    assert outcome.area_left.value == pytest.approx((still.sum() / was.sum()).item(), abs=1e-6)
+    outcome = result.outcomes["bright"]
+    left = outcome.erased.area_left.value
+    assert left == pytest.approx((still.sum() / was.sum()).item(), abs=1e-6)
+    assert outcome.random is not None and outcome.better_than_random
     found = result.traces[0].found
-    assert set(found) == {"as they are", "erased", "inpainted"}
+    assert set(found) == {"as they are", "erased", "at other places", "inpainted"}
     assert found["as they are"].beyond.value > 0.95
     assert found["erased"].beyond.value < found["as they are"].beyond.value
     result.save(tmp_path / "forget")

@@ -19,8 +19,8 @@ from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import forget
 from dcgan_probe.probes.forget import choice, damage, judgement, judges, settings
+from dcgan_probe.probes.forget.figures import SHOWN
 from dcgan_probe.probes.forget.guidance import Guidance
-from dcgan_probe.probes.forget.probe import SHOWN
 from dcgan_probe.recognition.box_detector import BoxDetector
 from dcgan_probe.recognition.regression import cells_of, fit, held_out_accuracy, sparse
 from dcgan_probe.recognition.samples import BoxedSamples, maps_of

@@ -225,7 +225,12 @@ class Planner:
         self.pool = None if edit.donors is None else self._pool(generator, edit.donors)
 
     def __call__(self, maps: Mapping[str, Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
-        logits = self.logits(maps)
+        return self.replace(maps, self.logits(maps))
+
+    def replace(
+        self, maps: Mapping[str, Tensor], logits: Mapping[str, Tensor]
+    ) -> dict[str, Callable[[Tensor], Tensor]]:
+        """The same for places that are given, as `logits` returns them."""
         donor = None if self.pool is None else find_donors(self.edit, self.pool, maps, logits).maps
         return replacing(self.edit, maps, logits, donor)
 

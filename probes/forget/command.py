@@ -65,7 +65,9 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
 )
 @click.option("--n", default=160, type=click.IntRange(16), help="Fresh samples to judge.")
 @click.option(
-    "--controls", default=20, type=click.IntRange(1), help="Random filter sets to compare."
+    "--controls",
+    type=click.IntRange(1),
+    help="Random controls: filter sets, 20 if not given, or the edit at other samples' places, 3.",
 )
 @click.option(
     "--resamples",

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from dcgan_probe import figures
 from dcgan_probe.edits.filters import Selection
 from dcgan_probe.figures import charts, strips
-from dcgan_probe.probes.forget.judgement import Proof
+from dcgan_probe.probes.forget.judgement import PRESENT, Proof
+from dcgan_probe.probes.forget.traces import Traces
+from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.regression import Fit
 from dcgan_probe.recognition.samples import BoxedSamples
 
-PANEL = (480, 330)
+PANEL = (890, 320)  # as wide as the samples above it, and as a page of text
+SHOWN = 6  # samples: they stay readable on a page of 800 pixels
+HIGHEST = 1.3  # area left: what leaves more is drawn at the edge
+APART = 16  # pixels between two labels of a curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +46,7 @@ class ForgettingPictures:
         selections: Sequence[Selection],
         proofs: Sequence[Proof],
         doubts: Sequence[str] = (),
+        traces: Sequence[Traces] = (),
     ) -> None:
         """Write forget.png, where.png, before.png and after.png."""
         count = sum(len(edit.filters) for edit in selections)
@@ -46,7 +54,9 @@ class ForgettingPictures:
         edit = ", ".join(map(str, selections))
         said = (
             "Below: how much of the object is left against how much changes away from it, for more "
-            "and more of the filters and for random ones; bars are 95% intervals. "
+            "and more of the filters (their number) and of random ones; and how well a probe that "
+            f"is trained on the edited images finds where the {label} was, beyond position, 0.5 is "
+            "not at all. Bars are 95% intervals. "
             if proofs
             else ""
         )
@@ -59,11 +69,12 @@ class ForgettingPictures:
                 f"without “{label}”\n({count} filters)",
                 f"{count}\nrandom filters",
             ],
-            f"The same {len(self.before)} latents in every row, {self.fresh}. Second row: {edit}; "
-            f"third: as many filters drawn at random. {said}{self.caption}.",
+            f"The same {len(self.before)} latents in every row, {self.fresh}: the first with a "
+            f"{label}. Second row: {edit}; third: as many filters drawn at random. {said}"
+            f"{self.caption}.",
             zoom=figures.zoom_for(self.before.shape[1]),
             warnings=doubts,
-            below=_chart(proofs) if proofs else None,
+            below=_chart(proofs, traces) if proofs else None,
         )
         figures.draw(
             folder / "where.png",
@@ -93,8 +104,7 @@ def pictures(
     boxes, maps = samples.boxes, samples.maps
     before, after = boxed
     with_boxes = {box.image for box in boxes.boxes}
-    shown = len(fresh[0])
-    first = [i for i, image in enumerate(boxes.images) if image in with_boxes][:shown]
+    first = [i for i, image in enumerate(boxes.images) if image in with_boxes][:SHOWN]
     zoom = figures.zoom_for(before.shape[2])
     side = before.shape[2] * zoom
     drawn = []
@@ -116,46 +126,125 @@ def pictures(
     )
 
 
-def _chart(proofs: Sequence[Proof]) -> np.ndarray:
-    """A panel a judge: the object's area left against the change outside of it."""
-    figure = figures.blank(PANEL[0] * len(proofs), PANEL[1])
-    panels = figure.subplots(1, len(proofs), squeeze=False)[0]
-    font = charts.TEXT | {"color": figures.INK}
-    for axes, proof in zip(panels, proofs, strict=True):
-        colours = (figures.ORANGE, figures.BLUE)
-        for colour, curve in zip(colours, (proof.random_curve, proof.curve), strict=True):
-            along = [(0.0, 1.0), *((outside, left) for _, left, outside in curve)]
-            axes.plot(*zip(*along, strict=True), color=colour, linewidth=1, alpha=0.6)
-            for filters, left, outside in curve:
-                axes.plot(outside, left, ".", color=colour, markersize=4)
-                if colour == figures.BLUE:
-                    offset = {"textcoords": "offset points", "xytext": (4, 3)}
-                    axes.annotate(str(filters), (outside, left), **offset, **font)
-        cloud = list(zip(*proof.each_random, strict=True))
-        axes.plot(cloud[1], cloud[0], "o", color=figures.ORANGE, markersize=3, label="random sets")
-        for name, outcome, mark, colour in (
-            ("chosen", proof.chosen, "o", figures.BLUE),
-            ("chosen last", proof.chosen_last, "s", figures.GREEN),
-        ):
-            x, y = outcome.outside, outcome.area_left
-            axes.errorbar(
-                x.value,
-                y.value,
-                xerr=[[x.value - x.low], [x.high - x.value]],
-                yerr=[[y.value - y.low], [y.high - y.value]],
-                fmt=mark,
-                color=colour,
-                markersize=6,
-                label=f"{name}, {outcome.filters} filters",
-            )
-        axes.set_title(f"judge: {proof.judge}", loc="left", **font)
-        charts.style(
-            axes, "mean absolute change outside the object", "area of the object left", labels=8
+def rows_to_show(before: Tensor, after: Tensor, judges: Sequence[Detector]) -> list[int]:
+    """The first samples that hold the object, to the first judge; at least one.
+
+    Without a judge, those that change most.
+    """
+    if not judges:
+        change = (after - before).abs().flatten(1).mean(1)
+        return sorted(change.topk(min(SHOWN, len(before))).indices.tolist())
+    marked = (soft(judges[0], before) > 0.5).flatten(1).float().mean(1)
+    rows = [i for i, share in enumerate(marked.tolist()) if share > PRESENT]
+    return rows[:SHOWN] or [int(marked.argmax())]
+
+
+def name_samples(rows: Sequence[int], start: int, seed: int) -> str:
+    """Which samples are shown, as captions have it.
+
+    >>> name_samples([0, 2, 5], 150, 0)
+    'samples 150, 152 and 155 of seed 0'
+    """
+    *others, last = (str(start + row) for row in rows)
+    numbers = f"{', '.join(others)} and {last}" if others else last
+    return f"sample{'s' if others else ''} {numbers} of seed {seed}"
+
+
+def draw_traces(axes: Axes, traces: Traces) -> None:
+    """How well a probe trained again finds the object's place, a row an edit."""
+    names = list(traces.found)
+    for y, name in enumerate(reversed(names)):
+        value = traces.found[name].beyond
+        plain = name in ("as they are", "inpainted")
+        colour = figures.INK if plain else figures.BLUE if y == len(names) - 2 else figures.ORANGE
+        axes.errorbar(
+            value.value,
+            y,
+            xerr=[[value.value - value.low], [value.high - value.value]],
+            fmt="o",
+            color=colour,
         )
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.label.set_color(figures.INK)
-        axes.set_ylim(bottom=0)
-        axes.set_xlim(left=0)
-        charts.legend(axes)
-    figure.tight_layout()
+    axes.axvline(0.5, color=figures.INK, linewidth=0.8)
+    charts.style(axes, "found again, beyond position (AUC)", labels=8)
+    axes.set_yticks(range(len(names)), list(reversed(names)))
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    low = min(each.beyond.low for each in traces.found.values())
+    axes.set_xlim(min(0.45, low - 0.02) if np.isfinite(low) else 0.45, 1.01)
+
+
+def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> np.ndarray:
+    """For each judge the object's area left against the change outside of it; traces."""
+    count = len(proofs) + len(traces)
+    figure = figures.blank(PANEL[0] * max(2, count) // 2, PANEL[1])
+    panels = figure.subplots(1, count, squeeze=False)[0]
+    for axes, proof in zip(panels, proofs, strict=False):
+        _draw_proof(axes, proof)
+    for axes, each in zip(panels[len(proofs) :], traces, strict=True):
+        draw_traces(axes, each)
+    figure.tight_layout(w_pad=3)
     return figures.rendered(figure)
+
+
+def _draw_proof(axes: Axes, proof: Proof) -> None:
+    font = charts.TEXT | {"color": figures.INK}
+    outcomes = (
+        ("chosen", proof.chosen, "o", figures.BLUE),
+        ("chosen last", proof.chosen_last, "s", figures.GREEN),
+    )
+    everywhere = [left for left, _ in proof.each_random]
+    everywhere += [left for _, left, _ in (*proof.curve, *proof.random_curve)]
+    everywhere += [outcome.area_left.high for _, outcome, _, _ in outcomes]
+    top = min(HIGHEST, 1.05 * max(1.0, *everywhere))
+    widest = [outside for _, outside in proof.each_random]
+    widest += [outcome.outside.high for _, outcome, _, _ in outcomes]
+    axes.set_ylim(0, top)
+    axes.set_xlim(0, 1.08 * max(widest))
+    # Its size on the page is known before labels are placed.
+    height = 0.7 * PANEL[1] / top
+    width = 0.4 * PANEL[0] / (1.08 * max(widest))
+    colours = (figures.ORANGE, figures.BLUE)
+    for colour, curve in zip(colours, (proof.random_curve, proof.curve), strict=True):
+        along = [(0.0, 1.0), *((outside, left) for _, left, outside in curve)]
+        axes.plot(*zip(*along, strict=True), color=colour, linewidth=1, alpha=0.6)
+        placed: list[tuple[float, float]] = []
+        for filters, left, outside in curve:
+            axes.plot(outside, left, ".", color=colour, markersize=4)
+            at = (outside * width, left * height)
+            free = all(np.hypot(at[0] - x, at[1] - y) >= APART for x, y in placed)
+            named = at[0] > APART and filters < proof.chosen.filters
+            if colour == figures.BLUE and free and named:
+                placed.append(at)
+                offset: dict[str, Any] = {
+                    "textcoords": "offset points",
+                    "xytext": (-3, -4),
+                    "ha": "right",
+                }
+                axes.annotate(str(filters), (outside, left), va="top", **offset, **font)
+    cloud = [(outside, min(left, top)) for left, outside in proof.each_random]
+    beyond = sum(left > top for left, _ in proof.each_random)
+    label = f"random sets, {beyond} of them above" if beyond else "random sets"
+    points: dict[str, Any] = {
+        "color": figures.ORANGE,
+        "markersize": 3,
+        "clip_on": False,
+        "label": label,
+    }
+    axes.plot(*zip(*cloud, strict=True), "o", **points)
+    for name, outcome, mark, colour in outcomes:
+        x, y = outcome.outside, outcome.area_left
+        tall = y.high > top  # off the panel: its number is in the legend
+        told = f", {y.value:.2f} left" if tall else ""
+        axes.errorbar(
+            x.value,
+            min(y.value, top),
+            xerr=[[x.value - x.low], [x.high - x.value]],
+            yerr=None if tall else [[y.value - y.low], [y.high - y.value]],
+            fmt=mark,
+            color=colour,
+            markersize=6,
+            clip_on=False,
+            label=f"{name}, {outcome.filters} filters{told}",
+        )
+    axes.set_title(f"judge: {proof.judge}", loc="left", **font)
+    charts.style(axes, "mean absolute change outside", "area of the object left", labels=8)
+    charts.legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, size=7)

@@ -13,16 +13,17 @@ from dcgan_probe.edits.filters import region_edges
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes.forget.damage import measure_damage
-from dcgan_probe.probes.forget.erased import Erased, pictures
-from dcgan_probe.probes.forget.judgement import BATCH, EditOutcome, Tally, measure_outcome
+from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
+from dcgan_probe.probes.forget.erased import Erased, ErasureOutcome, pictures
+from dcgan_probe.probes.forget.figures import name_samples, rows_to_show
+from dcgan_probe.probes.forget.judgement import BATCH, Tally, measure_outcome
+from dcgan_probe.probes.forget.settings import CONTROLS
 from dcgan_probe.probes.forget.traces import trace
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.erasing import choose_erasing
 from dcgan_probe.recognition.judges import away_from, split
 from dcgan_probe.session import Session
 from dcgan_probe.storage.json_values import Value
-
-SHOWN = 12
 
 
 def erase(
@@ -35,6 +36,7 @@ def erase(
     judges: Sequence[str | Detector] | None = None,
     n: int = 160,
     where: tuple[float, float, float, float] | None = None,
+    controls: int = CONTROLS["places"],
     anyway: bool = False,
 ) -> Erased:
     """Choose how to erase an object by place, and measure what is left of it on fresh samples.
@@ -44,7 +46,8 @@ def erase(
         ...     without = session.sample(16)
 
     boxes, label, judges, n: as `run` takes them. where: a region x0, y0, x1, y1 of the image, in
-    its pixels, that the edit is kept to. layers, fill, left, anyway: as `choose_erasing` does.
+    its pixels, that the edit is kept to. controls: how often to do the same edit at the places of
+    other samples. layers, fill, left, anyway: as `choose_erasing` does.
     Raises InputError as they do.
     """
     label = boxes.one_label(label)
@@ -58,10 +61,10 @@ def erase(
     z = session.latents(n, start=start)
     before = session.generate(z)
     after = before if erasing.edit is None else _edited(session, erasing.edit, z)
-    outcomes = {
-        judge.name: (judge.about, _measure(session, judge, before, after)) for judge in detectors
-    }
-    traces = tuple(trace(session, judge, before, {"erased": after}) for judge in detectors[:1])
+    random = () if erasing.edit is None else erase_elsewhere(session, erasing.edit, z, controls)
+    outcomes = {judge.name: _measure(session, judge, before, after, random) for judge in detectors}
+    edited = dict(zip(("erased", "at other places"), (after, *random[:1]), strict=False))
+    traces = tuple(trace(session, judge, before, edited) for judge in detectors[:1])
     away = away_from(soft(detectors[0], before) > 0.5) if detectors else None
     named = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": len(boxes.boxes)}
     options = {
@@ -73,10 +76,12 @@ def erase(
         "where": None if where is None else list(where),
         "judges": [judge.name for judge in detectors],
         "n": n,
+        "controls": controls,
         "boxes": named,
         "boxes_chosen_with": len(choosing.boxes),
     }
-    words = f"samples {start} to {start + min(n, SHOWN) - 1} of seed {session.seed}"
+    rows = rows_to_show(before, after, detectors)
+    words = name_samples(rows, start, session.seed)
     return Erased(
         made_with=session.made_with(**options),
         label=label,
@@ -85,7 +90,7 @@ def erase(
         traces=traces,
         damage=measure_damage(before, after, away),
         samples=n,
-        pictures=pictures(session, before[:SHOWN], after[:SHOWN], words),
+        pictures=pictures(session, before[rows], after[rows], words),
     )
 
 
@@ -94,14 +99,24 @@ def _edited(session: Session, edit: PlaceEdit, z: Tensor) -> Tensor:
         return session.generate(z)
 
 
-def _measure(session: Session, judge: Detector, before: Tensor, after: Tensor) -> EditOutcome:
-    tally = Tally(judge, 1)
-    for was, became in zip(before.split(BATCH), after.split(BATCH), strict=True):
-        tally.begin(was)
-        tally.add(0, was, became)
+def _measure(
+    session: Session, judge: Detector, before: Tensor, after: Tensor, random: Sequence[Tensor]
+) -> ErasureOutcome:
+    edits = [after, *random]
+    tally = Tally(judge, len(edits))
+    for at in range(0, len(before), BATCH):
+        part = slice(at, at + BATCH)
+        tally.begin(before[part])
+        for i, images in enumerate(edits):
+            tally.add(i, before[part], images[part])
     sums_before, sums = tally.collect(len(before))
     pixels = before[0, 0].numel()
-    return measure_outcome(session.seed, sums, sums_before, 0, pixels)
+    erased, at_random = (
+        measure_outcome(session.seed, rows, sums_before, 0, pixels) if len(rows) else None
+        for rows in (sums[:1], sums[1:])
+    )
+    assert erased is not None
+    return ErasureOutcome(judge.about, erased, at_random)
 
 
 def read_where(text: str) -> tuple[float, float, float, float]:

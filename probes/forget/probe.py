@@ -19,11 +19,11 @@ from dcgan_probe.images import sources
 from dcgan_probe.probes.forget.choice import CHOOSING, RULES
 from dcgan_probe.probes.forget.erased import Erased
 from dcgan_probe.probes.forget.evaluation import evaluate, measure_stability
-from dcgan_probe.probes.forget.figures import pictures
+from dcgan_probe.probes.forget.figures import name_samples, pictures, rows_to_show
 from dcgan_probe.probes.forget.places import as_layers, erase
 from dcgan_probe.probes.forget.result import Forgotten
 from dcgan_probe.probes.forget.rivals import Rivals
-from dcgan_probe.probes.forget.settings import LEFT, WAYS, RuleSettings
+from dcgan_probe.probes.forget.settings import CONTROLS, LEFT, WAYS, RuleSettings
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.judges import split
 from dcgan_probe.recognition.regression import held_out_accuracy
@@ -31,8 +31,6 @@ from dcgan_probe.recognition.rule import choose as choose
 from dcgan_probe.recognition.samples import BoxedSamples
 from dcgan_probe.recognition.samples import default_layer as default_layer
 from dcgan_probe.session import BATCH, Session
-
-SHOWN = 12
 
 
 @overload
@@ -42,6 +40,7 @@ def run(
     label: str | None = ...,
     layer: str | Sequence[str] | None = ...,
     *,
+    controls: int | None = ...,
     left: float = ...,
     judges: Sequence[str | Detector] | None = ...,
     n: int = ...,
@@ -57,7 +56,7 @@ def run(
     boxes: Boxes | str | os.PathLike[str] | None,
     label: str | None = ...,
     layer: str | Sequence[str] | None = ...,
-    controls: int = ...,
+    controls: int | None = ...,
     select: str = ...,
     k: int = ...,
     replace: str | None = ...,
@@ -77,7 +76,7 @@ def run(
     boxes: Boxes | str | os.PathLike[str] | None,
     label: str | None = None,
     layer: str | Sequence[str] | None = None,
-    controls: int = 20,
+    controls: int | None = None,
     select: str = "paper",
     k: int = 16,
     replace: str | None = None,
@@ -100,7 +99,7 @@ def run(
     boxes: drawn on samples of this very checkpoint, or the path of a file of them; those that ship
     if None. label: which of their labels; may be left out
     where there is one. layer: of the generator, see `default_layer`; several for "gates".
-    controls: how many random filter sets of equal size to compare with.
+    controls: how many random filter sets of equal size to compare with, 20 if None.
 
     select: "paper", every filter with a weight above zero in a logistic regression that tells
     activations inside the boxes from as many drawn at random outside of them on the same images;
@@ -119,8 +118,9 @@ def run(
     by: "filters" is all that is said above, the paper's experiment. "places" erases the object
     where a regression sees it, all filters of it, and returns an `Erased`; it chooses layers, fill
     and width itself (see `recognition.erasing.choose_erasing`), and takes label, layer, left,
-    judges and n, `fill`: "mix", "clone" or "smooth", and `where`: a region x0, y0, x1, y1 of the
-    image, in its pixels, that the edit is kept to.
+    judges, n, controls (3 if None: the edit at the places of other samples), `fill`: "mix", "clone"
+    or "smooth", and `where`: a region x0, y0, x1, y1 of the image, in its pixels, that the edit is
+    kept to.
 
     The accuracy of the regression is held-out: of 5 folds by image, no image on both sides.
     Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
@@ -136,9 +136,13 @@ def run(
             raise InputError(
                 "by places: found select, replace, resamples or real, expected them by filters only"
             )
-        return erase(session, boxes, label, as_layers(layer), fill, left, judges, n, where)
+        controls = CONTROLS[by] if controls is None else controls
+        at_least(1, n=n, controls=controls)
+        layers = as_layers(layer)
+        return erase(session, boxes, label, layers, fill, left, judges, n, where, controls)
     if fill is not None or where is not None:
         raise InputError("--fill and --where: found one by filters, expected them by places only")
+    controls = CONTROLS[by] if controls is None else controls
     at_least(1, n=n, controls=controls)
     at_least(0, resamples=resamples)
     replace = replace or ("outside" if select == "causal" else "zero")
@@ -180,8 +184,9 @@ def run(
         "boxes": named,
         "boxes_chosen_with": len(choosing_boxes.boxes),
     }
-    words = f"samples {start} to {start + min(n, SHOWN) - 1} of seed {session.seed}"
-    shown = [images[:SHOWN] for images in outcomes.fresh]
+    rows = rows_to_show(outcomes.fresh[0], outcomes.fresh[1], detectors)
+    words = name_samples(rows, start, session.seed)
+    shown = [images[rows] for images in outcomes.fresh]
     return Forgotten(
         made_with=session.made_with(**options),
         label=label,

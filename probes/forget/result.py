@@ -86,7 +86,9 @@ class Forgotten(Result):
         for edit in self.selections:
             name = f"selection-{edit.layer}.json" if several else "selection.json"
             edit.write(folder / name)
-        self.pictures.draw(folder, self.label, self.selections, self.proofs, self.doubts())
+        self.pictures.draw(
+            folder, self.label, self.selections, self.proofs, self.doubts(), self.traces
+        )
 
     def doubts(self) -> list[str]:
         """Why not to believe the result; empty if nothing is known."""

@@ -11,6 +11,7 @@ WAYS = ("filters", "places")
 FILLS = ("mix", "clone", "smooth")
 RULE_NAMES = ("paper", "top", "l1", "causal", "gates")
 REPLACEMENTS = ("zero", "mean", "outside")
+CONTROLS = {"filters": 20, "places": 3}  # random controls, if none are asked for
 LEFT = 0.1  # share of the evidence for the object that `causal` and `gates` leave
 
 NAMED = {"mean": "their mean", "outside": "their mean outside the object"}
