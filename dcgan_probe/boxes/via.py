@@ -52,8 +52,8 @@ def read(value: Value, size: Size | None) -> list[Picture]:
 
 def recognises_csv(text: str) -> bool:
     """Whether the first line names VIA's columns."""
-    first = next(csv.reader([text.split("\n", 1)[0].lstrip("#")]), [])
-    return set(COLUMNS) <= {name.strip() for name in first}
+    first = (text.splitlines() or [""])[0].lstrip("#").split(",")
+    return set(COLUMNS) <= {name.strip(' "') for name in first}
 
 
 def read_csv(text: str, source: str) -> list[Picture]:

@@ -15,6 +15,7 @@ _WIDTH, _HEIGHT, _BITS, _SAMPLES, _ORIENTATION, _EXTRA = 256, 257, 258, 277, 274
 _MAX_TAGS = 512
 # Chunks of a PNG that the decoder needs; the others it would complain of on stderr.
 _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_END = b"\0\0\0\0IEND\xaeB`\x82"
 # What a PNG holds a pixel, by its colour type.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MAX_PIXELS = 100_000_000
@@ -48,7 +49,9 @@ def read_png(data: bytes) -> Png:
         content = data[place + 8 : place + 8 + length]
         chunk = data[place : place + 12 + length]
         if len(chunk) < 12 + length or len(kind) < 4:
-            break  # the decoder takes what there is of it, or says why not
+            if kind in (b"IHDR", b"PLTE", b"IDAT") or len(kept) < 3:
+                raise Unreadable(f"found {len(data)} bytes of a PNG that is cut off")
+            break  # after the pixels: whole, but for its end
         place += len(chunk)
         if kind in _NEEDED:
             if struct.unpack(">I", chunk[-4:])[0] != zlib.crc32(chunk[4:-4]):
@@ -68,7 +71,7 @@ def read_png(data: bytes) -> Png:
                 key = key * 255 // (2**depth - 1)
         elif kind == b"IEND":
             return Png(b"".join(kept), orientation, key)
-    return Png(data, orientation, key)
+    return Png(b"".join(kept) + _END, orientation, key)
 
 
 def claimed_pixels(data: bytes) -> int | None:
