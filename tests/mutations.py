@@ -27,6 +27,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,10 +101,8 @@ def _images(path: Path) -> None:
 
 
 def _decode(entry: bytes | np.ndarray) -> None:
-    try:
+    with suppress(Unreadable):
         decoding.decode(entry, 8, 3)
-    except Unreadable:
-        pass
 
 
 def _tar(folder: Path) -> Path:
@@ -169,10 +168,12 @@ def _mat_labels(path: Path) -> None:
 def _lmdb(folder: Path) -> Path:
     import lmdb
 
-    with lmdb.open(str(folder / "a_lmdb"), map_size=1 << 20) as database:
-        with database.begin(write=True) as transaction:
-            for i in range(3):
-                transaction.put(b"%d" % i, _png(i))
+    with (
+        lmdb.open(str(folder / "a_lmdb"), map_size=1 << 20) as database,
+        database.begin(write=True) as transaction,
+    ):
+        for i in range(3):
+            transaction.put(b"%d" % i, _png(i))
     return folder / "a_lmdb" / "data.mdb"
 
 
@@ -283,7 +284,9 @@ def _state_dict(new: bool) -> Callable[[Path], Path]:
 def _program(folder: Path) -> Path:
     network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 36, 3))
     batch = {0: torch.export.Dim("batch")}
-    program = torch.export.export(network.eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=(batch,))
+    program = torch.export.export(
+        network.eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=(batch,)
+    )
     torch.export.save(program, folder / "a.pt2")
     return folder / "a.pt2"
 
@@ -504,7 +507,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
                 changed[place:stop] = bytes([int(rng.choice([0, 255, 128, 127]))]) * (stop - place)
             case 6:
                 other = int(rng.integers(len(changed)))
-                changed[place:stop], moved = changed[other : other + stop - place], b""
+                changed[place:stop] = changed[other : other + stop - place]
             case _:
                 pieces = list(_PIECE.finditer(changed[:20_000]))
                 if pieces:

@@ -186,6 +186,22 @@ def test_an_entry_that_fails_its_checksum_costs_only_itself(tmp_path):
     assert good == b"b"
 
 
+def test_an_entry_without_a_name_is_no_image(tmp_path):
+    """zipfile itself looks at the last character of every name."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"png")
+        archive.writestr("b", "x")
+    whole = path.read_bytes()
+    # In the central directory, where names are taken from: "b" becomes a comment of one byte.
+    at = whole.rindex(b"PK\x01\x02")
+    entry = bytearray(whole[at:])
+    entry[28:30], entry[32:34] = b"\0\0", b"\1\0"
+    path.write_bytes(whole[:at] + bytes(entry))
+    container = open_container(path)
+    assert (container.names, container.taken()) == (["a.png"], "took 1 of 2: 1 without an ending")
+
+
 def test_a_zip_bomb_is_read_no_further_than_it_declares(tmp_path, monkeypatch):
     monkeypatch.setattr(containers, "MAX_ENTRY", 1 << 20)
     path = zipped(

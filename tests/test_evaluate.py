@@ -57,7 +57,7 @@ def extractor(tmp_path_factory) -> Path:
 
 def test_the_numbers_are_those_of_the_metrics_on_each_split(session, held_out, extractor):
     found = evaluate.run(session, held_out, n=20, features=extractor)
-    assert (found.count, found.images) == (10, "20 images of held")
+    assert (found.count, found.images) == (10, "20 of 24 images of held")
     drawn = np.sort(np.random.default_rng(session.seed).permutation(24)[:20])
     files = [sorted(held_out.iterdir())[i] for i in drawn]
     pixels = np.stack([cv2.imread(str(p))[..., ::-1].transpose(2, 0, 1) for p in files])

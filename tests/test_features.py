@@ -184,6 +184,8 @@ def test_features_are_found_again_and_others_are_not_replaced(session, data, tmp
         patch.setattr(of, "extract", None)
         again = features.run(session, data, to=to, n=6)
     assert np.array_equal(first.features.values, again.features.values)
+    limited = features.run(session, data, to=tmp_path / "n.npy", n=6)
+    assert limited.made_with["options"]["images"] == f"6 of 150 images of {data.name}"
     for other in ({"n": 5}, {"grid": 2}, {"layers": ["4x4"]}, {"statistics": "images"}):
         with pytest.raises(InputError, match=r"f\.npy: found other features, or a part"):
             features.run(session, data, to=to, **{"n": 6, **other})

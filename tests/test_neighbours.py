@@ -225,7 +225,7 @@ def test_the_command_prints_and_writes(session, sets, tmp_path):
         obj=Opener(lambda: session),
         catch_exceptions=False,
     )
-    assert done.output.startswith("40 samples against 100 images of train; held out: 40 images of")
+    assert done.output.startswith("40 samples against 100 images of train; held out: 40 of 100")
     assert "\n  three-sample test: C_T " in done.output
     assert (tmp_path / "out/neighbours/pixels.png").exists()
 

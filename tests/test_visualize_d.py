@@ -42,7 +42,7 @@ def test_images_come_from_a_folder_too(session, tmp_path):
     for i in range(6):
         dp.figures.write_image(tmp_path / f"{i}.png", rng.integers(0, 256, (40, 50, 3), np.uint8))
     found = visualize_d.run(session, images=tmp_path, n=5, filters=[0], k=2)
-    assert found.images == f"5 images of {tmp_path.name}"
+    assert found.images == f"5 of 6 images of {tmp_path.name}"
     assert found.trained.images.max() <= 4
 
 

@@ -257,7 +257,7 @@ class Zip(Container):
     def __init__(self, path: Path, archive: zipfile.ZipFile):
         super().__init__(path)
         self._archive = archive
-        every = {e.filename: e for e in archive.infolist() if not e.is_dir()}
+        every = {e.filename: e for e in archive.infolist() if not e.filename.endswith("/")}
         encrypted = [name for name, e in every.items() if e.flag_bits & 1 and is_image(name)]
         if encrypted:
             images = sum(map(is_image, every))

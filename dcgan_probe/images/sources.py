@@ -53,8 +53,7 @@ class ImageSource:
 
     def __str__(self) -> str:
         """How many images of what: "600 of 1200 images of classes.zip"."""
-        some = "" if len(self) == self.whole else f"{len(self)} of "
-        return f"{some}{self.whole} images of {self.path.name}"
+        return describe(len(self), self.whole, self.path)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,6 +80,16 @@ class ImageSource:
                 yield image.pixels
             except Unreadable as reason:
                 raise InputError(f"{self.path}: {shown(self.names[index])}: {reason}") from reason
+
+
+def describe(taken: int, whole: int, path: str | os.PathLike[str]) -> str:
+    """How many images of what, for results and captions.
+
+    >>> describe(600, 1200, "data/classes.zip")
+    '600 of 1200 images of classes.zip'
+    """
+    some = "" if taken == whole else f"{taken} of "
+    return f"{some}{whole} images of {Path(path).name}"
 
 
 def open_container(path: Path) -> Container:

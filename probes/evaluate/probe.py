@@ -44,7 +44,7 @@ def run(
         >>> result.wasserstein["64"].samples.mean > result.wasserstein["64"].held_out.mean
         True
 
-    images: what `sources.ImageSource` opens. n: at most so many of them, the first by name.
+    images: what `sources.ImageSource` opens. n: at most so many of them, drawn by the seed.
     features: a file of torch.export.save with a network from N x C x S x S float32 images in
     [-1, 1] to N x D features, whose batch must be dynamic; or the published weights of FID's
     Inception network. It gives a Fréchet and a kernel distance, precision and recall, which are
@@ -85,7 +85,7 @@ def run(
     }
     similarity = comparisons.pop(SIMILARITY)
     seen = {name: comparisons.pop(name) for name in IN_FEATURES if name in comparisons}
-    words = f"{2 * count} images of {Path(images).name}"
+    words = sources.describe(2 * count, getattr(source, "whole", len(source)), images)
     used = None if extractor is None else {"name": extractor.path.name, "sha256": extractor.sha256}
     return Evaluation(
         made_with=session.made_with(images=words, n=n, features=used),

@@ -60,6 +60,11 @@ _PATH = click.Path(path_type=Path)
     "label and perhaps split. Without it features are extracted, no more.",
 )
 @click.option("--column", default="label", help="Of the CSV, the one with labels.")
+@click.option(
+    "--name-column",
+    help="Of the CSV, the one with names, if it is not name, file, file_name, filename, image_id "
+    "or path.",
+)
 @click.option("--test", type=_PATH, help="Other images, for testing, with labels of the same kind.")
 @click.option(
     "--protocol",

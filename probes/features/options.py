@@ -22,11 +22,11 @@ class Options:
     layers: of the discriminator, in any order; None for all with at least `grid` (at most 4) rows
     and columns. grid: each map is max-pooled to grid x grid. statistics: of batch norm, "stored" as
     in the checkpoint, or "images", averaged over these images (of labelled ones over those that are
-    trained on). resize: crop and resize images of another size. n: at most so many images, the
-    first by name; of labelled ones at most n for training and n for testing, drawn by the
-    session's seed.
+    trained on). resize: crop and resize images of another size. n: at most so many images, of
+    labelled ones at most n for training and n for testing, drawn by the session's seed.
 
-    test, column: other images for testing, and the column of labels: see `datasets.read`.
+    test, column, name_column: other images for testing, and the columns of labels and of names:
+    see `datasets.read`.
     protocol: a name of `protocols.PROTOCOLS`; what follows overrides it. valid: training images to
     choose C by, below 1 a share. per_class: labels of each class, one or many, None for all. draws:
     how often labels are drawn. c: the only values to try. beside: baselines, any of "pixels",
@@ -40,6 +40,7 @@ class Options:
     n: int | None = None
     test: str | Path | None = None
     column: str = "label"
+    name_column: str | None = None
     protocol: str | None = None
     valid: float | None = None
     per_class: Sequence[int | None] | None = None
@@ -67,6 +68,7 @@ class Options:
         """Raise InputError for an option that takes effect with labels only."""
         for name, value in (
             ("test", self.test),
+            ("name-column", self.name_column),
             ("valid", self.valid),
             ("per-class", self.per_class),
             ("draws", self.draws),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dcgan_probe.images import sources
 from dcgan_probe.images.datasets import Labelled
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.images.subsets import Chosen
@@ -62,7 +63,7 @@ def run(
     protocol, departures = asked.find_protocol()
     if labels is None and asked.protocol is None:
         return _extract(session, Path(images), Path(to), layers, protocol, asked)
-    dataset, split = _read(session, Path(images), labels, protocol, asked)
+    dataset, split, whole = _read(session, Path(images), labels, protocol, asked)
     if not protocol.per_class:
         protocol = replace(protocol, per_class=split.curve(CURVE))
     split.check(protocol.per_class, dataset.classes)
@@ -75,7 +76,7 @@ def run(
         stored = kind.extract(session, dataset.images, path)
         fits.append(_fit(session, stored, split, protocol, kind))
     layer_contributions, filters = _contributions(session, fits[0], protocol, dataset.classes)
-    words = f"{len(dataset)} images of {Path(images).name}"
+    words = sources.describe(len(dataset), whole, images)
     return Classified(
         made_with=session.made_with(
             images=words, beside=list(asked.beside), **_recorded(asked, layers, to)
@@ -104,13 +105,13 @@ def _extract(
     """Features of images without labels."""
     options.check_unlabelled()
     config = session.config
-    source = ImageSource(images, config.size, config.channels, limit=options.n)
+    source = ImageSource(images, config.size, config.channels, options.n, session.seed)
     chosen = Chosen([(source, range(len(source)))], options.resize)
     extractor = extractors.from_session(
         session, chosen, protocol.statistics, layers, options.grid, "the images"
     )
     made = session.made_with(
-        images=f"{len(source)} images of {images.name}",
+        images=str(source),
         statistics=protocol.statistics,
         **_recorded(options, layers, to),
     )
@@ -124,8 +125,8 @@ def _read(
     labels: str | Path | None,
     protocol: Protocol,
     options: Options,
-) -> tuple[Labelled, Split]:
-    """The labelled images, and their rows for training, choosing C and testing."""
+) -> tuple[Labelled, Split, int]:
+    """The labelled images, their rows for training, choosing C and testing; how many there are."""
     dataset = data.read(
         protocol,
         images,
@@ -134,12 +135,14 @@ def _read(
         session.config.size,
         session.config.channels,
         column=options.column,
+        name_column=options.name_column,
         resize=options.resize,
         seed=session.seed,
     )
+    whole = len(dataset)
     if options.n is not None:
         dataset = dataset.fewer(options.n, session.seed)
-    return dataset, Split.of(dataset.labels, dataset.test, protocol.valid, session.seed)
+    return dataset, Split.of(dataset.labels, dataset.test, protocol.valid, session.seed), whole
 
 
 def _extractors(

@@ -13,7 +13,7 @@ from torch import Tensor
 from dcgan_probe import checkpoints, figures
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.errors import InputError
-from dcgan_probe.images.sources import ImageSource, Samples, batches, eight_bit
+from dcgan_probe.images.sources import ImageSource, Samples, batches, describe, eight_bit
 from dcgan_probe.images.subsets import Chosen
 from dcgan_probe.metrics import splits
 from dcgan_probe.session import Session
@@ -121,8 +121,9 @@ class RealImages:
         rng = np.random.default_rng(session.seed)
         if held_out is not None:
             control = _open(session, held_out, resize)
+            whole = len(control)
             control = control.only(splits.hold_out(len(control), n, rng)[1].tolist())
-            words = f"{len(control)} images of {Path(held_out).name}"
+            words = describe(len(control), whole, held_out)
         elif split:
             count = min(n, len(training) // 2)
             rest, rows = splits.hold_out(len(training), count, rng)

@@ -15,6 +15,7 @@ from dcgan_probe.attribution import responses
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.images import sources
+from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.metrics import features
 from dcgan_probe.networks import dcgan
 from dcgan_probe.probes.visualize_d.explanation import CHUNK, explain
@@ -52,7 +53,6 @@ def run(
     trained = session.discriminator
     layer = features.layers(trained)[-1] if layer is None else layer
     source = session.images(images, n)
-    shown = "samples of the generator" if images is None else f"images of {Path(images).name}"
 
     # Same architecture, the paper's initial weights, statistics of the very images it is shown.
     untrained = dcgan.untrained(trained, session.seed)
@@ -68,7 +68,7 @@ def run(
         guided = explain(network, layer, source, top, chosen, rule, progress)
         pictures[name] = _gather(network, layer, source, top, guided)
 
-    words = f"{len(source)} {shown}"
+    words = str(source) if isinstance(source, ImageSource) else f"{n} samples of the generator"
     return FilterPictures(
         made_with=session.made_with(layer=layer, filters=chosen, k=k, rule=rule, images=words),
         layer=layer,
