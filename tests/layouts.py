@@ -85,12 +85,12 @@ def upsampled(
 ) -> nn.Sequential:
     """A generator of PyTorch-GAN: upsampling and convolutions, no activation behind the first."""
     larger = {"nearest": {}, "bilinear": {"mode": "bilinear"}}[mode]
-    layers: list[nn.Module] = [nn.Linear(Z, 24 * side**2), nn.Unflatten(1, (24, side, side))]
-    layers.append(nn.BatchNorm2d(24))
-    for a, b in ((24, 24), (24, 12)):
+    layers: list[nn.Module] = [nn.Linear(Z, 16 * side**2), nn.Unflatten(1, (16, side, side))]
+    layers.append(nn.BatchNorm2d(16))
+    for a, b in ((16, 16), (16, 8)):
         layers += [nn.Upsample(scale_factor=2, **larger), nn.Conv2d(a, b, 3, 1, 1)]
         layers += [nn.BatchNorm2d(b, eps), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Conv2d(12, channels, 3, 1, 1), nn.Tanh())
+    return nn.Sequential(*layers, nn.Conv2d(8, channels, 3, 1, 1), nn.Tanh())
 
 
 def norms_last(channels: int = 1) -> nn.Sequential:

@@ -473,7 +473,7 @@ def test_arrays_that_do_not_fit_are_refused(folder, case):
 
 def test_folders_of_something_else_are_refused(folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    refusal(tmp_path / "empty", "found no *_gen_params.jl_NN.npy")
+    refusal(tmp_path / "empty", "found no files of weights")
     refusal(folder / "7_gen_params.jl_01.npy", "found one .npy array", "the folder")
     np.save(folder / "8_gen_params.jl_01.npy", np.ones(3))
     refusal(folder, "found arrays of epochs 7, 8")

@@ -216,6 +216,51 @@ def test_the_authors_second_network_has_strides_on_every_other_layer(tmp_path, m
     torch.testing.assert_close(found.discriminator(images), scores[:, 0], atol=1e-4, rtol=1e-4)
 
 
+def test_a_folder_may_hold_an_optimiser_beside(tmp_path):
+    g, _ = layouts.build(layouts.LAYOUTS[0])
+    torch.save(layouts.prefixed("main.", g), tmp_path / "netG.pth")
+    alone = checkpoints.load(tmp_path).sha256
+    optimiser = torch.optim.Adam(g.parameters())
+    torch.save(optimiser.state_dict(), tmp_path / "optG.pth")
+    found = checkpoints.load(tmp_path)
+    assert found.sha256 == alone
+    assert any("left out: " in remark and "optG.pth" in remark for remark in found.remarks)
+
+
+def test_what_lies_beside_a_chain_is_refused_or_said(tmp_path):
+    """An embedding may be part of the generator; what lies beside both networks is not."""
+    g, d = layouts.build(layouts.LAYOUTS[0])
+    tensors = {**layouts.prefixed("main.", g), "label_emb.weight": torch.randn(10, 10)}
+    torch.save(tensors, tmp_path / "c.pth")
+    with pytest.raises(InputError, match=r"label_emb.weight: found shape 10x10 beside the chain"):
+        checkpoints.load(tmp_path / "c.pth")
+    tensors = {**layouts.prefixed("g.", g), **layouts.prefixed("d.", d), "e.weight": torch.ones(4)}
+    torch.save(tensors, tmp_path / "c.pth")
+    assert "left out: " in (remark := checkpoints.load(tmp_path / "c.pth").remarks[0])
+    assert "e.weight: found shape 4" in remark
+
+
+def test_a_norm_that_is_missing_is_not_made_up_for_by_other_strides(tmp_path):
+    g, _ = layouts.build(layouts.LAYOUTS[0])
+    state = {name: t for name, t in g.state_dict().items() if not name.startswith("1.")}
+    torch.save(state, tmp_path / "c.pth")
+    found = checkpoints.load(tmp_path / "c.pth")
+    assert found.config.size == 32
+    assert "WARNING: the batch-norm statistics do not fit" in found.remarks[-1]
+
+
+def test_folders_of_other_libraries_and_empty_ones_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"found no files of weights.*package.module:factory"):
+        checkpoints.load(tmp_path)
+    (tmp_path / "model-1.data-00000-of-00001").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"files of TensorFlow .*package.module:factory"):
+        checkpoints.load(tmp_path)
+    archive = tmp_path / "netG.pth"
+    archive.write_bytes(b"0" * 257 + b"ustar" + b"0" * 300)
+    with pytest.raises(InputError, match=r"a tar archive, to be unpacked first.*any-gan.md"):
+        checkpoints.load(archive)
+
+
 @pytest.mark.parametrize("name", ["a.h5", "a.onnx", "a.pb"])
 def test_files_of_other_libraries_are_named_and_the_way_out_is_said(tmp_path, name):
     (tmp_path / name).write_bytes((b"\x89HDF\r\n\x1a\n" if name == "a.h5" else b"\x08\x07") * 20)

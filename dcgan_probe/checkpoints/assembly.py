@@ -24,6 +24,7 @@ from dcgan_probe.networks.dcgan import LEAK, empty
 
 EPS = 1e-5  # torch's
 OTHERS = 12  # ways of strides that are tried beside the most usual
+UNUSUAL = 2.0  # by how much their cost may be higher
 
 
 def guesses(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> list[ChainConfig]:
@@ -58,7 +59,8 @@ def guesses(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> 
             )
         pairs = [(seen[0].cost, None, seen[0])]
     pairs.sort(key=lambda pair: pair[0])
-    return [describe(g, d, up, down, facts, where) for _, up, down in pairs[: OTHERS + 1]]
+    customary = [pair for pair in pairs if pair[0] <= pairs[0][0] + UNUSUAL]
+    return [describe(g, d, up, down, facts, where) for _, up, down in customary[: OTHERS + 1]]
 
 
 def describe(

@@ -207,8 +207,9 @@ def _nearest(
         promising = sorted(ranked[changes], key=lambda each: path.fit(each, SCREENED).distance)
         fits = [(path.fit(other), other) for other in promising[:SHORTLISTED]]
         found, other = min(fits, key=lambda each: each[0].distance)
-        # With enough facts changed something always fits a little.
-        sure = changes == 1 or found.distance <= SURE
+        # With enough facts changed, or other strides, something always fits a little.
+        same = _steps(other.config, path.at) == _steps(usual.config, path.at)
+        sure = (changes == 1 and same) or found.distance <= SURE
         gain = nearest.distance - found.distance
         if sure and found.distance < NEARER * nearest.distance and gain > enough / 2:
             best, nearest = other, found

@@ -134,6 +134,8 @@ def _check_zip(path: Path) -> None:
                 f"{path}: found a TorchScript archive, whose code is not run, expected a file of"
                 " torch.save(state_dict)"
             )
+        if "model.weights.h5" in members:
+            raise InputError(f"{path}: found a file of Keras, expected torch.save(state_dict)")
         for name, member in members.items():
             if member.compress_type != zipfile.ZIP_STORED:
                 raise InputError(

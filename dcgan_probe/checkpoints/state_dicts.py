@@ -73,16 +73,31 @@ def read_files(
     files: Sequence[WeightFile],
     facts: Facts = NOTHING,
     images: str | os.PathLike[str] | Images | None = None,
+    some: bool = False,
 ) -> Checkpoint:
-    """`read_state_dicts`, of files that were looked at."""
-    paths = [file.path for file in files]
-    where = " and ".join(map(str, paths))
+    """`read_state_dicts`, of files that were looked at.
+
+    some: files without a network may be among them, as in a folder; a remark says which.
+    """
     candidates: list[StoredNetwork] = []
     broken: list[str] = []
+    paths: list[Path] = []
+    failed: list[InputError] = []
     for file in files:
-        inside, beside = _networks(file)
+        try:
+            inside, beside = _networks(file)
+        except InputError as error:
+            if not some:
+                raise
+            failed.append(error)
+            continue
+        paths.append(file.path)
         candidates += inside
         broken += beside
+    if failed and not candidates:
+        raise failed[0]
+    broken += map(str, failed)
+    where = " and ".join(map(str, paths))
     networks, remarks = _one_of_each(candidates, facts)
     remarks += [f"left out: {reason}" for reason in broken]
     assumed = _assume(networks, facts, where)
@@ -185,6 +200,8 @@ def _one_of_each(
 
 def _choose(part: str, those: list[StoredNetwork], facts: Facts) -> tuple[list[StoredNetwork], str]:
     names = [_name(network) for network in those]
+    if len(set(names)) < len(names):
+        names = [f"{_file(network)}: {name}" for network, name in zip(those, names, strict=True)]
     if facts.weights:
         wanted = [i for i, name in enumerate(names) if facts.weights in re.split(r"[.:\s]+", name)]
         wanted = wanted or [i for i, name in enumerate(names) if facts.weights in name]
@@ -209,6 +226,10 @@ def _name(network: StoredNetwork) -> str:
     _, _, inside = network.place.partition(": ")
     shared = os.path.commonprefix([layer.path for layer in network.layers]).rpartition(".")[0]
     return inside.replace(": ", ".") or shared or Path(network.place).name
+
+
+def _file(network: StoredNetwork) -> str:
+    return Path(network.place.partition(": ")[0]).name
 
 
 def _averaged(name: str) -> bool:

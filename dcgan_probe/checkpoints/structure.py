@@ -87,6 +87,8 @@ def _states(content: Any, place: str, depth: int) -> Iterator[tuple[str, dict[st
         content = dict(enumerate(content))
     if not isinstance(content, Mapping) or depth == 0:
         return
+    if {"state", "param_groups"} <= content.keys():
+        return  # an optimiser's
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if sum(value.dim() >= 2 for value in tensors.values()) >= 2:
         yield place, tensors
@@ -158,8 +160,29 @@ def _split(modules: list[_Module], place: str) -> tuple[list[StoredNetwork], tup
                 networks += inside
                 broken += beside
     if networks:
+        # Those of a broken group are told by its reason.
+        lone = [module for group in groups.values() if len(group) <= 2 for module in group]
+        layers = [module for module in lone if _has_weight(module)]
+        if layers and len(networks) == 1:
+            # It may well be part of the one network, such as the embedding of a class.
+            raise InputError(
+                f"{place}: tensor {_in_words(layers[0])} beside the chain of "
+                f"{networks[0].layers[0].path}, expected one chain of layers"
+            )
+        broken += [f"{place}: tensor {_in_words(module)}" for module in lone]
         return networks, tuple(broken)
     return [_chain(modules, place)], ()
+
+
+def _has_weight(module: _Module) -> bool:
+    return any(tensor.dim() > 1 for tensor in module.tensors.values())
+
+
+def _in_words(module: _Module) -> str:
+    """The first tensor of a module, in words."""
+    name, tensor = next(iter(module.tensors.items()))
+    path = f"{module.path}.{name}" if module.path else name
+    return f"{path}: found {_shape(tensor)}"
 
 
 def _chain(modules: Sequence[_Module], place: str) -> StoredNetwork:
@@ -226,6 +249,11 @@ def _kernel(module: _Module, place: str) -> StoredLayer | None:
                 notes.append(f"{note} applied")
     if weight is None or weight.dim() not in (2, 4):
         return None
+    if weight.dim() == 2 and not tensors and re.search("emb", module.path.lower()):
+        raise InputError(
+            f"{place}: tensor {module.path}.weight: found {_shape(weight)}, an embedding as of a "
+            "class, expected a chain of convolutions, linear layers and norms"
+        )
     bias = tensors.pop("bias", None)
     if tensors:
         raise InputError(

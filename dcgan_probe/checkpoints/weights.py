@@ -33,6 +33,9 @@ class WeightFile(NamedTuple):
 
 # Formats of other libraries that no first bytes tell.
 _LIBRARIES = {
+    ".h5": "Keras",
+    ".hdf5": "Keras",
+    ".keras": "Keras",
     ".onnx": "ONNX",
     ".pb": "TensorFlow",
     ".index": "TensorFlow",
@@ -62,7 +65,7 @@ def content(path: Path) -> str:
         raise InputError(f"{path}: found {kind}, expected a file of weights")
     try:
         with open(path, "rb") as file:
-            head = file.read(256)
+            head = file.read(512)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     for begin, kind in _KINDS.items():
@@ -75,6 +78,17 @@ def content(path: Path) -> str:
     raise InputError(f"{path}: found {_not_weights(path, head)}, expected a file of weights")
 
 
+def library_of(path: Path) -> str:
+    """Which other library a file is of, by its name; "" if that does not tell.
+
+    >>> library_of(Path("model.ckpt-5.data-00000-of-00001"))
+    'TensorFlow'
+    """
+    if path.name == "checkpoint" or ".data-0" in path.name:
+        return "TensorFlow"
+    return _LIBRARIES.get(path.suffix, "")
+
+
 def _not_weights(path: Path, head: bytes) -> str:
     if not head:
         return "an empty file"
@@ -84,8 +98,13 @@ def _not_weights(path: Path, head: bytes) -> str:
         return "an HDF5 file, as Keras writes"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return "an HTML page, probably a failed download"
-    if path.suffix in _LIBRARIES:
-        return f"a file of {_LIBRARIES[path.suffix]}"
+    if library := library_of(path):
+        return f"a file of {library}"
+    for begin, what in {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"7z\xbc\xaf": "7z"}.items():
+        if head.startswith(begin):
+            return f"a {what} archive, to be unpacked first"
+    if head[257:262] == b"ustar":
+        return "a tar archive, to be unpacked first"
     return f"unknown content that begins with {head[:8]!r}"
 
 
