@@ -164,7 +164,7 @@ def speed(data: Path) -> dict[str, list[float]]:
     return found
 
 
-def macs(name: str) -> float:
+def macs(name: str, config: dp.Config = dp.networks.PRESETS["torch"]) -> float:
     """Multiply-adds that a step of a recipe needs for an image, from the shapes of the layers."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -173,20 +173,19 @@ def macs(name: str) -> float:
             network(x)
         return counter.get_total_flops() / 2 / len(x)
 
-    config = dp.networks.PRESETS["torch"]
     g = count(dp.Generator(config), torch.zeros(2, config.z_size))
     d = count(dp.Discriminator(config), torch.zeros(2, 3, 64, 64))
-    first = 64 * 3 * 16 * 32 * 32  # D's first layer, whose input needs no gradient
+    first = config.d_width * 3 * 16 * 32 * 32  # D's first layer, whose input needs no gradient
     # D: forward, gradients of weights and of inputs for real and fake. G: forward, D forward and
     # its gradient of inputs, gradients of G. The paper's recipe has a second G forward.
     updates = 2 * (3 * d - first) + 3 * g + 2 * d
     return updates + (g if name == "paper" else 0)
 
 
-def peak() -> float:
+def peak(kind: torch.dtype | None = None, side: int | None = None) -> float:
     """Multiply-adds a second of a large matrix product: the most this machine gives."""
-    kind = torch.bfloat16 if device() == "cuda" else torch.float32
-    side = 8192 if device() == "cuda" else 2048
+    kind = kind or (torch.bfloat16 if device() == "cuda" else torch.float32)
+    side = side or (8192 if device() == "cuda" else 2048)
     a = torch.randn(side, side, device=device(), dtype=kind)
     found = []
     for _ in range(7):
