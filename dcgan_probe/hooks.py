@@ -190,7 +190,7 @@ def _editing(handle: RemovableHandle) -> Iterator[None]:
 
 @contextmanager
 def unedited(module: nn.Module) -> Iterator[None]:
-    """Suspend what `edit`, `lookahead` and `ablate` do to a module inside the ``with``.
+    """Suspend what `edit`, `edit_input`, `lookahead` and `ablate` do inside the ``with``.
 
         >>> with edit(generator, "8x8", lambda maps: maps.flip(3)), unedited(generator):
         ...     images = generator(z)                     # not mirrored
@@ -198,6 +198,27 @@ def unedited(module: nn.Module) -> Iterator[None]:
     Hooks that somebody else registered act. Not for a forward that is under way.
     """
     with _only(module, lambda number: number not in _EDITING):
+        yield
+
+
+@contextmanager
+def edit_input(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Put a function of what a module takes first in its place inside the ``with``.
+
+        >>> with edit_input(generator, lambda z: z + axis):
+        ...     turned = generator(z)
+
+    Once for every forward: a `lookahead` that runs the module before does not move its input twice.
+    """
+    ours: list[Tensor] = []
+
+    def replace(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not inputs or any(inputs[0] is each for each in ours):
+            return None
+        ours[:] = [function(inputs[0])]
+        return (ours[0], *inputs[1:])
+
+    with _editing(module.register_forward_pre_hook(replace)):
         yield
 
 
@@ -395,8 +416,11 @@ class Ablation:
         self.where = where
 
     def __enter__(self) -> None:
+        hook = self.part.register_forward_hook(
+            lambda _module, _inputs, output: self.edit(_tensor(self.name, output))
+        )
         with ExitStack() as stack:
-            stack.enter_context(_editing(self.part.register_forward_hook(self._edit)))
+            stack.enter_context(_editing(hook))
             self.handle = stack.pop_all()
 
     def __exit__(self, *_: object) -> None:
@@ -412,8 +436,8 @@ class Ablation:
             raise InputError(f"layer {self.name!r}: found a {noun} that is not a finite number")
         return numbers
 
-    def _edit(self, _module: nn.Module, _inputs: object, output: object) -> Tensor:
-        maps = _tensor(self.name, output)
+    def edit(self, maps: Tensor) -> Tensor:
+        """What takes the place of maps that the layer puts out."""
         count = maps.shape[1]
         check_filters(self.name, self.filters.tolist(), count)
         gains, shifts = maps.new_ones(count), maps.new_zeros(count)

@@ -22,18 +22,8 @@ from dcgan_probe.storage import files
 
 COMMANDS = [
     *("ablate", "arithmetic", "concepts", "convert", "dedup", "diff", "dissect", "evaluate"),
-    *(
-        "features",
-        "forget",
-        "invert",
-        "label",
-        "neighbours",
-        "new-probe",
-        "plugins",
-        "put",
-        "report",
-    ),
-    *("sample", "show", "train", "turn", "visualize-d", "walk"),
+    *("features", "forget", "invert", "label", "neighbours", "new-probe", "paint", "plugins"),
+    *("put", "report", "sample", "show", "train", "turn", "visualize-d", "walk"),
 ]
 
 

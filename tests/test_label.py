@@ -18,13 +18,13 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.fixtures.cells.propose import overlap
 from dcgan_probe.label.command import label as label_command
 from dcgan_probe.label.learning import Learner
-from dcgan_probe.label.opening import forwarding
 from dcgan_probe.label.picks import ConceptWork
-from dcgan_probe.label.server import Server
 from dcgan_probe.label.work import BoxWork
-from dcgan_probe.label.work_file import NotSaved, lock
 from dcgan_probe.latents import concepts
 from dcgan_probe.latents.concepts import Concept, Concepts
+from dcgan_probe.pages.opening import forwarding
+from dcgan_probe.pages.server import Server
+from dcgan_probe.pages.work_file import NotSaved, lock
 from dcgan_probe.recognition import erasing
 from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value

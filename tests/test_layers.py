@@ -23,8 +23,8 @@ FOLDERS = {CORE: "dcgan_probe", PROBES: "probes", FIXTURES: "fixtures"}
 FLOORS = (
     *("errors", "storage", "terminal", "networks", "hooks", "images", "latents", "boxes", "edits"),
     *("attribution", "metrics", "figures", "results", "checkpoints", "session", "plugins"),
-    *("recognition", "distributed", "training", "dedup", "report", "label", "cli"),
-    *("__main__", "probes", "fixtures"),
+    *("recognition", "distributed", "training", "dedup", "report", "pages", "label", "paint"),
+    *("cli", "__main__", "probes", "fixtures"),
 )
 
 
@@ -193,7 +193,7 @@ PLANTED = {
         ({"probes.walk": "from .forget.gates import choose"}, "probes.forget.gates"),
     ],
     RULES[3]: [({"probes.walk": "import dcgan_probe as dp"}, "")],
-    RULES[4]: [({"paint": "import math"}, None)],
+    RULES[4]: [({"sculpt": "import math"}, None)],
     RULES[5]: [
         ({"boxes.boxes": "from dcgan_probe.boxes.formats import read",
           "boxes.formats": "def f():\n    from dcgan_probe.boxes.boxes import Boxes"},

@@ -15,7 +15,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.report import page
 from dcgan_probe.report.reading import Reading, discover, interpret, key_numbers
 
-NO_RESULT = {"label", "report"}  # commands that answer without a folder of results
+NO_RESULT = {"label", "paint", "report"}  # commands that answer without a folder of results
 SUM = "smiling_long - neutral_long + neutral_short"
 # Lines with options other than the defaults, and the key numbers that each leaves out. BOXES and
 # IMAGES stand for files that the test makes; of two runs of a probe the last is read.

@@ -210,13 +210,13 @@ def writes(arguments: list[str], path: Path) -> bool:
 @pytest.fixture
 def nothing_drawn(monkeypatch) -> Iterator[None]:
     """`label` ends as soon as its page is there."""
-    from dcgan_probe.label.server import Server
+    from dcgan_probe.pages.server import Server
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Server, "serve_forever", interrupted)
-    monkeypatch.setattr("dcgan_probe.label.opening._has_browser", lambda: False)
+    monkeypatch.setattr("dcgan_probe.pages.opening._has_browser", lambda: False)
     yield
 
 

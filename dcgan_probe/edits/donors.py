@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +26,18 @@ FLOOR = 0.3  # of p: from here on a location belongs to the place
 CHARGE = 10.0
 # Of the regression that reads colours off maps, as a share of its rows.
 RIDGE = 0.01
+
+drawing: ContextVar[bool] = ContextVar("drawing", default=False)
+
+
+@contextmanager
+def drawn_as_donors() -> Iterator[None]:
+    """Inside the ``with``, edits that are of one picture leave the generator as it is."""
+    token = drawing.set(True)
+    try:
+        yield
+    finally:
+        drawing.reset(token)
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,10 @@ class Pool:
             slices = (slice(at, min(at + PART, count)) for at in later)
             self._kept = [begin, *(self._compared(draw(each)) for each in slices)]
 
+    def within(self, windows: Mapping[str, tuple[slice, slice]]) -> Pool:
+        """The same donors, of whose maps only some rows and columns are looked at, by layer."""
+        return _Within(self, windows)
+
     def parts(self) -> Iterator[_Compared]:
         """All donors, `PART` at a time."""
         if self._kept:
@@ -144,6 +162,29 @@ class _Compared(NamedTuple):
     p: dict[str, Tensor]
     views: dict[str, Tensor]
     norms: dict[str, Tensor]
+
+
+class _Within(Pool):
+    """Donors of another pool; units and colours are those of whole maps."""
+
+    def __init__(self, whole: Pool, windows: Mapping[str, tuple[slice, slice]]):
+        self._whole, self._windows = whole, windows
+        self.views = whole.views
+
+    def parts(self) -> Iterator[_Compared]:
+        for part in self._whole.parts():
+            at = {name: self._places(name, maps) for name, maps in part.maps.items()}
+            yield _Compared(
+                {name: each[..., *self._windows[name]] for name, each in part.maps.items()},
+                {name: each[:, at[name]] for name, each in part.p.items()},
+                {name: each[:, :, at[name]] for name, each in part.views.items()},
+                {name: each[:, at[name]] for name, each in part.norms.items()},
+            )
+
+    def _places(self, name: str, maps: Tensor) -> Tensor:
+        height, width = maps.shape[2:]
+        numbers = torch.arange(height * width, device=maps.device).view(height, width)
+        return numbers[self._windows[name]].flatten()
 
 
 class Match(NamedTuple):

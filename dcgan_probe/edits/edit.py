@@ -1,4 +1,4 @@
-"""What every edit of a generator has, and reading one of either kind from a file."""
+"""What every edit of a generator has, and reading one of any kind from a file."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from dcgan_probe.edits import filters, places
-from dcgan_probe.edits.filters import Selection
-from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.edits import painting
+from dcgan_probe.edits.painting import KINDS, Painting, Part
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.storage import json_values
 
 
 class Edit(Protocol):
-    """An edit of a generator: a `Selection` of filters, or a `PlaceEdit`.
+    """An edit of a generator: a `Selection` of filters, a `PlaceEdit`, a `Shift`, a `Painting`.
 
     checkpoint: SHA-256 of the one that it edits; source: the file that it was read from, or "".
     layers: that it edits; changes: what of them, for messages. Its text says in a few words what it
@@ -47,21 +46,17 @@ class Edit(Protocol):
         """A ``with`` inside of which a generator is edited."""
 
 
-_KINDS: dict[str, type[Selection] | type[PlaceEdit]] = {
-    filters.FORMAT: Selection,
-    places.FORMAT: PlaceEdit,
-}
-
-
-def read(path: str | os.PathLike[str]) -> Selection | PlaceEdit:
-    """The edit in a file, of either kind; InputError says what is wrong with another file.
+def read(path: str | os.PathLike[str]) -> Part | Painting:
+    """The edit in a file, of any kind; InputError says what is wrong with another file.
 
     >>> read("windows.json").layers      # doctest: +SKIP
     ('8x8', '16x16')
     """
+    kinds: dict[str, Any] = {**KINDS, painting.FORMAT: Painting}
     file = json_values.load(Path(path), "an edit")
     kind = file["format"].found if "format" in file else None
-    if not isinstance(kind, str) or kind not in _KINDS:
-        expected = " or ".join(map(repr, _KINDS))
+    if not isinstance(kind, str) or kind not in kinds:
+        expected = " or ".join(map(repr, kinds))
         raise InputError(f"{path}: format: found {json_values.shown(kind)}, expected {expected}")
-    return _KINDS[kind].read(path)
+    edit: Part | Painting = kinds[kind].from_value(file, str(path))
+    return edit

@@ -82,15 +82,23 @@ class Selection:
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Selection:
         """A selection that `write` wrote; InputError says what is wrong with another file."""
-        file = json_values.read_own(Path(path), "filters", FORMAT)
+        return cls.from_value(json_values.read_own(Path(path), "filters", FORMAT), str(path))
+
+    @classmethod
+    def from_value(cls, file: Value, source: str = "") -> Selection:
+        """The selection of `to_dict`; InputError, with the place in the file, for anything else."""
         required = {name: file[name].found for name in ("layer", "filters", "checkpoint", "about")}
         optional = {name: file[name].found for name in ("gains", "values", "where") if name in file}
-        return cls(**required, **optional, source=str(path))
+        return cls(**required, **optional, source=source)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write JSON, whole or not at all."""
+        files.write_json(path, self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values, for `from_value`."""
         rest = {"checkpoint": self.checkpoint, "about": self.about}
-        files.write_json(path, {"format": FORMAT, **self.change(), **rest})
+        return {"format": FORMAT, **self.change(), **rest}
 
     def change(self) -> dict[str, Any]:
         """What the edit does, as JSON values; gains, values and where only if there are any.

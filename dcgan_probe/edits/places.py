@@ -7,7 +7,8 @@ At the first layer of the edit, activations are replaced where a regression sees
 those of a donor or by what is around. At a later layer, if there is one, the maps that the edited
 ones became are mixed in where the regression sees the object there: outside, everything comes back
 as it was. With a region in place of the regression, whatever is there is replaced; with a donor
-that has the object, it is put there (a transplant).
+that has the object, it is put there (a transplant). A region is a rectangle, or what strokes of a
+brush took in.
 """
 
 from __future__ import annotations
@@ -15,20 +16,32 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe import hooks
-from dcgan_probe.edits.donors import PART, Donors, Match, Part, Pool, match
+from dcgan_probe.edits.donors import (
+    PART,
+    RIM,
+    Donors,
+    Match,
+    Part,
+    Pool,
+    drawing,
+    drawn_as_donors,
+    match,
+)
 from dcgan_probe.edits.filling import FILLS, LIMIT, fill
 from dcgan_probe.edits.filters import cells, region_edges, region_of
 from dcgan_probe.edits.regression import PlaceRegression
+from dcgan_probe.edits.strokes import Stroke, weights
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.storage import files, json_values
@@ -37,6 +50,10 @@ from dcgan_probe.storage.json_values import Value
 FORMAT = "dcgan-probe/place-edit/1"
 # p from which on a location is a sign of the object, and not a false alarm.
 SIGN = 0.1
+
+T = TypeVar("T")
+Window = tuple[slice, slice]  # rows and columns of a layer's grid
+WHOLE: Window = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,8 @@ class PlaceEdit:
     - `regression` says where the object is; `widen` is added to its logits, so that the edit
       reaches its rim. `where` is a region of the image, edges x0, y0, x1, y1 in its pixels: with a
       regression the edit stays inside; without one all of it is replaced.
+    - `strokes` of a brush, one after the other, make the region instead: they begin with `where`;
+      without it with nothing, or with everything if the first one restores.
     - `fill` is "mix", "clone" or "smooth" (see `filling`); the first two take the donor, of
       `donors`, that fits best on the rim.
     - `moved` is by how many pixels, to the right and down, a donor's maps are moved: whole
@@ -78,6 +97,7 @@ class PlaceEdit:
     donors: Donors | None = None
     moved: tuple[float, float] = (0.0, 0.0)
     nonnegative: bool = False
+    strokes: tuple[Stroke, ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
     source: str = field(default="", compare=False)
 
@@ -97,7 +117,9 @@ class PlaceEdit:
         if (self.donors is None) != (self.fill == "smooth"):
             noun = "no donors" if self.donors is None else "donors"
             raise InputError(f"{value.where}: fill {self.fill}: found {noun}")
-        if self.regression is None and self.where is None:
+        object.__setattr__(self, "strokes", tuple(self.strokes))
+        paints = bool(self.strokes) and not self.strokes[0].restores
+        if self.regression is None and self.where is None and not paints:
             raise InputError(f"{value.where}: found no regression and no region, expected one")
         if self.regression is not None:
             for name in layers:
@@ -117,6 +139,11 @@ class PlaceEdit:
     def read(cls, path: str | os.PathLike[str]) -> PlaceEdit:
         """An edit that `write` wrote; InputError says what is wrong with another file."""
         file = json_values.read_own(Path(path), "an edit by place", FORMAT)
+        return cls.from_value(file, str(path))
+
+    @classmethod
+    def from_value(cls, file: Value, source: str = "") -> PlaceEdit:
+        """The edit of `to_dict`; InputError, with the place in the file, for anything else."""
         plain = ("layers", "checkpoint", "label", "fill", "about")
         values = {name: file[name].found for name in plain}
         optional = ("widen", "where", "moved", "nonnegative")
@@ -125,14 +152,20 @@ class PlaceEdit:
             values["regression"] = PlaceRegression.from_dict(file["regression"])
         if "donors" in file:
             values["donors"] = Donors.from_change(file["donors"])
-        return cls(**values, source=str(path))
+        if "strokes" in file:
+            values["strokes"] = tuple(Stroke.read(each) for each in file["strokes"].items())
+        return cls(**values, source=source)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write JSON, whole or not at all; what `read` returns is equal to this, bit for bit."""
+        files.write_json(path, self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values, for `from_value`."""
         value = {"format": FORMAT, "checkpoint": self.checkpoint, **self.change()}
         if self.regression is not None:
             value["regression"] = self.regression.to_dict()
-        files.write_json(path, {**value, "about": self.about})
+        return {**value, "about": self.about}
 
     def change(self) -> dict[str, Any]:
         """What the edit does, as JSON values, the regression by the SHA-256 of its numbers."""
@@ -152,6 +185,8 @@ class PlaceEdit:
             value["donors"] = self.donors.change()
         if any(self.moved):
             value["moved"] = list(self.moved)
+        if self.strokes:
+            value["strokes"] = [stroke.to_dict() for stroke in self.strokes]
         return value
 
     def __str__(self) -> str:
@@ -161,6 +196,8 @@ class PlaceEdit:
         'window replaced at 16x16 by its surroundings inside 10,8,30,25'
         """
         inside = "" if self.where is None else f" inside {','.join(f'{x:g}' for x in self.where)}"
+        if self.strokes and not self.strokes[0].restores:
+            inside = " where a brush was"
         how = f"{' and '.join(self.layers)} by {self._filled_by()}{inside}"
         return f"{self.label or 'all'} replaced at {how}"
 
@@ -186,18 +223,62 @@ class PlaceEdit:
             >>> with edit.on(generator, config):
             ...     images = generator(z)
 
-        Donors are drawn from the generator with the edits that it has now, or without any if they
-        are `unedited`.
+        Donors are drawn from the generator with the edits that it has now, but for those of a
+        region, which are of the picture that is edited; or without any if they are `unedited`.
         Raises InputError for layers or a region that it does not have, at once.
         """
-        return hooks.lookahead(generator, self.seen, self.planner(generator, config))
+        return self.planner(generator, config).on(generator)
 
-    def planner(self, generator: nn.Module, config: AnyConfig) -> Planner:
+    def planner(
+        self, generator: nn.Module, config: AnyConfig, drawn: Drawn | None = None
+    ) -> Planner:
         """What takes maps of the layers `seen` and returns functions of maps, for a lookahead.
 
-        Raises InputError as `on` does.
+        drawn: what planners of other edits drew from the same generator. Raises InputError as `on`
+        does.
         """
-        return Planner(self, generator, config)
+        return Planner(self, generator, config, drawn or Drawn())
+
+    def shares(self, layer: str, grid: tuple[int, int], config: AnyConfig) -> np.ndarray | None:
+        """How much of each location of a layer the region takes in: h x w float64, 0 to 1.
+
+        grid: of the layer. None where the edit has no region. Raises InputError for a rectangle
+        that is not inside the image, or has no location of the layer.
+        """
+        if not self.is_of_a_region:
+            return None
+        begin = np.ones(grid)
+        if self.where is not None:
+            region = region_of(self.where, config, self.source)
+            begin = cells(region, layer, (1, 1, *grid), config)[0]
+        elif not self.strokes[0].restores:
+            begin = np.zeros(grid)
+        return weights(self.strokes, grid, config.size, begin)
+
+    @property
+    def is_of_a_region(self) -> bool:
+        """Whether it stays inside of a rectangle, or where a brush was."""
+        return self.where is not None or bool(self.strokes)
+
+
+class Drawn:
+    """Maps of donors that several edits of one generator share: the last `KEPT` asked for.
+
+    They hold as long as the generator's filters are edited alike.
+    """
+
+    KEPT = 64
+
+    def __init__(self) -> None:
+        self._values: dict[Any, Any] = {}
+
+    def get(self, key: Any, make: Callable[[], T]) -> T:
+        """What was made for a key, or is made now."""
+        value: T = self._values.pop(key) if key in self._values else make()
+        self._values[key] = value
+        if len(self._values) > self.KEPT:
+            del self._values[next(iter(self._values))]
+        return value
 
 
 class Planner:
@@ -206,12 +287,15 @@ class Planner:
     Results do not depend on how samples are put into batches.
     """
 
-    def __init__(self, edit: PlaceEdit, generator: nn.Module, config: AnyConfig):
+    def __init__(self, edit: PlaceEdit, generator: nn.Module, config: AnyConfig, drawn: Drawn):
         self.edit = edit
         weight = next(generator.parameters())
         self.device = weight.device
         self.config = config
-        first = _draw(generator, edit.seen, _one(config), self.device)
+        first = drawn.get(
+            ("first", edit.seen),
+            lambda: _draw(generator, edit.seen, Donors(0, (0,)).latents(config), self.device),
+        )
         for name in edit.layers:
             if first[name].dim() != 4 or first[name][0, 0].numel() < 2:
                 raise InputError(
@@ -220,19 +304,61 @@ class Planner:
                 )
         _check_order(edit, config)
         self.grids = {name: (h.shape[2], h.shape[3]) for name, h in first.items()}
-        self.masks = {name: self._mask(name, first[name]) for name in edit.layers}
+        self.shares: dict[str, Tensor | None] = {}
+        for name in edit.layers:
+            share = edit.shares(name, self.grids[name], config)
+            self.shares[name] = None if share is None else torch.from_numpy(share)
+        # With a region nothing is replaced but there, and nothing else is looked at but its rim. At
+        # a later layer what was replaced has spread, by how much is not known.
+        self.windows = dict.fromkeys(edit.layers, WHOLE)
+        window = _window(self.shares[edit.layers[0]])
+        self.empty = window is None  # the brush took nothing in
+        self.windows[edit.layers[0]] = window or (slice(0), slice(0))
         self.logits(first)
-        self.pool = None if edit.donors is None else self._pool(generator, edit.donors)
+        self.pool: Pool | None = None
+        self.donor: Tensor | None = None
+        donors = edit.donors
+        if donors is not None and len(donors.indices) == 1:
+            name = edit.layers[0]
+            key = donors, name, edit.moved
+            maps = drawn.get(key, lambda: self._single(generator, name, donors))
+            self.donor = _cut(maps, self.windows[name]).clone()
+        elif donors is not None:
+            shared = donors, edit.seen, edit.layers, edit.moved, edit.regression
+            self.pool = drawn.get(shared, lambda: self._pool(generator, donors))
+
+    def on(self, generator: nn.Module) -> AbstractContextManager[Any]:
+        """A ``with`` inside of which a generator is edited."""
+        if self.edit.regression is None and len(self.edit.layers) == 1:
+            # What the layer puts out is all that it needs: nothing to look ahead for.
+            return hooks.edit(generator, self.edit.layers[0], self._replaced)
+        return hooks.lookahead(generator, self.edit.seen, self)
+
+    def _replaced(self, maps: Tensor) -> Tensor:
+        (name,) = self.edit.layers
+        functions = self({name: maps})
+        return functions[name](maps) if functions else maps
 
     def __call__(self, maps: Mapping[str, Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
+        if self.empty or (self.edit.is_of_a_region and drawing.get()):
+            return {}
         return self.replace(maps, self.logits(maps))
 
     def replace(
         self, maps: Mapping[str, Tensor], logits: Mapping[str, Tensor]
     ) -> dict[str, Callable[[Tensor], Tensor]]:
         """The same for places that are given, as `logits` returns them."""
-        donor = None if self.pool is None else find_donors(self.edit, self.pool, maps, logits).maps
-        return replacing(self.edit, maps, logits, donor)
+        edit = self.edit
+        maps = {name: _cut(maps[name], self.windows[name]) for name in edit.layers}
+        logits = {name: _cut(logits[name], self.windows[name]) for name in edit.layers}
+        donor = self.donor
+        if self.pool is not None:
+            donor = find_donors(edit, self.pool.within(self.windows), maps, logits).maps
+        elif donor is not None:
+            donor = donor.expand(len(logits[edit.layers[0]]), -1, -1, -1)
+        functions = replacing(edit, maps, logits, donor)
+        first, window = edit.layers[0], self.windows[edit.layers[0]]
+        return functions | {first: _inside(functions[first], window)}
 
     def logits(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """N x h x w, of being replaced, at every layer; in [-12, 12], or -inf: not at all."""
@@ -244,23 +370,18 @@ class Planner:
         else:
             scores = edit.regression.logits(maps, edit.layers)
             logits = {name: reach(scores[name], edit.widen) for name in edit.layers}
-        for name, mask in self.masks.items():
-            if mask is not None:
-                logits[name] = torch.where(mask, logits[name], -torch.inf)
-        return logits
+        return {name: _weighted(logits[name], self.shares[name]) for name in edit.layers}
 
-    def _mask(self, name: str, maps: Tensor) -> Tensor | None:
-        if self.edit.where is None:
-            return None
-        region = region_of(self.edit.where, self.config, self.edit.source)
-        mask = cells(region, name, tuple(maps.shape), self.config)[0]
-        return torch.from_numpy(mask).to(self.device)
+    def _single(self, generator: nn.Module, name: str, donors: Donors) -> Tensor:
+        with hooks.unedited(generator) if donors.unedited else drawn_as_donors():
+            maps = _draw(generator, (name,), donors.latents(self.config), self.device)[name]
+        return self._moved(name, maps)
 
     def _pool(self, generator: nn.Module, donors: Donors) -> Pool:
         edit, z = self.edit, donors.latents(self.config)
 
         def draw(part: slice) -> Part:
-            with hooks.unedited(generator) if donors.unedited else nullcontext():
+            with hooks.unedited(generator) if donors.unedited else drawn_as_donors():
                 maps = _draw(generator, edit.seen, z[part], self.device)
             n = len(z[part])
             p = {
@@ -271,9 +392,8 @@ class Planner:
                 p = {name: torch.sigmoid(scores[name]) for name in edit.layers}
             return Part({name: self._moved(name, maps[name]) for name in edit.layers}, p)
 
-        if len(z) == 1:
-            return Pool(draw, 1)  # nothing to choose from
-        with torch.no_grad():
+        undone = hooks.unedited(generator) if donors.unedited else drawn_as_donors()
+        with torch.no_grad(), undone:
             images = generator(z[:PART].to(self.device))
         return Pool(draw, len(z), self._moved("images", images))
 
@@ -292,6 +412,44 @@ class Planner:
         x, y = (round(step) for step in steps)
         padded = F.pad(maps, (max(x, 0), max(-x, 0), max(y, 0), max(-y, 0)), mode="replicate")
         return padded[:, :, max(-y, 0) :, max(-x, 0) :][:, :, :height, :width]
+
+
+def _window(shares: Tensor | None) -> Window | None:
+    """The part of a grid that an edit has to do with; None where that is nothing."""
+    if shares is None:
+        return WHOLE
+    sides = []
+    for axis in (1, 0):
+        at = torch.where((shares > 0).any(axis))[0].tolist()
+        if not at:
+            return None
+        sides.append(slice(max(at[0] - RIM, 0), at[-1] + 1 + RIM))
+    return sides[0], sides[1]
+
+
+def _cut(maps: Tensor, window: Window) -> Tensor:
+    return maps[..., window[0], window[1]]
+
+
+def _inside(function: Callable[[Tensor], Tensor], window: Window) -> Callable[[Tensor], Tensor]:
+    """A function of the part of maps that lies in a window; the rest stays as it is."""
+
+    def edit(maps: Tensor) -> Tensor:
+        edited = maps.clone()
+        edited[..., window[0], window[1]] = function(_cut(maps, window))
+        return edited
+
+    return function if window == WHOLE else edit
+
+
+def _weighted(logits: Tensor, shares: Tensor | None) -> Tensor:
+    """Logits of p times a share: the same where it is 1, -inf where it is 0."""
+    if shares is None:
+        return logits
+    shares = shares.to(logits.device)
+    part = torch.logit(torch.sigmoid(logits.double()) * shares).clamp(-LIMIT, LIMIT).to(logits)
+    weighted = torch.where(shares == 1, logits, part)
+    return torch.where((shares > 0) & ~torch.isneginf(logits), weighted, -torch.inf)
 
 
 def reach(logit: Tensor, widen: float) -> Tensor:
@@ -333,8 +491,12 @@ def replacing(
     maps of the first layer, None for "smooth".
     """
     first, *later = edit.layers
-    edited = fill(maps[first], logits[first], donor, edit.fill, edit.nonnegative)
-    functions: dict[str, Callable[[Tensor], Tensor]] = {first: lambda _maps: edited}
+
+    def filled(own: Tensor) -> Tensor:
+        # Not the maps that were seen: an edit that is newer may act on an earlier layer.
+        return fill(own, logits[first], donor, edit.fill, edit.nonnegative)
+
+    functions: dict[str, Callable[[Tensor], Tensor]] = {first: filled}
     for name in later:
         functions[name] = _mixer(maps[name], logits[name])
     return functions
@@ -351,10 +513,6 @@ def _check_order(edit: PlaceEdit, config: AnyConfig) -> None:
             f"{edit.source or 'edit'}: layers: found {', '.join(edit.layers)}, expected them in "
             f"the order of the data: {', '.join(order)}"
         )
-
-
-def _one(config: AnyConfig) -> Tensor:
-    return Donors(0, (0,)).latents(config)
 
 
 @torch.no_grad()

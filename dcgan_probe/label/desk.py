@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from threading import Lock
 from typing import Any
 
 import cv2
@@ -14,8 +13,9 @@ from dcgan_probe.figures.panels import tile
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.label.learning import HANDFUL, Learner
 from dcgan_probe.label.picks import ConceptWork
-from dcgan_probe.label.server import Answer
 from dcgan_probe.label.work import BoxWork
+from dcgan_probe.pages.server import Answer
+from dcgan_probe.pages.writers import Writers
 from dcgan_probe.session import Session
 from dcgan_probe.storage.json_values import Value
 
@@ -37,13 +37,12 @@ class Desk:
     def __init__(self, session: Session, work: BoxWork | ConceptWork, notices: list[str]):
         self.session, self.work = session, work
         self.notices = notices
-        self._writer: str | None = None
-        self._lock = Lock()
+        self._writers = Writers()
         self.answers: dict[str, Answer] = {
             "/join": self.join,
             "/take": self.take,
-            "/alive": self.alive,
-            "/leave": self.leave,
+            "/alive": self._writers.alive,
+            "/leave": self._writers.leave,
             "/change": self.change,
         }
         if isinstance(work, BoxWork):
@@ -58,7 +57,7 @@ class Desk:
         """The whole work, and whether the tab may change it."""
         checkpoint = self.session.checkpoint
         return {
-            "writes": self._is_writer(request["tab"].text()),
+            "writes": self._writers.may(request["tab"].text()),
             "mode": self.work.mode,
             "file": str(self.work.path),
             "key": f"{checkpoint.sha256} {self.session.seed} {self.work.path.resolve()}",
@@ -74,24 +73,12 @@ class Desk:
 
     def take(self, request: Value) -> dict[str, Any]:
         """Let this tab write from here on."""
-        with self._lock:
-            self._writer = request["tab"].text()
+        self._writers.take(request)
         return self.join(request)
-
-    def alive(self, request: Value) -> dict[str, Any]:
-        """Whether the tab writes; one that waits begins to when the writer left."""
-        return {"writes": self._is_writer(request["tab"].text())}
-
-    def leave(self, request: Value) -> dict[str, Any]:
-        """The tab is closed."""
-        with self._lock:
-            if self._writer == request["tab"].text():
-                self._writer = None
-        return {}
 
     def change(self, request: Value) -> dict[str, Any]:
         """Change the work, and write it."""
-        if not self._is_writer(request["tab"].text()):
+        if not self._writers.may(request["tab"].text()):
             return {"writes": False}
         self.work.change(request)
         return {"writes": True}
@@ -114,12 +101,6 @@ class Desk:
         }
         about = {"edit": str(preview.edit), "seconds": round(preview.seconds, 2)}
         return {"samples": preview.samples, **pictures, **about}
-
-    def _is_writer(self, tab: str) -> bool:
-        with self._lock:
-            if self._writer is None:
-                self._writer = tab
-            return self._writer == tab
 
 
 def _png(images: np.ndarray, columns: int) -> bytes:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
-import sys
-import webbrowser
 from pathlib import Path
 
 import click
@@ -15,10 +11,18 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.label import MAX_SAMPLES
 from dcgan_probe.label.desk import Desk
 from dcgan_probe.label.picks import ConceptWork
-from dcgan_probe.label.server import Server
 from dcgan_probe.label.work import BoxWork
-from dcgan_probe.label.work_file import lock
+from dcgan_probe.pages.opening import serve
+from dcgan_probe.pages.server import Page, Server
+from dcgan_probe.pages.work_file import lock
 from dcgan_probe.session import Session
+
+PAGE = Page(
+    "dcgan_probe.label",
+    ("index.html", "style.css", "app.js", "boxes.js", "concepts.js", "drawing.js", "forget.js")
+    + ("server.js", "sheet.js", "stage.js"),
+    ("base.css", "http.js"),
+)
 
 
 def open_page(
@@ -68,37 +72,5 @@ def _work(
 
 def _serve(session: Session, work: BoxWork | ConceptWork, notices: list[str], port: int) -> None:
     desk = Desk(session, work, notices)
-    with Server(port, {"/samples.png": desk.samples()}, desk.answers) as server:
-        lines = [f"{work.path}: {work}"]
-        if tunnel := forwarding(server.port, os.environ):
-            lines += [f"On your own machine, type:  {tunnel}", "and open there:"]
-        lines += [server.address, "Ctrl-C ends it; everything is saved as you work."]
-        try:  # from here on the user may end it: the line that says so is about to be read
-            click.echo("\n".join(lines), err=True)
-            if not tunnel and _has_browser():
-                webbrowser.open(server.address)
-            server.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
-            click.echo(err=True)
-
-
-def forwarding(port: int, environment: os._Environ[str] | dict[str, str]) -> str:
-    """The ssh command that brings a port here to the user's machine; "" if this is that machine.
-
-    >>> forwarding(43121, {"SSH_CONNECTION": "10.0.0.2 50022 10.0.0.9 2222", "USER": "ada"})
-    'ssh -N -L 43121:127.0.0.1:43121 -p 2222 ada@10.0.0.9'
-    """
-    parts = environment.get("SSH_CONNECTION", "").split()
-    if len(parts) != 4:
-        return ""
-    host, ssh_port = parts[2:]
-    user = environment.get("USER") or getpass.getuser()
-    other = "" if ssh_port == "22" else f"-p {ssh_port} "
-    return f"ssh -N -L {port}:127.0.0.1:{port} {other}{user}@{host}"
-
-
-def _has_browser() -> bool:
-    """Whether there is one with a window: one in the terminal would take the terminal over."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    with Server(PAGE, port, {"/samples.png": desk.samples()}, desk.answers) as server:
+        serve(server, [f"{work.path}: {work}"], "Ctrl-C ends it; everything is saved as you work.")

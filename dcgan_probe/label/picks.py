@@ -8,9 +8,9 @@ from threading import Lock
 from typing import Any
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.label.work_file import NotSaved, resume
 from dcgan_probe.latents import concepts
 from dcgan_probe.latents.concepts import Concept, Concepts
+from dcgan_probe.pages.work_file import NotSaved, resume
 from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value
 

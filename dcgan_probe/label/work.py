@@ -12,7 +12,7 @@ from typing import Any
 from dcgan_probe.boxes.boxes import Box, Boxes
 from dcgan_probe.boxes.formats import OWN_FORMAT
 from dcgan_probe.errors import InputError
-from dcgan_probe.label.work_file import NotSaved, resume
+from dcgan_probe.pages.work_file import NotSaved, resume
 from dcgan_probe.storage.json_values import Value
 
 EDGES = ("x0", "y0", "x1", "y1")

@@ -50,7 +50,7 @@ async function start(path) {
   let state, source;
   try {
     state = await server.join(path);
-    source = await picture(`/samples.png`);
+    source = await picture("samples.png");
   } catch (failure) {
     return tell("gone", failure.message);
   }
@@ -83,6 +83,4 @@ $("help-button").addEventListener("click", help);
 addEventListener("keydown", (event) => {
   if (event.key === "?" && !event.target.matches("input") && !document.querySelector("dialog[open]")) help();
 });
-// The token was good once: out of the address it goes, and out of the history.
-history.replaceState(null, "", "/");
 start();

@@ -1,13 +1,8 @@
 // Talks to the server. A change is kept in this browser until the server says that it is saved.
 
-const RETRY = 2000;
+import { post } from "./http.js";
 
-export class Failure extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status; // 0: there was no answer
-  }
-}
+const RETRY = 2000;
 
 export class Server {
   /** tell(kind, text) is called with "saving", "saved", "unsaved", "gone", "refused",
@@ -22,21 +17,8 @@ export class Server {
     addEventListener("pagehide", () => this.leave());
   }
 
-  async post(path, body = {}) {
-    let answer;
-    try {
-      answer = await fetch(path, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ tab: this.tab, ...body }),
-        keepalive: path === "/leave",
-      });
-    } catch {
-      throw new Failure(0, "dcgan-probe label has stopped");
-    }
-    const found = await answer.json();
-    if (!answer.ok) throw new Failure(answer.status, found.error);
-    return found;
+  post(path, body = {}) {
+    return post(path, { tab: this.tab, ...body });
   }
 
   /** The work as the server has it, and the changes on top of it that only this browser has. */

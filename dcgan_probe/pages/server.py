@@ -1,26 +1,35 @@
-"""Serve the page on this machine alone: a fixed table of routes, and who may ask for them."""
+"""Serve a page on this machine alone: a fixed table of routes, and who may ask for them."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
+from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.label.work_file import NotSaved
+from dcgan_probe.pages.work_file import NotSaved
 from dcgan_probe.storage.json_values import Value
 
 HOST = "127.0.0.1"
 MAX_BODY = 64 * 1024
-PATIENCE = 30  # seconds until a silent connection is closed
+IDLE = 30.0  # seconds until a silent connection is closed
+PATIENCE = 10.0  # seconds that a request may take to arrive
+WRONG_ADDRESS = (
+    "expected the address that dcgan-probe printed, which is good once, or that of the page which "
+    "it opened"
+)
 
 HEADERS = {
     # Trusted types: a page that took a label for markup would stop, not run it.
@@ -33,15 +42,33 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-HTML, CSS, JS = "text/html; charset=utf-8", "text/css; charset=utf-8", "text/javascript"
-STATIC = {
-    "/": ("index.html", HTML),
-    "/style.css": ("style.css", CSS),
-    **{f"/{name}.js": (f"{name}.js", JS) for name in (
-        "app", "boxes", "concepts", "drawing", "forget", "server", "sheet", "stage")},
-}  # fmt: skip
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript",
+    ".png": "image/png",
+}
 
-Answer = Callable[[Value], dict[str, Any]]
+Answer = Callable[[Value], dict[str, Any] | bytes]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The static files of a page: names in `static` of a package, and those that pages share."""
+
+    package: str
+    names: tuple[str, ...]
+    shared: tuple[str, ...] = ()
+
+    def files(self) -> dict[str, bytes]:
+        """The content of each by its path, that of index.html by "/"."""
+        found = {}
+        for package, names in ((self.package, self.names), ("dcgan_probe.pages", self.shared)):
+            static = resources.files(package) / "static"
+            for name in names:
+                path = "/" if name == "index.html" else f"/{name}"
+                found[path] = (static / name).read_bytes()
+        return found
 
 
 class Refused(Exception):
@@ -55,19 +82,23 @@ class Refused(Exception):
 class Server(ThreadingHTTPServer):
     """Serves files and answers to whoever has the token, on 127.0.0.1.
 
-        >>> server = Server(0, {"/samples.png": png}, {"/join": lambda request: {"n": 150}})
+        >>> server = Server(page, 0, {"/samples.png": png}, {"/join": lambda request: {"n": 150}})
         >>> server.address
         'http://127.0.0.1:43121/?token=...'
 
-    The token is good once, for a cookie. files: PNG bytes by path. answers: what is called with
-    the JSON of a POST, by path, and returns JSON. Raises InputError for a port that is in use.
+    The token is good once, and leads to a secret path, below which all lies: a cookie would reach
+    whatever else is served on this machine. files: their bytes by path. answers: what is called
+    with the JSON of a POST, by path; it returns JSON values or bytes. Raises InputError for a port
+    that is in use.
     """
 
     daemon_threads = True
     # Elsewhere than on POSIX it would let two servers have one port.
     allow_reuse_address = os.name == "posix"
 
-    def __init__(self, port: int, files: dict[str, bytes], answers: dict[str, Answer]):
+    def __init__(
+        self, page: Page, port: int, files: dict[str, bytes], answers: Mapping[str, Answer]
+    ):
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
@@ -76,12 +107,8 @@ class Server(ThreadingHTTPServer):
                 "expected a free port, or no --port"
             ) from error
         self.port: int = self.server_address[1]
-        static = resources.files("dcgan_probe.label") / "static"
-        self.files = {
-            path: ((static / name).read_bytes(), kind) for path, (name, kind) in STATIC.items()
-        } | {path: (data, "image/png") for path, data in files.items()}
+        self.files = page.files() | files
         self.answers = answers
-        self.cookie = f"dcgan-probe-{self.port}"  # cookies of one host are shared by its ports
         self.secret = secrets.token_urlsafe(32)
         self._token: str | None = secrets.token_urlsafe(32)
         self._lock = Lock()
@@ -103,12 +130,47 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+class _Patient(io.RawIOBase):
+    """Reads from a connection: waits long for a request, but not for the rest of it."""
+
+    def __init__(self, connection: socket.socket):
+        self._connection = connection
+        self.begin()
+
+    def begin(self) -> None:
+        """A new request may come."""
+        self._end: float | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = IDLE if self._end is None else self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        count = self._connection.recv_into(buffer)
+        if self._end is None:
+            self._end = time.monotonic() + PATIENCE
+        self._connection.settimeout(IDLE)  # for what is sent
+        return count
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
-    timeout = PATIENCE
+    disable_nagle_algorithm = True
     server_version, sys_version = "dcgan-probe", ""
     error_content_type, error_message_format = "text/plain; charset=utf-8", "%(message)s\n"
+
+    def setup(self) -> None:
+        super().setup()
+        self._stream = _Patient(self.connection)
+        self.rfile = io.BufferedReader(self._stream)
+
+    def handle_one_request(self) -> None:
+        self._stream.begin()
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         self._answer(self._get)
@@ -129,31 +191,28 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(refused.status, {"error": str(refused)})
 
     def _get(self) -> None:
-        url = urlsplit(self.path)
-        if url.path not in self.server.files:
-            raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
-        headers = {}
-        if not self._known():
+        if "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0":
+            raise Refused(HTTPStatus.BAD_REQUEST, "expected a GET without a body")
+        try:
+            url = urlsplit(self.path)
+        except ValueError as error:  # such as http://[
+            raise Refused(HTTPStatus.BAD_REQUEST, "expected an address") from error
+        if url.path == "/":
             (token,) = parse_qs(url.query).get("token", [""])[:1]
-            if url.path != "/" or not self.server.redeem(token):
-                raise Refused(
-                    HTTPStatus.FORBIDDEN,
-                    "expected the address that dcgan-probe label printed, in the browser that "
-                    "opened it first",
-                )
-            # Not a redirect: after one, a cookie that is strict stays out if a link led here.
-            headers["Set-Cookie"] = (
-                f"{self.server.cookie}={self.server.secret}; HttpOnly; SameSite=Strict; Path=/"
-            )
-        data, kind = self.server.files[url.path]
-        self._send(HTTPStatus.OK, data, kind, headers)
+            if not self.server.redeem(token):
+                raise Refused(HTTPStatus.FORBIDDEN, WRONG_ADDRESS)
+            self._send(HTTPStatus.SEE_OTHER, b"", "", {"Location": f"/{self.server.secret}/"})
+            return
+        path = self._below_the_secret(url.path)
+        if path not in self.server.files:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
+        kind = KINDS[".html" if path == "/" else PurePosixPath(path).suffix]
+        self._send(HTTPStatus.OK, self.server.files[path], kind, {})
 
     def _post(self) -> None:
-        answer = self.server.answers.get(self.path)
+        answer = self.server.answers.get(self._below_the_secret(self.path))
         if answer is None:
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
-        if not self._known():
-            raise Refused(HTTPStatus.FORBIDDEN, "expected the cookie of this run")
         if self.headers.get("Origin") not in {f"http://{host}" for host in self._hosts()}:
             raise Refused(HTTPStatus.FORBIDDEN, "expected a request of the page itself")
         request = self._body()
@@ -163,7 +222,16 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, str(error)) from error
         except InputError as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
-        self._send_json(HTTPStatus.OK, reply)
+        if isinstance(reply, bytes):
+            self._send(HTTPStatus.OK, reply, "application/octet-stream", {})
+        else:
+            self._send_json(HTTPStatus.OK, reply)
+
+    def _below_the_secret(self, path: str) -> str:
+        first, _, rest = path.removeprefix("/").partition("/")
+        if not path.startswith("/") or not _same(first, self.server.secret):
+            raise Refused(HTTPStatus.FORBIDDEN, WRONG_ADDRESS)
+        return f"/{rest}"
 
     def _body(self) -> Any:
         if self.headers.get_content_type() != "application/json":
@@ -186,19 +254,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in self._hosts():
             raise Refused(HTTPStatus.FORBIDDEN, f"expected the host {HOST}:{self.server.port}")
 
-    def _known(self) -> bool:
-        try:
-            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
-        except CookieError:
-            return False
-        return cookie is not None and _same(cookie.value, self.server.secret)
-
     def _send_json(self, status: HTTPStatus, value: dict[str, Any]) -> None:
         self._send(status, json.dumps(value).encode(), "application/json", {})
 
     def _send(self, status: HTTPStatus, data: bytes, kind: str, headers: dict[str, str]) -> None:
         self.send_response(status)
-        own = {"Content-Type": kind, "Content-Length": str(len(data))}
+        own = {"Content-Type": kind} if kind else {}
+        own["Content-Length"] = str(len(data))
         for name, value in {**HEADERS, **own, **headers}.items():
             self.send_header(name, value)
         if self.close_connection:
@@ -208,4 +270,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _same(token: str, secret: str) -> bool:
-    return secrets.compare_digest(token.encode(), secret.encode())
+    return secrets.compare_digest(token.encode(errors="replace"), secret.encode())

@@ -60,19 +60,19 @@ def _put_aside(path: Path) -> Path:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[str]:
-    """Be the only one to label into a file inside the ``with``; InputError if somebody else does.
+def lock(path: Path, command: str = "label") -> Iterator[str]:
+    """Be the only one to work on a file inside the ``with``; InputError if somebody else does.
 
     Gives a notice for the user, or "": where the folder cannot be written to, nothing is locked.
     """
     # Held for as long as the page is open; `files.locked`, for a change, has another name.
-    file = FileLock(path.with_name(f".{path.name}.label-lock"))
+    file = FileLock(path.with_name(f".{path.name}.page-lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file.acquire(timeout=0)
     except Timeout as error:
         raise InputError(
-            f"{path}: found another label at work on it, expected a file of its own"
+            f"{path}: found another {command} at work on it, expected a file of its own"
         ) from error
     except OSError as error:
         yield f"{path}: cannot be written: {error.strerror or error}"

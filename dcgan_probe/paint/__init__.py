@@ -1,0 +1,5 @@
+"""A page on which the generator answers the brush: `dcgan-probe paint`.
+
+`opening` serves it until Ctrl-C. `desk` answers what the page asks; `brushes` turns strokes into
+edits, `state` holds what was done, `chain` draws images of edits quickly, `work` writes files.
+"""

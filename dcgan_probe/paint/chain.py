@@ -1,0 +1,145 @@
+"""Images under edits that come one after the other: what stays the same is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+
+from dcgan_probe import hooks
+from dcgan_probe.edits.filters import Selection
+from dcgan_probe.edits.places import Drawn, PlaceEdit
+from dcgan_probe.edits.tails import Tail
+from dcgan_probe.session import Session
+
+LayerEdit = Selection | PlaceEdit
+Function = Callable[[Tensor], Tensor]
+KEPT = 8  # of the newest links, whose maps stay in memory
+
+
+class DonorMaps:
+    """Maps of donors that edits share, as long as the filters are edited alike."""
+
+    def __init__(self) -> None:
+        self._selections: tuple[Selection, ...] = ()
+        self.drawn = Drawn()
+
+    def under(self, selections: tuple[Selection, ...]) -> Drawn:
+        """What was drawn under these edits of filters."""
+        if selections != self._selections:
+            self._selections, self.drawn = selections, Drawn()
+        return self.drawn
+
+
+class Chain:
+    """Images of some latents under a list of edits, which may grow, shrink or change at its end.
+
+        >>> chain = Chain(session, session.latents(1), maps_of_the_first_layer)
+        >>> chain.images([stronger, brushed]).shape
+        torch.Size([1, 3, 64, 64])
+        >>> chain.images([stronger, brushed, brushed_again])        # only the last one is computed
+
+    The images are those of `session.editing(*edits)`: selections come before edits by place. maps:
+    what the generator's first layer of maps puts out for the latents.
+    """
+
+    def __init__(self, session: Session, z: Tensor, maps: Tensor, donors: DonorMaps):
+        self.session, self.z, self.donors = session, z, donors
+        self.order = tuple(session.config.hidden("generator"))
+        self.edits: list[LayerEdit] = []
+        self._functions: list[Mapping[str, Function]] = [{}]
+        self._maps: list[dict[str, Tensor]] = [{self.order[0]: maps}]
+        self._tails: dict[str, Tail] = {}
+
+    @torch.no_grad()
+    def images(self, edits: Sequence[LayerEdit]) -> Tensor:
+        """N x channels x size x size float32, on the generator's device."""
+        self._follow(edits)
+        start = self._latest(self.order[-1], included=True)
+        images = self._tail(start).run(self.maps(start).clone(), self.z)
+        for link in self._maps[1:-KEPT]:
+            link.clear()
+        return images
+
+    @torch.no_grad()
+    def maps(self, name: str) -> Tensor:
+        """What a layer puts out under all edits that `images` was last asked for."""
+        return self._at(len(self.edits), name)
+
+    def _follow(self, edits: Sequence[LayerEdit]) -> None:
+        same = 0
+        for mine, other in zip(self.edits, edits, strict=False):
+            if mine is not other:
+                break
+            same += 1
+        del self.edits[same:], self._functions[same + 1 :], self._maps[same + 1 :]
+        for edit in edits[same:]:
+            functions = self._plan(edit)
+            self.edits.append(edit)
+            self._functions.append(functions)
+            self._maps.append({})
+
+    def _plan(self, edit: LayerEdit) -> Mapping[str, Function]:
+        generator, config = self.session.generator, self.session.config
+        if isinstance(edit, Selection):
+            return {edit.layer: edit.hook(generator).edit}
+        selections = tuple(each for each in self.edits if isinstance(each, Selection))
+        drawn = self.donors.under(selections)
+        with ExitStack() as stack:  # for donors that are not drawn yet
+            for each in selections:
+                stack.enter_context(each.hook(generator))
+            planner = edit.planner(generator, config, drawn)
+        return planner({name: self.maps(name) for name in edit.seen})
+
+    def _at(self, link: int, name: str) -> Tensor:
+        """What a layer puts out under the first so many edits."""
+        before = self.order[: self.order.index(name)]
+        base = link
+        while name not in self._maps[base] and base:
+            if any(layer in before for layer in self._functions[base]):
+                break
+            base -= 1
+        if name in self._maps[base]:
+            maps = self._maps[base][name]
+        else:
+            start = self._latest(name, included=False, link=link)
+            maps = self._tail(start).collect(self._at(link, start).clone(), self.z, (name,))[name]
+            base = 0
+        for functions in self._functions[base + 1 : link + 1]:
+            if name in functions:
+                maps = functions[name](maps)
+        self._maps[link][name] = maps
+        return maps
+
+    def _latest(self, name: str, included: bool, link: int | None = None) -> str:
+        """The latest layer before one that is edited, or the first of all."""
+        end = self.order.index(name) + included
+        edited = {
+            layer
+            for functions in self._functions[: None if link is None else link + 1]
+            for layer in functions
+        }
+        return next((each for each in reversed(self.order[:end]) if each in edited), self.order[0])
+
+    def _tail(self, layer: str) -> Tail:
+        if layer not in self._tails:
+            self._tails[layer] = Tail(self.session.generator, layer)
+        return self._tails[layer]
+
+
+def first_maps(session: Session, z: Tensor) -> Tensor:
+    """What the first layer of maps of the generator puts out, N x filters x h x w."""
+    name = next(iter(session.config.hidden("generator")))
+    with torch.no_grad():
+        return hooks.activations(session.generator, name, z.to(session.device))
+
+
+def can_be_cut(session: Session, layer: str) -> bool:
+    """Whether the network runs on from a layer alone, so that an edit costs only what follows."""
+    try:
+        hooks.tail(session.generator, layer)
+    except hooks.Uncut:
+        return False
+    return True

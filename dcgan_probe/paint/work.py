@@ -1,0 +1,131 @@
+"""The files of a painting: written as one works, taken up again by the same line."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from dcgan_probe.edits import painting as paintings
+from dcgan_probe.edits.filters import Selection
+from dcgan_probe.edits.painting import Painting
+from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.errors import InputError
+from dcgan_probe.figures import film
+from dcgan_probe.figures.panels import zoom_for
+from dcgan_probe.figures.rasters import write_image
+from dcgan_probe.pages.work_file import NotSaved, resume
+from dcgan_probe.paint.state import History, State, axis_of
+from dcgan_probe.paint.studio import Studio
+from dcgan_probe.storage.json_values import Value
+
+FPS = 4  # edits a second
+FRAMES = 240  # of a film, at most
+HOLD = 4  # frames for which its end stands still
+
+
+class PaintWork:
+    """States of a painting, and the files that it is saved to.
+
+        >>> work = PaintWork(Path("painting.json"), studio, State("0:0"))
+        >>> work.history.push(work.history.now.with_edit(edit))
+        >>> work.write()
+
+    A file that is there is resumed; one that is damaged is kept aside, and `notice` says so. Raises
+    InputError, and leaves the file as it is, where it is of another checkpoint or was not painted.
+    """
+
+    def __init__(self, path: Path, studio: Studio, first: State):
+        self.path, self.studio = path, studio
+        saved, self.notice = resume(path, paintings.FORMAT, Painting.read)
+        self.history = History(first if saved is None else self._state(saved))
+
+    def write(self) -> None:
+        """Write what is shown as a file of edits; NotSaved where that cannot be done."""
+        self._guarded(self.path, lambda: self.studio.painting(self.history.now).write(self.path))
+
+    def write_picture(self) -> tuple[Path, int]:
+        """Write the image as the command line draws it, beside the edits.
+
+        Returns its path, and how many of its values differ from what the page shows: none, unless
+        the network's last bit depends on what else is in its batch.
+        """
+        path = self._free(".png")
+        now = self.history.now
+        exact = self.studio.exact(now)
+        differ = int((exact != self.studio.image(now)).sum())
+        self._guarded(path, lambda: write_image(path, exact))
+        return path, differ
+
+    def write_film(self) -> tuple[Path, int]:
+        """Write a film: the sample as it is, then edit by edit; returns its path and its length."""
+        path = self._free(".gif")
+        frames = self.frames()
+        zoom = 2 * zoom_for(frames.shape[1])
+        large = frames.repeat(zoom, 1).repeat(zoom, 2)
+        self._guarded(path, lambda: film.write(path, large, FPS))
+        return path, len(frames)
+
+    def frames(self) -> np.ndarray:
+        """T x H x W x 3 uint8: first the sample, then its sliders, then one edit more each."""
+        now = self.history.now
+        begin = State(now.sample)
+        sliders = State(now.sample, now.walk, now.axes, now.selections)
+        states = [begin, *([sliders] if sliders != begin else [])]
+        count = len(now.edits)
+        step = -(-count // FRAMES) or 1
+        ends = sorted({*range(step, count + 1, step), *([count] if count else [])})
+        states += [State(now.sample, now.walk, now.axes, now.selections, now.edits[:end])
+                   for end in ends]  # fmt: skip
+        images = [self.studio.image(state) for state in states]
+        return np.stack([*images[:1] * 2, *images[1:], *images[-1:] * HOLD])
+
+    def _free(self, ending: str) -> Path:
+        """A name beside the file of edits that nothing has yet."""
+        stem = self.path.stem
+        names = (f"{stem}{f'-{i}' if i > 1 else ''}{ending}" for i in itertools.count(1))
+        return next(path for path in map(self.path.with_name, names) if not os.path.lexists(path))
+
+    def _guarded(self, path: Path, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            raise NotSaved(f"{path}: cannot be written: {error.strerror or error}") from error
+        except InputError as error:
+            raise NotSaved(str(error)) from error
+
+    def _state(self, saved: Painting) -> State:
+        session, source = self.studio.session, str(self.path)
+        if saved.checkpoint != session.checkpoint.sha256:
+            raise InputError(
+                f"{source}: checkpoint: found a painting on {saved.checkpoint[:8]}, expected one "
+                f"on {session.checkpoint.name} ({session.checkpoint.sha256[:8]})"
+            )
+        about = Value(saved.about, source, "about")
+        walk = about["walk"]
+        target = walk["to"].found
+        at = walk["at"].number()
+        if not isinstance(target, str) or not 0 <= at <= 1:
+            raise walk.error("a sample, and a number from 0 to 1")
+        state = State(
+            about["sample"].text(),
+            (target, at),
+            tuple(axis_of(each) for each in about["axes"].items()),
+            tuple(edit for edit in saved.edits if isinstance(edit, Selection)),
+            tuple(edit for edit in saved.edits if isinstance(edit, PlaceEdit)),
+        )
+        self.studio.shift(state)  # InputError for a sample or a concept that is not known here
+        if self.studio.painting(state).edits != saved.edits:
+            raise InputError(
+                f"{source}: edits: found others than its sliders and brushes make, expected a "
+                "file that was painted"
+            )
+        return state
+
+    def __str__(self) -> str:
+        now = self.history.now
+        count = len(self.studio.painting(now).edits)
+        return f"{count} edit{'s'[: count != 1]} on sample {now.sample}"
