@@ -20,6 +20,7 @@ from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.pages.work_file import NotSaved
 from dcgan_probe.paint.desk import Desk
 from dcgan_probe.paint.opening import prepare
+from dcgan_probe.recognition.erasing import DONORS, FIRST_DONOR
 from dcgan_probe.storage.json_values import Value
 
 SHA = "ab" * 32
@@ -187,7 +188,7 @@ def test_the_strongest_filters_of_a_place(desk, session):
     found = ask(desk, "/pick", layer="16x16", x=9.0, y=21.0)
     maps = dp.hooks.activations(session.generator, "16x16", session.latents(64))[:1]
     donors = dp.hooks.activations(
-        session.generator, "16x16", session.latents(150, start=20_000)
+        session.generator, "16x16", session.latents(DONORS, start=FIRST_DONOR)
     ).double()
     mean, deviation = donors.mean((0, 2, 3)), donors.std((0, 2, 3), correction=0)
     scores = (maps[0, :, 10, 4] - mean) / deviation.clamp_min(1e-6)
