@@ -296,8 +296,9 @@ def test_a_chain_walks_to_what_arithmetic_made(session, concepts, tmp_path):
     )
     for name in ("arithmetic/arithmetic.png", "walk/walk.png", "turn/turn.png"):
         assert dp.figures.read_image(out / name) is not None
-    assert (out / "walk/linear.gif").exists()
-    assert (out / "turn/turn.mp4").exists()
+    for name, shape in (("walk/linear.gif", (256, 256)), ("turn/turn.mp4", (256, 514))):
+        _, frame = cv2.VideoCapture(str(out / name)).read()
+        assert frame.shape[:2] == shape
     z = latents.read(out / "arithmetic/z.safetensors", session.config, session.checkpoint.sha256)
     ends = latents.read(out / "walk/linear.safetensors", session.config, session.checkpoint.sha256)
     assert torch.allclose(ends[-1], z[0])

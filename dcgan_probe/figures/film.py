@@ -15,6 +15,8 @@ from dcgan_probe.storage import files
 
 ANIMATIONS = (".png", ".gif")
 ENDINGS = (".mp4", *ANIMATIONS)
+# A film is looked at by itself, where a picture stands in a page.
+LEAST = 256
 # VP9 is what browsers play of what OpenCV's wheels can write; MPEG-4 for a build without it.
 _CODECS = ("vp09", "mp4v")
 
@@ -38,14 +40,17 @@ def write(path: str | os.PathLike[str], frames: np.ndarray, fps: int = 20) -> No
 
 
 def write_tiled(path: str | os.PathLike[str], frames: np.ndarray, columns: int = 1) -> None:
-    """Write a film of several images side by side, at the zoom of figures.
+    """Write a film of several images side by side, its shorter side at least `LEAST` pixels.
 
         >>> write_tiled("/tmp/grey.gif", np.full((10, 4, 64, 64, 3), 128, np.uint8), columns=2)
 
     frames: T x N x H x W x 3 uint8, N images in rows of `columns`. Raises as `write` does.
     """
-    zoom = zoom_for(frames.shape[2])
-    write(path, np.stack([tile(images, columns, zoom) for images in frames]))
+    _, count, height, width, _ = frames.shape
+    across = min(columns, count)
+    short = min(across * width, -(-count // columns) * height)
+    zoom = max(zoom_for(height), -(-LEAST // short))
+    write(path, np.stack([tile(images, across, zoom) for images in frames]))
 
 
 def _animation(bgr: np.ndarray, ending: str, fps: int) -> bytes:

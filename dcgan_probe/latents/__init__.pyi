@@ -1,3 +1,4 @@
+from . import axes as axes
 from . import concepts as concepts
 from . import expressions as expressions
 from . import sampling as sampling

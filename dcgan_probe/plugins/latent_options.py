@@ -1,4 +1,4 @@
-"""Click options that the probes of latent space share: concepts, exemplars, films."""
+"""Click options that the probes of latent space share: concepts, exemplars, films, what to keep."""
 
 from __future__ import annotations
 
@@ -22,4 +22,10 @@ exemplars_option = click.option(
     default=3,
     type=click.IntRange(1),
     help="How many of a concept's exemplars are averaged; its first.",
+)
+keep_option = click.option(
+    "--keep",
+    multiple=True,
+    help="A label of the classifier (or all) that should not move along, once or more; without "
+    "--classifier, a concept.",
 )

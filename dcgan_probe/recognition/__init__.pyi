@@ -4,6 +4,7 @@ from . import detectors as detectors
 from . import erasing as erasing
 from . import exported as exported
 from . import judges as judges
+from . import keeping as keeping
 from . import logistic as logistic
 from . import operations as operations
 from . import places as places

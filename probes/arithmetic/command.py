@@ -9,7 +9,7 @@ import click
 
 from dcgan_probe.plugins import completion
 from dcgan_probe.plugins.contract import pass_session
-from dcgan_probe.plugins.latent_options import concepts_option, exemplars_option
+from dcgan_probe.plugins.latent_options import concepts_option, exemplars_option, keep_option
 
 
 @click.command()
@@ -23,6 +23,7 @@ from dcgan_probe.plugins.latent_options import concepts_option, exemplars_option
     help="Measure how often it works, as this sees it: an installed classifier (faces), a file of "
     "torch.export, or a folder of images with a sub-folder a label.",
 )
+@keep_option
 @click.option("--draws", default=100, type=click.IntRange(2), help="Of exemplars, to measure.")
 @pass_session
 def arithmetic(session: Any, path: Path | None, classifier: str | None, **options: Any) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_probe.errors import at_least
+from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.latents import expressions
 from dcgan_probe.latents.concepts import Concepts, check_name
 from dcgan_probe.latents.expressions import combine
 from dcgan_probe.probes.arithmetic import trials
+from dcgan_probe.probes.arithmetic.question import Question, base_of
 from dcgan_probe.probes.arithmetic.result import NOISE, Arithmetic, Term
+from dcgan_probe.recognition import keeping
 from dcgan_probe.recognition.classifiers import Classifier
 from dcgan_probe.session import Session
 
@@ -25,6 +29,7 @@ def run(
     name: str = "result",
     classifier: Classifier | None = None,
     draws: int = 100,
+    keep: Sequence[str] = (),
 ) -> Arithmetic:
     """Add and subtract concepts in latent space, and say how often that works.
 
@@ -36,20 +41,34 @@ def run(
     expression: see `expressions.parse`; its names are concepts, whose first `exemplars` are
     averaged, samples, as 3:17, and what earlier commands kept. name: under which the sum is kept
     in the session. classifier: measure `draws` draws of exemplars, see `trials.measure`.
-    Edits in force are kept.
+    keep: what the sum must not change of its base, the last concept that is added; see
+    `keeping.find`. The sum without it is kept beside it. Edits in force are kept.
 
-    Raises InputError for a malformed expression, unknown names, concepts of fewer exemplars.
-    Source: section 6.3.2, figure 7.
+    Raises InputError for a malformed expression, unknown names, concepts of fewer exemplars, and as
+    `keeping.find` does. Source: section 6.3.2, figure 7; Shen et al. (2020) for `keep`.
     """
     at_least(1, exemplars=exemplars)
     at_least(2, draws=draws)
     factors = expressions.parse(expression)
     check_name(name, "--name")
     latents = {n: session.find_latents(n, concepts, exemplars) for n in factors}
-    z = combine(factors, {n: each.mean(0) for n, each in latents.items()})[None]
+    plain = combine(factors, {n: each.mean(0) for n, each in latents.items()})[None]
+    z, kept = plain, None
+    if keep:
+        base = base_of(factors)
+        shift = plain[0] - latents[base].mean(0)
+        if not shift.any():
+            raise InputError(f"--keep: found a sum that is {base} itself, expected a change of it")
+        asked: tuple[str, ...] = tuple(factors)
+        if classifier is not None:
+            asked = tuple(Question.read(factors, concepts, classifier).changed)
+        kept = keeping.find(session, keep, asked, shift, concepts, classifier)
+        z = (plain[0] - shift + kept.apply(shift))[None]
     success = None
     if classifier is not None:
-        success = trials.measure(session, factors, concepts, classifier, exemplars, draws)
+        success = trials.measure(
+            session, factors, concepts, classifier, exemplars, draws, keeping=kept
+        )
     session.keep(name, z)
     images = {n: session.generate(each) for n, each in latents.items()}
     in_pixels = combine(factors, {n: each.mean(0) for n, each in images.items()})
@@ -61,12 +80,15 @@ def run(
             name=name,
             classifier=classifier.name if classifier else None,
             draws=draws,
+            keep=list(keep),
         ),
         expression=expression,
         name=name,
         terms=tuple(_term(session, n, factors[n], latents[n], images[n]) for n in factors),
         z=z,
         neighbours=_neighbours(session, z),
+        keeping=kept,
+        without=pixels(session.generate(plain))[0] if keep else None,
         in_pixels=pixels(in_pixels[None])[0],
         success=success,
         caption=session.caption(),

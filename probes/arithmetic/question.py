@@ -36,14 +36,13 @@ class Question:
         """
         conditions = {name: _conditions(name, concepts, classifier) for name in factors}
         asked = _sum_conditions(factors, conditions)
-        added = [name for name, factor in factors.items() if factor > 0]
-        if not asked or not added:
+        if not asked:
             raise InputError(
                 "arithmetic: found a sum that no label says anything about, expected conditions "
                 "('shows') of its concepts that come out as 0 or 1"
             )
         labels = tuple(classifier.labels)
-        return cls(labels=labels, conditions=conditions, asked=asked, base=added[-1])
+        return cls(labels=labels, conditions=conditions, asked=asked, base=base_of(factors))
 
     @property
     def changed(self) -> list[str]:
@@ -74,6 +73,14 @@ class Question:
         }
         columns = range(len(self.labels))
         return [i for i in columns if self.labels[i] not in self.asked and i not in opposites]
+
+
+def base_of(factors: Mapping[str, float]) -> str:
+    """The last name that is added: what a sum changes. InputError if none is added."""
+    added = [name for name, factor in factors.items() if factor > 0]
+    if not added:
+        raise InputError("arithmetic: found a sum that adds nothing, expected a concept to change")
+    return added[-1]
 
 
 def _conditions(name: str, concepts: Concepts | None, classifier: Classifier) -> dict[str, bool]:

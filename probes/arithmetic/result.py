@@ -12,6 +12,7 @@ from torch import Tensor
 from dcgan_probe.figures.panels import Block, draw
 from dcgan_probe.latents.sampling import write as write_latents
 from dcgan_probe.probes.arithmetic.success import Success
+from dcgan_probe.recognition.keeping import Keeping
 from dcgan_probe.results.result import Result
 
 # Uniform noise of at most so much is added to the sum for its eight neighbours.
@@ -42,8 +43,9 @@ class Arithmetic(Result):
     """What `run` returns. z: 1 x z_size float32, the sum; name: how later commands call it.
 
     neighbours: 3 x 3 x H x W x 3 uint8, the image of the sum in the middle and those of the sum
-    with noise around it; in_pixels: the same sum of images, H x W x 3 uint8. success: how often
-    such sums have what they should, if that was measured.
+    with noise around it; in_pixels: the same sum of images, H x W x 3 uint8. keeping: what the sum
+    left alone of its base, if it was asked to; without: the image of the sum as it is then, H x W x
+    3 uint8. success: how often such sums have what they should, if that was measured.
     """
 
     expression: str
@@ -52,6 +54,8 @@ class Arithmetic(Result):
     z: Tensor
     neighbours: np.ndarray
     in_pixels: np.ndarray
+    keeping: Keeping | None
+    without: np.ndarray | None
     success: Success | None
     caption: str
 
@@ -62,41 +66,61 @@ class Arithmetic(Result):
             "coefficients": {term.name: term.factor for term in self.terms},
             "length_of_z": float(self.z.norm()),
             "largest_of_z": float(self.z.abs().max()),
+            "keep": self.keeping.values() if self.keeping else None,
             "success": self.success.values() if self.success else None,
         }
 
     def draw(self, folder: Path) -> None:
         write_latents(folder / "z.safetensors", self.z, self.made_with["checkpoint"]["sha256"])
-        rows = max(3, *(len(term.exemplars) for term in self.terms))
+        count = max(3, *(len(term.exemplars) for term in self.terms))
+        rows = [*["exemplar"] * count, "mean of z", "mean of pixels"]
+        if self.without is not None:
+            rows.insert(-1, "nothing kept")
         blank = np.full_like(self.in_pixels, 255)
 
-        def column(images: np.ndarray, mean: np.ndarray, in_pixels: np.ndarray) -> np.ndarray:
-            padding = [blank] * (rows - len(images))
-            return np.stack([*images, *padding, mean, in_pixels])[:, None]
+        def column(images: np.ndarray, *below: np.ndarray) -> np.ndarray:
+            padding = [blank] * (count - len(images))
+            return np.stack([*images, *padding, *below])[:, None]
+
+        def under(mean: np.ndarray, without: np.ndarray, in_pixels: np.ndarray) -> list[np.ndarray]:
+            return [mean, in_pixels] if self.without is None else [mean, without, in_pixels]
 
         blocks = [
-            Block(str(term), column(term.exemplars, term.mean, term.in_pixels))
+            Block(str(term), column(term.exemplars, *under(term.mean, blank, term.in_pixels)))
             for term in self.terms
         ]
         middle = self.neighbours[1, 1]
+        without = blank if self.without is None else self.without
         result = [
-            column(self.neighbours[:, i], *((middle, self.in_pixels) if i == 1 else (blank, blank)))
+            column(
+                self.neighbours[:, i],
+                *under(*((middle, without, self.in_pixels) if i == 1 else (blank, blank, blank))),
+            )
             for i in range(3)
         ]
-        blocks.append(Block(f"= {self.name}", np.concatenate(result, axis=1)))
+        name, kept = self.name, ""
+        if self.keeping is not None:
+            name = f"{self.name}, {self.keeping.title}"
+            kept = (
+                "The sum changes its base without what moves others, and below it stands the sum "
+                f"with nothing kept; {self.keeping}. "
+            )
+        blocks.append(Block(f"= {name}", np.concatenate(result, axis=1)))
         draw(
             folder / "arithmetic.png",
             self.expression,
             blocks,
-            [*["exemplar"] * rows, "mean of z", "mean of pixels"],
+            rows,
             "Above, the exemplars of each concept. In the row of z, the images of their mean "
             "latents and of the sum of these, which is also the middle of the nine: around it, the "
             f"sum with uniform noise of up to {NOISE} in every number. In the last row, the same "
-            f"sum of the images themselves. {self.caption}.",
+            f"sum of the images themselves. {kept}{self.caption}.",
         )
         if self.success:
             self.success.draw(folder / "success.png", self.caption)
 
     def __str__(self) -> str:
         line = f"{self.name} = {self.expression}"
+        if self.keeping is not None:
+            line += f"\n{self.keeping}"
         return line if self.success is None else f"{line}\n{self.success}"

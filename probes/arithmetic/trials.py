@@ -16,6 +16,7 @@ from dcgan_probe.metrics.intervals import Proportion
 from dcgan_probe.probes.arithmetic.question import Question
 from dcgan_probe.probes.arithmetic.success import Method, Success
 from dcgan_probe.recognition.classifiers import Classifier, agreement, classify
+from dcgan_probe.recognition.keeping import Keeping
 from dcgan_probe.session import Session
 
 # Samples among which exemplars are looked for, and how clearly they must show their concept.
@@ -32,6 +33,7 @@ def measure(
     exemplars: int = 3,
     draws: int = 100,
     shown: int = 10,
+    keeping: Keeping | None = None,
 ) -> Success:
     """How often a sum of concepts has what it should, over random draws of its exemplars.
 
@@ -46,7 +48,8 @@ def measure(
     out as 0 or 1. The base is the last concept that is added; what was not asked should stay as in
     the image of the base's mean.
 
-    Compared are the sum of means, the sum of single exemplars, the sum of images, the base with a
+    keeping: what the sum must not change of its base. Compared are the sum of means, with that kept
+    and without, the sum of single exemplars, the sum of images, the base with a
     random direction of the sum's length, and the base alone; with the same draws of exemplars.
 
     Raises InputError for a concept without conditions, a label that the classifier does not
@@ -69,7 +72,7 @@ def measure(
             )
     random = torch.Generator().manual_seed(session.seed)
     picks = {name: _pick(rows, exemplars, draws, random) for name, rows in candidates.items()}
-    images = _make(session, factors, picks, z, samples, question.base, random)
+    images = _make(session, factors, picks, z, samples, question.base, random, keeping)
     base = classify(classifier, images["base alone"]) > 0.5
     others = question.others(pool)
 
@@ -112,6 +115,7 @@ def _make(
     samples: Tensor,
     base: str,
     random: torch.Generator,
+    keeping: Keeping | None,
 ) -> dict[str, Tensor]:
     """The images of every method, from the same draws: picks are rows of z and samples."""
     exemplars = picks[base].shape[1]
@@ -121,7 +125,12 @@ def _make(
     total = combine(factors, several)
     away = torch.randn(total.shape, generator=random)
     away *= (total - several[base]).norm(dim=1, keepdim=True) / away.norm(dim=1, keepdim=True)
+    held = {}
+    if keeping is not None:
+        kept = several[base] + keeping.apply(total - several[base])
+        held = {f"mean of {exemplars}, {keeping.title}": session.generate(kept)}
     return {
+        **held,
         f"mean of {exemplars}": session.generate(total),
         "single exemplars": session.generate(combine(factors, single)),
         "sum of pixels": combine(factors, overlaid).clamp(-1, 1),

@@ -5,27 +5,108 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from dcgan_probe.figures import charts
-from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, blank, rendered
+from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, blank, rendered
 
 COLOURS = (BLUE, ORANGE, GREEN)
+HEIGHT, TOP, BOTTOM = 300, 0.91, 0.15
+# The names stand beside the lines: so many have room, and so much of the scale is between two.
+NAMED, APART = 16, 0.068
+# Of the width, in pixels: names, the scale, and what is between two charts.
+NAMES, SCALE, LONGEST = 130, 48, 20
 
 
-def chart_response(at: Sequence[float], means: Mapping[str, Sequence[float]]) -> np.ndarray:
-    """Mean probabilities along the axis, a line a label, H x W x 3 uint8.
+# Means, and the ends of the interval of each.
+Line = tuple[Sequence[float], Sequence[tuple[float, float]]]
 
-    means: by label, at each place of `at`; the first labels are in colour and named.
+
+def chart_responses(
+    at: Sequence[float], means: Mapping[str, Mapping[str, Line]], width: int
+) -> np.ndarray:
+    """Mean probabilities along axes side by side, a line a label, H x width x 3 uint8.
+
+    means: by the name of an axis, by label, at each place of `at`, with intervals. The labels
+    that an axis moves most are in colour; each is named at the end of its line, at most `NAMED`.
     """
-    figure = blank(620, 260)
-    axes = figure.subplots()
-    for rank, (label, mean) in reversed(list(enumerate(means.items()))):
-        own = rank < len(COLOURS)
-        colour, width = (COLOURS[rank], 2.0) if own else ("#CCCCCC", None)
-        axes.plot(at, mean, label=label if own else None, color=colour, linewidth=width)
-    axes.set_ylim(0, 1)
-    charts.style(axes, x="lengths of the axis", y="mean probability", ticks=10)
-    handles, labels = axes.get_legend_handles_labels()
-    charts.legend(axes, handles[::-1], labels[::-1], loc="upper left")
-    figure.subplots_adjust(left=0.1, right=0.98, bottom=0.18, top=0.97)
+    figure = blank(width, HEIGHT)
+    panels = figure.subplots(1, len(means), squeeze=False)[0]
+    share = 1 / len(means)
+    for i, (axes, (name, lines)) in enumerate(zip(panels, means.items(), strict=True)):
+        _draw(axes, at, lines)
+        axes.set_title(name, loc="left", **charts.TEXT)
+        left, right = i * share + SCALE / width, (i + 1) * share - NAMES / width
+        axes.set_position((left, BOTTOM, right - left, TOP - BOTTOM))
+        charts.style(axes, x="lengths of the axis", ticks=9)
+    panels[0].set_ylabel("mean probability", **charts.TEXT)
     return rendered(figure)
+
+
+def _draw(axes: Axes, at: Sequence[float], lines: Mapping[str, Line]) -> None:
+    ranked = list(lines)
+    for rank, label in reversed(list(enumerate(ranked))):
+        own = rank < len(COLOURS)
+        colour, width = (COLOURS[rank], 2.0) if own else ("#BBBBBB", 1.0)
+        mean, spans = lines[label]
+        axes.plot(at, mean, color=colour, linewidth=width)
+        if own:
+            low, high = zip(*spans, strict=True)
+            axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set_ylim(0, 1)
+    axes.set_xlim(at[0], at[-1])
+    axes.set_xticks((at[0], 0, at[-1]), [f"{at[0]:+.2g}", "0", f"{at[-1]:+.2g}"])
+    named = ranked[:NAMED]
+    ends = [lines[label][0][-1] for label in named]
+    for label, end, place in zip(named, ends, spread(ends, APART), strict=True):
+        rank = ranked.index(label)
+        colour = COLOURS[rank] if rank < len(COLOURS) else PALE
+        text = label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
+        axes.annotate(
+            text,
+            (at[-1], end),
+            (1.06, place),
+            textcoords="axes fraction",
+            color=colour,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": "#DDDDDD", "linewidth": 0.7, "shrinkB": 0},
+            **charts.TEXT,
+        )
+    if len(ranked) > NAMED:
+        text = f"and {len(ranked) - NAMED} that move less"
+        axes.text(1.06, -0.06, text, color=PALE, transform=axes.transAxes, **charts.TEXT)
+
+
+def spread(values: Sequence[float], apart: float) -> list[float]:
+    """Places as near to values as may be, in their order, each so far from the next, in [0, 1].
+
+    >>> [round(place, 2) for place in spread([0.5, 0.5, 0.9], 0.1)]
+    [0.45, 0.55, 0.9]
+
+    values: in [0, 1]; more of them than there is room for lie closer.
+    """
+    apart = min(apart, 1 / max(1, len(values) - 1))
+    order = np.argsort(values, kind="stable")
+    # Each group of neighbours that overlap is moved apart around its own middle.
+    groups: list[list[int]] = []
+    middles: list[float] = []
+    for index in order:
+        groups.append([int(index)])
+        middles.append(values[index])
+        while True:
+            half = apart * (len(groups[-1]) - 1) / 2
+            middles[-1] = min(max(middles[-1], half), 1 - half)
+            if len(groups) < 2:
+                break
+            below = apart * (len(groups[-2]) - 1) / 2
+            if middles[-1] - half - (middles[-2] + below) >= apart - 1e-9:
+                break
+            joined = groups[-2] + groups[-1]
+            middle = float(np.mean([values[i] for i in joined]))
+            groups[-2:], middles[-2:] = [joined], [middle]
+    places = [0.0] * len(values)
+    for group, middle in zip(groups, middles, strict=True):
+        for rank, index in enumerate(group):
+            places[index] = middle + apart * (rank - (len(group) - 1) / 2)
+    return places

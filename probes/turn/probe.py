@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_probe.errors import InputError, at_least
+from dcgan_probe.errors import InputError, at_least, unknown
 from dcgan_probe.figures.rasters import pixels
+from dcgan_probe.latents import sampling
 from dcgan_probe.latents.concepts import Concepts
-from dcgan_probe.probes.turn.result import MEASURED, Response, Turn
-from dcgan_probe.recognition.classifiers import Classifier, classify
+from dcgan_probe.metrics.intervals import Interval, mean_interval
+from dcgan_probe.probes.turn.result import MEASURED, Response, Side, Turn
+from dcgan_probe.recognition import keeping
+from dcgan_probe.recognition.classifiers import Classifier, classify, wanted
 from dcgan_probe.session import Session
 
 # Images of a film from one end to the other.
@@ -19,8 +25,8 @@ FRAMES = 48
 
 def run(
     session: Session,
-    start: str,
-    end: str,
+    start: str | None = None,
+    end: str | None = None,
     concepts: Concepts | None = None,
     n: int = 8,
     steps: int = 7,
@@ -28,6 +34,8 @@ def run(
     exemplars: int = 3,
     classifier: Classifier | None = None,
     video: str | None = None,
+    keep: Sequence[str] = (),
+    axis: str | None = None,
 ) -> Turn:
     """Add the axis between two concepts to samples, in steps to both sides.
 
@@ -36,33 +44,48 @@ def run(
         (4, 7, 64, 64, 3)
 
     start, end: concepts, samples ("3:17") or what earlier commands kept; of a concept the mean of
-    the first `exemplars`. The samples are the first n of the session's seed; `steps` places lie
-    evenly from -reach to +reach lengths of the axis. classifier: measure what changes on other
-    samples. video: the ending of a film to write. Edits in force are kept.
+    the first `exemplars`. axis: in place of both, a direction that an earlier command kept, or
+    "FILE:2", the second of a file of latents. The samples are the first n of the session's seed;
+    `steps` places lie evenly from -reach to +reach lengths of the axis. classifier: measure what
+    changes on other samples. keep: what must not move along, see `keeping.find`; the axis as it was
+    is measured beside it. video: the ending of a film to write. Edits in force are kept.
 
-    Raises InputError for unknown names, for one place only, and for concepts of the same mean.
-    Source: section 6.3.2, figure 8.
+    Raises InputError for unknown names, for one place only, for concepts of the same mean, and as
+    `keeping.find` does.
+    Source: section 6.3.2, figure 8; Shen et al. (2020) for axes that keep labels.
     """
     at_least(1, n=n, exemplars=exemplars)
     at_least(2, steps=steps)
     if not 0 < reach <= 100:
         raise InputError(f"reach: found {reach:g}, expected more than 0 and at most 100")
-    near, far = (session.find_latents(name, concepts, exemplars) for name in (start, end))
-    axis = far.mean(0) - near.mean(0)
-    if not axis.any():
-        raise InputError(f"turn: found no axis from {start} to {end}: their latents are the same")
+    given = _find(session, start, end, axis, concepts, exemplars, classifier)
+    if not given.axis.any():
+        raise InputError(f"turn: found no axis {given.words}: its length is 0")
+    kept = None
+    if keep:
+        kept = keeping.find(session, keep, given.asked, given.axis, concepts, classifier)
 
     # Symmetric by construction: linspace alone may leave 1e-8 where 0 should be.
     at = torch.linspace(0, 1, steps).sub(torch.linspace(1, 0, steps)) * reach
     z = session.latents(n)
+
+    def side(axis: Tensor) -> Side:
+        return Side(
+            axis=axis,
+            pixels=_pixels(_along(session, z, axis, at)).swapaxes(0, 1),
+            response=None if classifier is None else _measure(session, axis, at, classifier),
+        )
+
+    found = side(given.axis if kept is None else kept.apply(given.axis))
     swing = torch.sin(torch.linspace(-0.5, 1.5, FRAMES + 1)[:-1] * torch.pi) * reach
-    response = None if classifier is None else _measure(session, axis, at, classifier)
     return Turn(
         made_with=session.made_with(
             start=start,
             end=end,
+            axis=axis,
             concepts=concepts.file if concepts else None,
             classifier=classifier.name if classifier else None,
+            keep=list(keep),
             steps=steps,
             reach=reach,
             exemplars=exemplars,
@@ -70,14 +93,76 @@ def run(
         ),
         start=start,
         end=end,
-        axis=axis,
+        words=given.words,
         at=tuple(round(place, 6) for place in at.tolist()),
-        pixels=_pixels(_along(session, z, axis, at)).swapaxes(0, 1),
-        response=response,
-        frames=_pixels(_along(session, z, axis, swing)) if video else np.empty(0),
+        side=found,
+        keeping=kept,
+        without=side(given.axis) if kept else None,
+        frames=_pixels(_along(session, z, found.axis, swing)) if video else np.empty(0),
         video=video,
         caption=session.caption(),
     )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Given:
+    """An axis as it was asked for; `asked`: as `keeping.find` takes it."""
+
+    axis: Tensor
+    words: str
+    asked: tuple[str, ...]
+
+
+def _find(
+    session: Session,
+    start: str | None,
+    end: str | None,
+    name: str | None,
+    concepts: Concepts | None,
+    exemplars: int,
+    classifier: Classifier | None,
+) -> _Given:
+    if name is not None and start is None and end is None:
+        return _Given(axis=_direction(session, name), words=f"along {name}", asked=())
+    if name is not None or start is None or end is None:
+        raise InputError("turn: expected --from and --to, or --axis, and not both")
+    near, far = (session.find_latents(each, concepts, exemplars) for each in (start, end))
+    asked: tuple[str, ...] = (start, end)
+    if classifier is not None:
+        asked = _opposed(start, end, concepts, classifier)
+    return _Given(axis=far.mean(0) - near.mean(0), words=f"from {start} to {end}", asked=asked)
+
+
+def _direction(session: Session, name: str) -> Tensor:
+    """A direction of the session, or one of a file by its number, from 1; z_size float32."""
+    if name in session.kept:
+        if len(session.kept[name]) != 1:
+            raise InputError(
+                f"--axis {name}: found {len(session.kept[name])} latents, expected one direction"
+            )
+        return session.kept[name][0]
+    path, colon, number = name.rpartition(":")
+    if not colon or not number.isascii() or not number.isdecimal():
+        known = [*session.kept, "FILE.safetensors:NUMBER"]
+        raise unknown("direction", name, known, where="--axis")
+    held = sampling.read(path, session.config, session.checkpoint.sha256)
+    if not 1 <= int(number) <= len(held):
+        raise InputError(f"--axis {name}: found {len(held)} directions, expected one of them")
+    return held[int(number) - 1]
+
+
+def _opposed(
+    start: str, end: str, concepts: Concepts | None, classifier: Classifier
+) -> tuple[str, ...]:
+    """The labels that one concept shows and the other does not, by their conditions."""
+    shown = [
+        dict(wanted(classifier, concepts.named[name].shows))
+        if concepts and name in concepts.named
+        else {}
+        for name in (start, end)
+    ]
+    both = [i for i in shown[0] if i in shown[1] and shown[0][i] != shown[1][i]]
+    return tuple(classifier.labels[i] for i in both)
 
 
 def _along(session: Session, z: Tensor, axis: Tensor, at: Tensor) -> Tensor:
@@ -99,10 +184,19 @@ def _measure(session: Session, axis: Tensor, at: Tensor, classifier: Classifier)
         [classify(classifier, _along(session, z, axis, place[None])[0]) for place in places]
     )
     labels = list(enumerate(classifier.labels))
-    rises = (probabilities[-1] > probabilities[0]).float().mean(0)
+    changes = probabilities[-1] - probabilities[0]
+    rises = (changes > 0).float().mean(0)
     return Response(
         classifier=classifier.name,
         about=classifier.about,
         mean={name: probabilities[:, :, i].mean(1).tolist() for i, name in labels},
+        spans={
+            name: [mean_interval(x) for x in probabilities[:, :, i].tolist()] for i, name in labels
+        },
+        changes={name: _interval(changes[:, i]) for i, name in labels},
         rises={name: float(rises[i]) for i, name in labels},
     )
+
+
+def _interval(changes: Tensor) -> Interval:
+    return Interval(float(changes.mean()), *mean_interval(changes.tolist()))

@@ -12,7 +12,9 @@ from torch import Tensor
 from dcgan_probe.figures import film
 from dcgan_probe.figures.panels import Block, draw, zoom_for
 from dcgan_probe.latents.sampling import write as write_latents
-from dcgan_probe.probes.turn.figures import chart_response
+from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.probes.turn.figures import chart_responses
+from dcgan_probe.recognition.keeping import Keeping
 from dcgan_probe.results.result import Result
 
 # Samples on which a classifier measures the axis.
@@ -20,8 +22,8 @@ MEASURED = 200
 # Of a film.
 COLUMNS = 4
 BELOW = (
-    f"Below, what the classifier sees along the axis, mean of {MEASURED} samples: an axis "
-    "of its own moves its label alone. "
+    f"Below, what the classifier sees along the axis, mean of {MEASURED} samples (bands: 95%): "
+    "an axis of its own moves its label alone. "
 )
 
 
@@ -29,13 +31,16 @@ BELOW = (
 class Response:
     """What a classifier sees along the axis, of `MEASURED` samples.
 
-    mean: by label, its mean probability at each place. rises: by label, the share of samples that
-    have more of it at the far end than at the near one.
+    mean: by label, its mean probability at each place; spans: the 95% interval of each. changes: by
+    label, the mean change of its probability from end to end. rises: by label, the share of samples
+    that have more of it at the far end than at the near one.
     """
 
     classifier: str
     about: dict[str, Any]
     mean: dict[str, list[float]]
+    spans: dict[str, list[tuple[float, float]]]
+    changes: dict[str, Interval]
     rises: dict[str, float]
 
     @property
@@ -53,35 +58,83 @@ class Response:
             "classifier": {"name": self.classifier, "about": self.about},
             "samples": MEASURED,
             "mean": self.mean,
+            "mean_intervals": {
+                label: list(map(list, spans)) for label, spans in self.spans.items()
+            },
+            "change": {
+                label: {"mean": change.value, "low": change.low, "high": change.high}
+                for label, change in self.changes.items()
+            },
             "rises": self.rises,
         }
+
+    def __str__(self) -> str:
+        parts = [
+            f"{label} {self.mean[label][0]:.2f} to {self.mean[label][-1]:.2f} "
+            f"(rises in {self.rises[label]:.0%})"
+            for label in list(self.ranked)[:3]
+        ]
+        return f"most changed, as {self.classifier} sees it: {', '.join(parts)}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Side:
+    """One axis, z_size float32, and what it does.
+
+    pixels: n x places x H x W x 3 uint8. response: None without a classifier.
+    """
+
+    axis: Tensor
+    pixels: np.ndarray
+    response: Response | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Turn(Result):
-    """What `run` returns. axis: z_size float32, from the mean of one concept to that of the other.
+    """What `run` returns. side: the axis that was asked for, without what moves the kept.
 
-    at: the places along it, in lengths of the axis; 0 is the sample itself. pixels: n x places x
-    H x W x 3 uint8. frames: images of a film, T x n x H x W x 3 uint8, or none.
+    start, end: what it leads from and to, None for a direction. words: the same, to be read. at:
+    the places along it, in lengths of the axis; 0 is the sample itself. without: the axis as it was
+    before anything was kept, where something was. frames: images of a film, T x n x H x W x 3
+    uint8, or none.
     """
 
-    start: str
-    end: str
-    axis: Tensor
+    start: str | None
+    end: str | None
+    words: str
     at: tuple[float, ...]
-    pixels: np.ndarray
-    response: Response | None
+    side: Side
+    keeping: Keeping | None
+    without: Side | None
     frames: np.ndarray
     video: str | None
     caption: str
+
+    @property
+    def axis(self) -> Tensor:
+        """The axis, z_size float32."""
+        return self.side.axis
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Samples along the axis, n x places x H x W x 3 uint8."""
+        return self.side.pixels
+
+    @property
+    def response(self) -> Response | None:
+        """What a classifier sees along the axis."""
+        return self.side.response
 
     def values(self) -> dict[str, Any]:
         return {
             "from": self.start,
             "to": self.end,
+            "axis": self.words,
             "length_of_axis": float(self.axis.norm()),
             "at": list(self.at),
             "response": self.response.values() if self.response else None,
+            "keep": self.keeping.values() if self.keeping else None,
+            "without_keep": None if self.without is None else _values(self.without),
         }
 
     def draw(self, folder: Path) -> None:
@@ -89,29 +142,48 @@ class Turn(Result):
         write_latents(folder / "axis.safetensors", self.axis[None], sha)
         if self.video:
             film.write_tiled(folder / f"turn.{self.video}", self.frames, COLUMNS)
-        blocks = [
-            Block(f"{place:+.2g}" if place else "0", self.pixels[:, i : i + 1])
-            for i, place in enumerate(self.at)
-        ]
+        zoom = max(1, zoom_for(self.side.pixels.shape[2]) // 2)
+        places = f"{self.at[0]:+.2g} to {self.at[-1]:+.2g}"
+        if self.without is None or self.keeping is None:
+            sides = {"": self.side}
+            blocks = [
+                Block(f"{place:+.2g}" if place else "0", self.side.pixels[:, i : i + 1])
+                for i, place in enumerate(self.at)
+            ]
+            kept = ""
+        else:
+            sides = {"as it is": self.without, self.keeping.title: self.side}
+            blocks = [Block(f"{name}: {places}", side.pixels) for name, side in sides.items()]
+            kept = f"At the right, the axis without what moves others; {self.keeping}. "
+        responses = {
+            name: {label: (mean, side.response.spans[label]) for label, mean in ranked.items()}
+            for name, side in sides.items()
+            if side.response is not None and (ranked := side.response.ranked)
+        }
+        # As wide as the images: each chart stands below its own.
+        width = max(600, sum(b.images.shape[1] * (b.images.shape[3] * zoom + 2) for b in blocks))
         draw(
             folder / "turn.png",
-            f"From {self.start} to {self.end}",
+            f"{self.words[0].upper()}{self.words[1:]}",
             blocks,
-            [str(i) for i in range(len(self.pixels))],
-            f"Every row is one sample, in the column 0. To its sides, the same with the axis from "
-            f"{self.start} to {self.end} subtracted and added, so many times its length. "
-            f"{'' if self.response is None else BELOW}{self.caption}.",
-            zoom=max(1, zoom_for(self.pixels.shape[2]) // 2),
-            below=None if self.response is None else chart_response(self.at, self.response.ranked),
+            [str(i) for i in range(len(self.side.pixels))],
+            f"Every row is one sample, in the middle column. To its sides, the same with the axis "
+            f"{self.words} subtracted and added, so many times its length. "
+            f"{BELOW if responses else ''}{kept}{self.caption}.",
+            zoom=zoom,
+            below=chart_responses(self.at, responses, width) if responses else None,
         )
 
     def __str__(self) -> str:
-        line = f"from {self.start} to {self.end}: {len(self.pixels)} samples, {len(self.at)} places"
-        if self.response is None:
-            return line
-        parts = [
-            f"{label} {self.response.mean[label][0]:.2f} to {self.response.mean[label][-1]:.2f} "
-            f"(rises in {self.response.rises[label]:.0%})"
-            for label in list(self.response.ranked)[:3]
-        ]
-        return f"{line}\nmost changed, as {self.response.classifier} sees it: {', '.join(parts)}"
+        line = f"{self.words}: {len(self.side.pixels)} samples, {len(self.at)} places"
+        lines = [line if self.response is None else f"{line}\n{self.response}"]
+        if self.keeping is not None:
+            lines.append(str(self.keeping))
+        if self.without is not None and self.without.response is not None:
+            lines.append(f"without --keep, {self.without.response}")
+        return "\n".join(lines)
+
+
+def _values(side: Side) -> dict[str, Any]:
+    response = side.response.values() if side.response else None
+    return {"length_of_axis": float(side.axis.norm()), "response": response}
