@@ -175,6 +175,45 @@ def test_a_conditional_generator_takes_a_class(one_hot):
         dp.Session.from_modules(network, latent=8, device="cpu")
 
 
+class Places(nn.Module):
+    """As in many conditional DCGANs: z and a one-hot class as N x ... x 1 x 1."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.ConvTranspose2d(18, 3, 8), nn.Tanh())
+
+    def forward(self, z, y):
+        return self.layers(torch.cat([z, y], 1))
+
+
+class Judge(nn.Module):
+    """A discriminator that takes the class too."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.of_class = nn.Conv2d(3, 4, 3), nn.Linear(10, 4)
+
+    def forward(self, x, y):
+        maps = torch.relu(self.conv(x)) * self.of_class(y)[:, :, None, None]
+        return maps.mean((1, 2, 3))
+
+
+def test_a_class_may_have_places_and_the_discriminator_may_take_it_too():
+    g, d = Places(), Judge()
+    session = dp.Session.from_modules(g, d, 8, label=(3, 10), device="cpu")
+    z, y = session.latents(2), torch.eye(10)[[3, 3]]
+    with torch.no_grad():
+        images = g(z[:, :, None, None], y[:, :, None, None])
+        torch.testing.assert_close(session.sample(2), images)
+        torch.testing.assert_close(session.discriminator(images), d(images, y))
+
+
+def test_another_size_of_z_is_told_by_what_the_network_wants(pair):
+    with pytest.raises(InputError, match="to have 16 channels, but got 17 channels instead"):
+        dp.Session.from_modules(pair[0], latent=17)
+
+
 def test_weights_without_values_and_of_another_type_are_one_line(pair):
     with torch.device("meta"):
         meta = layouts.up(4, 4, 4, 4)

@@ -20,8 +20,9 @@ class Adapted(nn.Module):
         torch.Size([2, 3, 64, 64])
 
     part: "generator" or "discriminator". places: the network takes z as N x z_size x 1 x 1. label:
-    it takes a class beside, an N int64 tensor, or of (label, classes) one-hot vectors. images: one
-    of `IMAGES`, the range and order of channels that it was trained on.
+    it takes a class beside, an N int64 tensor, or of (label, classes) one-hot vectors;
+    label_places: these as N x classes x 1 x 1. images: one of `IMAGES`, the range and order of
+    channels that it was trained on.
     """
 
     label: Tensor | None
@@ -33,6 +34,7 @@ class Adapted(nn.Module):
         places: bool = False,
         label: Label | None = None,
         images: str = PLAIN,
+        label_places: bool = False,
     ):
         super().__init__()
         if images not in IMAGES:
@@ -40,7 +42,10 @@ class Adapted(nn.Module):
         self.network, self.part, self.places, self.images = network, part, places, images
         # In buffers, which are part of what identifies the network.
         self.label: Tensor | None
-        self.register_buffer("label", _label(label))
+        vector = _label(label)
+        if vector is not None and label_places:
+            vector = vector[:, :, None, None]
+        self.register_buffer("label", vector)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.part == "discriminator":

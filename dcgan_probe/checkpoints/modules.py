@@ -109,8 +109,10 @@ def checkpoint(
     remarks: list[str] = []
     if "generator" in parts:
         parts["generator"] = _adapted(parts["generator"], z, images, label, remarks)
-    if "discriminator" in parts and images != PLAIN:
-        parts["discriminator"] = Adapted(parts["discriminator"], "discriminator", images=images)
+    if "discriminator" in parts:
+        parts["discriminator"] = _adapted_discriminator(
+            parts["discriminator"], parts.get("generator"), z, images, label
+        )
     for part in parts.values():
         part.eval()
     _check_statistics(parts, config, statistics, remarks)
@@ -162,21 +164,50 @@ def _adapted(
     if images != PLAIN or label is not None:
         ways = [Adapted(network, images=images, label=label)]
     ways.append(Adapted(network, places=True, images=images, label=label))
-    device = next(network.parameters()).device
+    if isinstance(label, tuple):
+        ways.append(Adapted(network, places=True, images=images, label=label, label_places=True))
+    way, failures = _first_that_runs(ways, z)
+    if way is None:
+        # What it says of z with places is meant where it asks for places.
+        return ways["Expected 3D" in failures[0]]
+    if getattr(way, "places", False):
+        remarks.append(
+            f"takes z as N x {z.shape[1]} x 1 x 1, which it is given; its layers are named "
+            "network. and so on"
+        )
+    return way
+
+
+def _adapted_discriminator(
+    network: nn.Module, generator: nn.Module | None, z: Tensor, images: str, label: Label | None
+) -> nn.Module:
+    """The discriminator as it takes images alone, in an `Adapted` where it needs one."""
+    plain = network
+    if images != PLAIN:
+        plain = Adapted(network, "discriminator", images=images)
+    if label is None or generator is None:
+        return plain
+    beside = Adapted(network, "discriminator", images=images, label=label)
+    # The samples of a generator that fails are told later, too.
+    forms = [plain, beside]
+    way, failures = _first_that_runs([nn.Sequential(generator, each) for each in forms], z)
+    return plain if way is None else forms[len(failures)]
+
+
+def _first_that_runs(ways: list[nn.Module], inputs: Tensor) -> tuple[nn.Module | None, list[str]]:
+    """The first of several forms of a network that takes inputs, and why those before it do not."""
+    failures = []
     for way in ways:
+        device = next(way.parameters()).device
         try:
             with torch.no_grad():
                 way.eval()
-                way(z.to(device))
-        except Exception:  # noqa: S112  whatever the user's code ran into: the first is told below
-            continue
-        if way is ways[-1]:
-            remarks.append(
-                f"takes z as N x {z.shape[1]} x 1 x 1, which it is given; its layers are named "
-                "network. and so on"
-            )
-        return way
-    return ways[0]
+                way(inputs.to(device))
+        except Exception as error:  # whatever the user's code ran into: one is told later
+            failures.append(str(error))
+        else:
+            return way, failures
+    return None, failures
 
 
 def _check_statistics(
@@ -293,8 +324,8 @@ def _plain(network: object, role: str) -> nn.Module:
         raise InputError(f"{role}: found weights on {', '.join(devices)}, expected one device")
     if not weights:
         raise InputError(f"{role}: found no weights, expected some")
-    for weight in weights:
-        if weight.dtype != torch.float32:
+    for weight in (*weights, *network.buffers()):
+        if weight.is_floating_point() and weight.dtype != torch.float32:
             kind = str(weight.dtype).removeprefix("torch.")
             raise InputError(f"{role}: found weights of {kind}, expected float32: call .float()")
     return network
