@@ -27,7 +27,9 @@ _lazy, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 _MOVED = {
     "classifiers": "recognition.classifiers",
     "concepts": "latents.concepts",
+    "features": "metrics.features",
     "sources": "images.sources",
+    "svm": "metrics.svm",
 }
 
 

@@ -337,7 +337,7 @@ def test_a_probe_outside_of_the_command_says_so():
     assert "runs under the command dcgan-probe" in result.output
 
 
-@pytest.mark.parametrize("name", ["classifiers", "concepts", "sources"])
+@pytest.mark.parametrize("name", ["classifiers", "concepts", "features", "sources", "svm"])
 def test_a_moved_module_is_found_and_warns(name):
     with pytest.warns(DeprecationWarning, match=f"dcgan_probe.{name} is now dcgan_probe"):
         assert getattr(dp, name).__name__.endswith(f".{name}")
