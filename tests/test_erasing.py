@@ -19,6 +19,7 @@ from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
 from dcgan_probe.probes.forget.figures import name_samples, rows_to_show
 from dcgan_probe.recognition.erasing import best, choose_erasing, erase_unjudged, resolving
 from dcgan_probe.recognition.places import fit_places
+from dcgan_probe.recognition.retrained import places_differ
 from dcgan_probe.recognition.samples import collect_maps
 from dcgan_probe.recognition.trials import Tried
 
@@ -27,13 +28,14 @@ DONORS = Donors(0, tuple(range(500, 540)))
 
 
 class Squares(nn.Module):
-    """Draws a ground, and a bright square in one of 16 places if z[0] is above 0.
+    """Draws a ground, and a bright square in one of some places if z[0] is above 0, or always.
 
     The layers hold it in filter 0 and the ground in the others, up to noise of z.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: int = 16, always: bool = False) -> None:
         super().__init__()
+        self.places, self.always = places, always
         self.scale = nn.Parameter(torch.ones(1))
         self.coarse, self.fine = nn.Identity(), nn.Identity()
         self.up = nn.Upsample(scale_factor=2)
@@ -42,11 +44,12 @@ class Squares(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         n = len(z)
         square = z.new_zeros(n, 1, 8, 8)
-        place = ((z[:, 1] + 1) * 8).long().clamp(0, 15)
+        place = ((z[:, 1] + 1) * 8).long().clamp(0, 15) % self.places
+        shown = (z[:, 0] > 0) | self.always
         at = torch.arange(8)
         rows, columns = (place // 4 * 2).view(n, 1, 1), (place % 4 * 2).view(n, 1, 1)
         inside = ((at.view(1, 8, 1) - rows) // 2 == 0) & ((at.view(1, 1, 8) - columns) // 2 == 0)
-        square[:, 0] = (inside & (z[:, 0] > 0).view(n, 1, 1)).float()
+        square[:, 0] = (inside & shown.view(n, 1, 1)).float()
         ground = torch.sin(z[:, 2:4, None, None] * 3 + at.view(1, 1, 8, 1) * 0.3) * 0.5 + 0.6
         noise = torch.sin(37 * z[:, 4:5, None, None] + 5 * at.view(1, 1, 8, 1) + 3 * at) * 0.05
         maps = torch.cat([square + noise.abs(), ground.expand(n, 2, 8, 8) + noise], 1) * self.scale
@@ -176,6 +179,32 @@ def test_an_object_that_fills_the_image_is_said_to(session):
     everywhere = replace(drawn, boxes=tuple(dp.Box(i, "all", 0, 0, SIDE, SIDE) for i in range(40)))
     with pytest.raises(InputError, match="found everything inside of boxes"):
         choose_erasing(session, everywhere, "all")
+
+
+def test_an_object_that_is_always_at_one_place_is_told_from_samples_without_it():
+    one = dp.Session.from_modules(generator=Squares(1), latent=(5, "uniform"), device="cpu")
+    found = choose_erasing(one, squares(one), "square", fill="mix", donors=DONORS)
+    assert found.edit is not None and found.chosen is not None
+    assert all(np.isfinite(each.beyond.value) for each in found.tried)
+    result = forget.run(one, squares(one), by="places", judges=[Judge()], n=64)
+    probes = result.traces[0].found
+    assert probes["as they are"].beyond.value > 0.95 > probes["erased"].beyond.value
+    mask = torch.zeros(6, 4, 4, dtype=torch.bool)
+    mask[:, 1, 1:] = True
+    assert not places_differ(mask)
+    mask[:3] = mask[:3].roll(2, 1)
+    assert places_differ(mask)
+
+
+def test_where_all_donors_show_the_object_it_is_said():
+    everywhere = Squares(1, always=True)
+    one = dp.Session.from_modules(generator=everywhere, latent=(5, "uniform"), device="cpu")
+    found = choose_erasing(one, squares(one), "square", fill="mix", donors=DONORS)
+    assert found.doubts == (
+        "NO DONOR FITS 40 of 40 samples: the best one shows the object at the place itself",
+    )
+    result = forget.run(one, squares(one), by="places", fill="mix", judges=[Judge()], n=32)
+    assert str(result).splitlines()[0].startswith("NO DONOR FITS")
 
 
 def tried(left: float, outside: float, value: float, low: float, samples: int = 40) -> Tried:

@@ -236,6 +236,17 @@ def test_the_evidence_is_here_around_and_in_the_image_with_products():
     torch.testing.assert_close(values[0, 4, 1, 1], soft[1, 1] * soft[:3, :3].mean())
 
 
+def test_the_joint_logit_is_the_regression_of_the_evidence():
+    own = {name: torch.randn(3, side, side) for name, side in (("a", 4), ("b", 8))}
+    weights = tuple((torch.randn(27) * 0.3).tolist())
+    zero = Linear((1.0,), 0.0)
+    both = PlaceRegression(("a", "b"), (zero, zero), (Linear(weights, 0.2), Linear(weights, -0.1)))
+    found = both.logits({name: logit[:, None] for name, logit in own.items()})
+    for (name, side), joint in zip((("a", 4), ("b", 8)), both.joint, strict=True):
+        wanted = joint(evidence(own, (side, side)))
+        torch.testing.assert_close(found[name], wanted.clamp(-12, 12), rtol=1e-5, atol=1e-5)
+
+
 def test_what_is_not_connected_to_a_sign_is_left_alone():
     logit = torch.full((1, 3, 9), -6.0)
     logit[0, 1, 1], logit[0, 1, 2], logit[0, 1, 7] = 0.0, -3.0, -3.5

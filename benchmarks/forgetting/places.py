@@ -26,6 +26,7 @@ import dcgan_probe as dp
 from dcgan_probe.edits.donors import Donors
 from dcgan_probe.edits.edit import Edit
 from dcgan_probe.metrics import features
+from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
 from dcgan_probe.probes.forget.judgement import BATCH, EditOutcome, Tally, measure_outcome
 from dcgan_probe.recognition import detectors
 from dcgan_probe.recognition.erasing import choose_erasing, erase_unjudged
@@ -90,6 +91,7 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
     for layer in LAYERS:
         found[f"filters: the paper's rule, {layer}"] = partial(paper, bench, layer)
     found["places: chosen"] = partial(chosen, bench)
+    found["places: the same edit where other samples have the object"] = partial(elsewhere, bench)
     whole = erase_unjudged(session, boxes, label)
 
     def place(layers: tuple[str, ...], fill: str, widen: float) -> Tensor:
@@ -120,6 +122,12 @@ def chosen(bench: Bench) -> Tensor:
     found = choose_erasing(bench.session, bench.boxes, bench.label)
     print(f"chosen: {found.edit}: {found.chosen}", flush=True)
     return bench.before if found.edit is None else bench.edited(found.edit)
+
+
+def elsewhere(bench: Bench) -> Tensor:
+    found = choose_erasing(bench.session, bench.boxes, bench.label)
+    assert found.edit is not None
+    return erase_elsewhere(bench.session, found.edit, bench.z, 1)[0]
 
 
 def line(name: str, outcome: EditOutcome, again: Retrained, seconds: float) -> str:

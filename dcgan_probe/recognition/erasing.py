@@ -70,11 +70,11 @@ def choose_erasing(
     boxes: of one label, on samples of this checkpoint. layers, fill: take these and choose only the
     rest. donors: 300 samples of the session's seed if not given. Every layer that resolves the
     boxes, every two of them that follow each other, and every fill are tried, on samples that the
-    regression used there has not seen. Of those that leave at most `left` for a guide the one is
-    best that is hardest to find again, by a probe that is trained again (beyond position) or by a
-    patch of another colour, whichever finds it better; among those whose 95% interval reaches that
-    one's value, the one that changes least outside. Changes below 3% of the mean difference between
-    two samples count as none.
+    regression used there has not seen. Of those that leave at most `left` for a guide, or what it
+    sees on samples without the object, the one is best that is hardest to find again, by a probe
+    that is trained again (beyond position) or by a patch of another colour, whichever finds it
+    better; among those whose 95% interval reaches that one's value, the one that changes least
+    outside. Changes below 3% of the mean difference between two samples count as none.
 
     Where fewer than 24 samples have boxes, fresh samples stand in, with the regression's own marks.
     anyway: erase even if the regression is no better than chance.
@@ -108,8 +108,9 @@ def choose_erasing(
     ways = list(itertools.product(chains, fills))
     edited = [name for name in names if any(name in chain for chain in chains)]
     trial = Trial(session, samples, begin, donors, edited)
-    tried = _rounds(trial, ways, left)
-    chosen = best(tried, left, trial.negligible)
+    enough = max(left, trial.usual_left)
+    tried = _rounds(trial, ways, enough)
+    chosen = best(tried, enough, trial.negligible)
     if 2 * chosen.unfit > chosen.samples:
         doubts += (
             f"NO DONOR FITS {chosen.unfit} of {chosen.samples} samples: the best one shows the "

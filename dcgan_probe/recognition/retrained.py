@@ -25,6 +25,7 @@ GRID = 32  # the finest grid of places, a side
 FOLDS = 4
 PLACES = 4000  # of either kind that each fold learns from
 RIDGES = (30.0, 300.0, 3000.0)
+USUAL = 0.9  # of the images, or of the places
 ROUGHLY = 1e-4  # how well a fit that only chooses the ridge is minimised
 BATCH = 50
 RADII = (1, 2, 5)  # places around one that its colour is compared with
@@ -258,6 +259,19 @@ def _mean(parts: np.ndarray, counts: np.ndarray, seed: int, resamples: int) -> I
     weights = bootstrap_weights(len(parts), np.random.default_rng(seed), resamples)
     means = (weights @ parts) / (weights @ counts)
     return Interval(float(means[0]), *map(float, percentile_interval(means)))
+
+
+def places_differ(before: Tensor) -> bool:
+    """Whether an object is not at the same place on nearly all images.
+
+        >>> places_differ(torch.ones(8, 16, 16, dtype=torch.bool))
+        False
+
+    before: N x S x S bool, where it is. If it is, position tells all among images that hold it, and
+    a probe needs images that do not.
+    """
+    share = before.float().mean(0) if len(before) else before.float().sum(0)
+    return bool(((share > 0) & (share < USUAL)).sum() > (1 - USUAL) * (share > 0).sum())
 
 
 def inpaint(images: Tensor, mask: Tensor, grow: int = 1, radius: float = 3.0) -> Tensor:

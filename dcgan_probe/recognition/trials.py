@@ -18,7 +18,7 @@ from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentil
 from dcgan_probe.metrics.ranking import UNKNOWN
 from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
 from dcgan_probe.recognition.places import FittedPlaces
-from dcgan_probe.recognition.retrained import beyond_position, see
+from dcgan_probe.recognition.retrained import beyond_position, places_differ, see
 from dcgan_probe.recognition.samples import collect_maps
 from dcgan_probe.session import Session
 
@@ -64,9 +64,14 @@ class Tried:
 
     @property
     def found(self) -> Interval:
-        """How well the place is found again, by a probe or by its colour; not below 0.5."""
-        worst = max((self.beyond, self.patch), key=lambda each: each.value)
-        return Interval(max(worst.value, 0.5), worst.low, worst.high)
+        """How well the place is found again, by a probe or by its colour; not below 0.5.
+
+        NaN where the probe could not be trained.
+        """
+        worst = self.beyond
+        if np.isfinite(worst.value) and self.patch.value > worst.value:
+            worst = self.patch
+        return Interval(float(np.maximum(worst.value, 0.5)), worst.low, worst.high)
 
     def __str__(self) -> str:
         return (
@@ -169,12 +174,22 @@ class Trial:
         self.drawn: dict[tuple[object, ...], tuple[Tensor, Tensor, Tensor]] = {}
         first = layers[0]
         self.before = self.tails[first].run(self.maps[first].clone(), self.z).cpu()
-        seen = see(session.checkpoint.discriminator, self.before, GRID, FINEST)
-        self.guide = _Guide(seen, samples.mask, session.seed)
+        finest = p[list(p)[-1]][: len(images)]
+        discriminator = session.checkpoint.discriminator
+        # Where the object is always at one place, position tells all among samples that hold it:
+        # then some that do not are there to tell it from.
+        bare = images[finest.flatten(1).amax(1) < UNFIT]
+        seen = see(discriminator, torch.cat([self.before, bare]), GRID, FINEST)
+        mask = torch.cat([samples.mask, samples.mask.new_zeros(len(bare), *bare.shape[2:])])
+        n = len(self.before)
+        learnt = n if places_differ(samples.mask) else len(seen)
+        self.bare = seen[n:learnt]
+        self.guide = _Guide(seen[:learnt], mask[:learnt], session.seed)
+        # What it marks on samples without the object is no fault of an edit.
+        self.usual_left = self.guide.usual(n, seen[n:])
         self.outside = ~_grown(samples.mask, 2)
         apart = (self.before - self.before.roll(1, 0)).abs().mean()
         self.negligible = NEGLIGIBLE * float(apart)
-        finest = p[list(p)[-1]][: len(images)]
         self.patches = _Patches(session, samples.mask, images, finest)
 
     def run(self, layers: tuple[str, ...], fill: str, widen: float, count: int) -> Tried:
@@ -186,7 +201,9 @@ class Trial:
         change = (images - self.before[wanted]).abs().mean(1)
         outside = self.outside[wanted]
         mask = self.samples.mask[wanted]
-        beyond = beyond_position(seen, mask, self.session.seed, PLACES, RESAMPLES)
+        none = mask.new_zeros(len(self.bare), *mask.shape[1:])
+        among = torch.cat([seen, self.bare]), torch.cat([mask, none])
+        beyond = beyond_position(*among, self.session.seed, PLACES, RESAMPLES)
         return Tried(
             layers,
             fill,
@@ -300,6 +317,20 @@ class _Guide:
         problem = LogisticProblem(rows, y, one, group[picked], torch.zeros_like(one))
         self.parts = cross_fit(problem, self.fold_of, GUIDE_RIDGES).parts
         self.base = self._marks(seen, torch.arange(n))
+
+    def usual(self, n: int, bare: Tensor) -> float:
+        """What it marks of images that do not show the object, at its places on the first n.
+
+        As a share, which is that of `left` for an edit that no one could tell from such images.
+        """
+        if not len(bare):
+            return 0.0
+        was = (self.base[:n] & self.inside[:n]).double().sum(0)
+        # Those that it learnt from come last, in their order.
+        known = len(self.base) - n
+        rows = n + torch.arange(len(bare)) if known else torch.arange(len(bare)) % n
+        rate = self._marks(bare, rows).double().mean(0)
+        return float((rate * was).sum() / was.sum().clamp(min=1))
 
     def left(self, seen: Tensor, rows: Tensor) -> float:
         """The share of the places it marks where the object was that it still marks."""

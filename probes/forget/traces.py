@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dcgan_probe.metrics import features
 from dcgan_probe.recognition.detectors import Detector, soft
-from dcgan_probe.recognition.retrained import Retrained, inpaint, retrain, see
+from dcgan_probe.recognition.retrained import Retrained, inpaint, places_differ, retrain, see
 from dcgan_probe.session import Session
 
 PRESENT = 0.01  # a sample holds an object if so much of it is marked
@@ -66,10 +66,15 @@ def trace(
 ) -> Traces:
     """Train probes on samples that hold the object, as they are, inpainted, and edited.
 
-    before: N x C x S x S, unedited. edited: the same latents, by the name of the edit.
+    before: N x C x S x S, unedited. edited: the same latents, by the name of the edit. Where the
+    object is always at the same place, samples without it are learnt from too, or there would be
+    nothing to tell it from.
     """
     mask = soft(judge, before) > 0.5
-    rows = torch.where(mask.flatten(1).float().mean(1) > PRESENT)[0]
+    area = mask.flatten(1).float().mean(1)
+    rows = torch.where(area > PRESENT)[0]
+    if not places_differ(mask[rows]):
+        rows = torch.where((area > PRESENT) | (area == 0))[0]
     held = before[rows]
     images = {"as they are": held, **{name: each[rows] for name, each in edited.items()}}
     images["inpainted"] = inpaint(held, mask[rows])
