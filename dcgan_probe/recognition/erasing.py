@@ -31,7 +31,7 @@ RESOLVED = 2.0  # locations that the shorter side of the median box has, at the 
 REGRESSED = 3  # layers that the regression looks at: the coarsest that resolve the boxes
 WIDTHS = (0.0, 2.0, 3.0, 4.0)
 FIRST_DONOR, DONORS = 20_000, 300
-LEFT = 0.05
+LEFT = 0.1
 MIDDLE = 2.0
 KEPT = 3  # candidates of the preliminary round that are tried on all samples
 

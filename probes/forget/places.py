@@ -17,7 +17,7 @@ from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
 from dcgan_probe.probes.forget.erased import Erased, ErasureOutcome, pictures
 from dcgan_probe.probes.forget.figures import name_samples, rows_to_show
 from dcgan_probe.probes.forget.judgement import BATCH, Tally, measure_outcome
-from dcgan_probe.probes.forget.settings import CONTROLS
+from dcgan_probe.probes.forget.settings import CONTROLS, LEFT
 from dcgan_probe.probes.forget.traces import trace
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.erasing import choose_erasing
@@ -32,7 +32,7 @@ def erase(
     label: str | None = None,
     layers: Sequence[str] | None = None,
     fill: str | None = None,
-    left: float = 0.05,
+    left: float = LEFT,
     judges: Sequence[str | Detector] | None = None,
     n: int = 160,
     where: tuple[float, float, float, float] | None = None,

@@ -1,0 +1,64 @@
+"""Forgetting an object that is always at one place: glasses of the faces that ship.
+
+    python benchmarks/forgetting/glasses.py      # writes docs/pictures/forget_glasses.png
+
+Faces are aligned, so one box around the eyes fits every sample that wears glasses by the classifier
+that ships, of the first 150 of seed 0. The classifier then says how many fresh samples wear them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import dcgan_probe as dp
+from dcgan_probe import figures
+from dcgan_probe.recognition import classifiers
+from dcgan_probe.recognition.erasing import choose_erasing
+
+OUT = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "forget_glasses.png"
+EYES = (12, 22, 52, 38)  # x0, y0, x1, y1 in pixels of 64
+BOXED, FRESH, SHOWN = 150, 160, 6
+
+
+def main() -> None:
+    session = dp.Session.open("faces", device="cpu")
+    classifier = classifiers.find("faces", session)
+    column = list(classifier.labels).index("glasses")
+
+    def worn(images: Tensor) -> Tensor:
+        return classifiers.classify(classifier, images)[:, column] > 0.5
+
+    size = (session.config.size, session.config.size)
+    wearing = torch.where(worn(session.sample(BOXED)))[0].tolist()
+    boxes = tuple(dp.Box(i, "glasses", *EYES) for i in wearing)
+    sha = session.checkpoint.sha256
+    drawn = dp.Boxes(boxes, tuple(range(BOXED)), size, seed=session.seed, checkpoint=sha)
+    found = choose_erasing(session, drawn, "glasses")
+    assert found.edit is not None
+    print(f"{len(boxes)} boxes; {found.edit}: {found.chosen}")
+    z = session.latents(FRESH, start=BOXED)
+    before = session.generate(z)
+    with session.editing(found.edit):
+        after = session.generate(z)
+    wore = worn(before)
+    print(
+        f"of {int(wore.sum())} of {FRESH} fresh samples with glasses {int(worn(after)[wore].sum())}"
+    )
+    rows = torch.where(wore)[0][:SHOWN]
+    figures.draw(
+        OUT,
+        "Glasses, erased by place",
+        [figures.Block("", np.stack([figures.pixels(x[rows]) for x in (before, after)]))],
+        ["as they are", "forgotten"],
+        f"The first {SHOWN} fresh samples of seed {session.seed}, from number {BOXED} on, that wear"
+        f" glasses. {found.edit}. {session.caption()}.",
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
