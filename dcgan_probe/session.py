@@ -332,6 +332,7 @@ class Session:
             "numpy": metadata.version("numpy"),
             "python": platform.python_version(),
             "device": str(self.device),
+            "threads": torch.get_num_threads(),
             "checkpoint": {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256},
             "seed": self.seed,
             "edits": [edit.change() for edit in self.edits],

@@ -317,3 +317,12 @@ def test_killed_between_its_two_files_the_same_line_goes_on(archive, tmp_path):
         duplicates.run(out, "cpu", False, archive, to, other, cache_folder=tmp_path / "c")
     duplicates.run(out, "cpu", False, archive, to, settings, cache_folder=tmp_path / "c")
     assert ((out / "dedup.json").read_bytes(), to.read_bytes()) == first
+
+
+def test_force_replaces_no_list_that_dedup_did_not_write(archive, tmp_path):
+    to = tmp_path / "notes.txt"
+    to.write_text("mine")
+    settings = autoencoder.Settings(steps=2)
+    with pytest.raises(InputError, match="it stays as it is, expected another name"):
+        duplicates.run(tmp_path / "dedup", "cpu", True, archive, to, settings)
+    assert to.read_text() == "mine"

@@ -20,7 +20,7 @@ from PIL import Image
 from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import sample
-from dcgan_probe.report import charts, media, page, tables
+from dcgan_probe.report import charts, contents, media, page, tables
 from dcgan_probe.report.command import report
 from dcgan_probe.results.result import FORMAT
 
@@ -491,3 +491,12 @@ def test_transparent_pixels_keep_their_colours():
     image[..., :3] = 77
     with Image.open(io.BytesIO(base64.b64decode(media.packed(image).partition(",")[2]))) as found:
         assert np.array_equal(np.asarray(found), image)
+
+
+@pytest.mark.parametrize("line", [None, [], {"a": 1}, 3, "sample"])
+def test_a_line_of_any_kind_gives_an_order(tmp_path, line):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        whole = {"format": "dcgan-probe/result/1", "made_with": {"line": line}, "summary": ""}
+        (tmp_path / name / "result.json").write_text(json.dumps(whole))
+    assert sorted(one.name for one in contents.read(tmp_path)) == ["a", "b"]

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import torch
 
 import dcgan_probe as dp
 from dcgan_probe import results
@@ -345,3 +346,13 @@ def test_a_session_of_a_script_says_how_results_are_saved(session):
 
 def test_no_samples_have_the_shape_of_samples(session):
     assert session.sample(0).shape == (0, 3, 32, 32)
+
+
+def test_a_result_says_with_how_many_threads_it_was_made(tmp_path, session):
+    made = session.made_with()
+    assert made["threads"] == torch.get_num_threads()
+    results.Report(made, {"brightness": 0.5}).save(tmp_path / "new")
+    assert "cpu, 1 thread" in str(results.load_result(tmp_path / "new"))
+    del made["threads"]  # as older versions wrote it
+    results.Report(made, {"brightness": 0.5}).save(tmp_path / "old")
+    assert "thread" not in str(results.load_result(tmp_path / "old"))

@@ -488,7 +488,7 @@ def _classes(config: ChainConfig, network: StoredNetwork) -> int:
         return 0
     alike = F.cosine_similarity(sums, stored[None], dim=1)
     # Of maps that have nothing to do with each other it is below 4 standard deviations.
-    if alike.max() < max(0.3, 4 / len(stored) ** 0.5):
+    if not alike.max() >= max(0.3, 4 / len(stored) ** 0.5):  # nor NaN, which is refused later
         return 0
     several = (alike > 0.9 * alike.max()).nonzero().flatten() + 2
 

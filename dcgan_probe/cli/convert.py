@@ -51,8 +51,14 @@ def convert(
     folder = to.suffix != ".safetensors"
     if folder:
         files.check_free(to, force, huggingface.WRITTEN)
-    elif to.exists() and not force:
-        raise InputError(f"{to}: already exists, expected a new file (or --force)")
+    elif to.exists():
+        if not force:
+            raise InputError(f"{to}: already exists, expected a new file (or --force)")
+        if not native.is_own(weights.look_at(to)):
+            raise InputError(
+                f"{to}: found a file that convert did not write; it stays as it is, expected "
+                "another name"
+            )
     alone = folder and len(paths) == 1 and images is None and not paths[0].is_dir()
     if alone and native.is_own(weights.look_at(paths[0])):
         checkpoint = native.read_own(paths[0], paths[0].stem)

@@ -108,6 +108,11 @@ def run(
     files.check_free(folder, force, WRITTEN)
     if to.is_dir() or to.exists() and not force:
         raise InputError(f"{to}: already exists, expected a new file (or {option('force')})")
+    if to.exists() and not _wrote(folder, to):
+        raise InputError(
+            f"{to}: found a file that {folder / FILE} does not name as its list; it stays as it "
+            "is, expected another name"
+        )
     chosen = choose_device(device)
     try:
         images = dataset.read(ImageSource(data, autoencoder.SIZE, 3), cache_folder, max_bad)
@@ -130,6 +135,15 @@ def run(
     kept = (name for i, name in enumerate(images.names) if i not in dropped)
     files.write_text(to, "".join(f"{name}\n" for name in kept))
     return duplicates
+
+
+def _wrote(folder: Path, to: Path) -> bool:
+    """Whether a list is that of the result in a folder; older results do not say."""
+    try:
+        file = json_values.read_own(folder / FILE, "duplicates", FORMAT)
+    except InputError:
+        return False
+    return "list" not in file or file["list"].found == to.name
 
 
 def _is_half(
@@ -209,6 +223,7 @@ def _values(
             "dcgan_probe": metadata.version("dcgan-probe"),
             "torch": torch.__version__,
             "device": str(device),
+            "threads": torch.get_num_threads(),
             "settings": {**dataclasses.asdict(settings), "within": within},
             "data": {"name": data.name, "key": images.key, "skipped": images.skipped},
         },

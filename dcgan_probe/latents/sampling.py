@@ -134,10 +134,15 @@ def read(path: str | os.PathLike[str], config: AnyConfig, sha256: str) -> Tensor
     not finite or of another size. Sums of latents may lie where no sample does.
     """
     try:
-        with safetensors.safe_open(str(path), "pt") as file:
+        with (
+            files.open_regular(path, "latents"),
+            safetensors.safe_open(str(path), "pt") as file,
+        ):
             about = json.loads((file.metadata() or {}).get("dcgan_probe", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: found no latents that can be read: {error}") from error
     file_format = about.get("format") if isinstance(about, dict) else None
     if file_format != FORMAT or set(tensors) != {"z"}:

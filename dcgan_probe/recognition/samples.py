@@ -17,6 +17,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.recognition.regression import Cells, Fit, cells_of, fit
 from dcgan_probe.session import BATCH, Session
+from dcgan_probe.storage import files
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +107,16 @@ def latents_of(session: Session, boxes: Boxes) -> Tensor:
     if boxes.seed is not None:
         return session.latents(boxes.n, boxes.seed)[list(boxes.images)]
     path = boxes.latents_path
+    assert path is not None, "boxes without a seed have a file of latents"
     try:
-        z = np.load(str(path), allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError) as error:
+        with files.open_regular(path, "a .npy of latents"):
+            z = np.load(path, allow_pickle=False, mmap_mode="r")
+    except InputError:
+        raise
+    except Exception as error:  # numpy evaluates the header as a literal, which may be anything
         raise InputError(f"{path}: found no .npy of latents that can be read: {error}") from error
+    if not isinstance(z, np.ndarray):
+        raise InputError(f"{path}: found an .npz, expected a .npy of latents")
     wanted = session.config.z_size
     if z.ndim != 2 or z.shape[1] != wanted or z.dtype.kind != "f":
         raise InputError(f"{path}: found {z.dtype} {z.shape}, expected float32 N x {wanted}")

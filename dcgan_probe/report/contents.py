@@ -69,9 +69,11 @@ def read(folder: Path) -> list[Found]:
 
 
 def _in_order(results: list[Found]) -> list[Found]:
-    lines = {one.made_with.get("line") for one in results}
-    line = lines.pop() if len(lines) == 1 else None
-    places = _places(line, results) if isinstance(line, str) else None
+    lines = [one.made_with.get("line") for one in results]
+    line = lines[0]
+    places = None
+    if isinstance(line, str) and lines.count(line) == len(lines):
+        places = _places(line, results)
     if places is not None:
         return sorted(results, key=lambda one: places[one.name])
     times = {one.name: (one.folder / FILE).stat().st_mtime_ns for one in results}

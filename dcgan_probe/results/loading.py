@@ -69,7 +69,7 @@ class Saved:
                 for each in made["inputs"]
             ),
             "made with": f"dcgan-probe {made['dcgan_probe']}, torch {made['torch']}, "
-            f"numpy {made['numpy']}, Python {made['python']}, {made['device']}",
+            f"numpy {made['numpy']}, Python {made['python']}, {made['device']}{_threads(made)}",
             "files": ", ".join(self._shown_files()),
             "not as written": ", ".join(f"{name} ({how})" for name, how in self.changed().items()),
         }
@@ -124,6 +124,11 @@ def load_result(path: str | os.PathLike[str]) -> Saved:
         file["files"].found,
         {name: value for name, value in file.found.items() if name not in RESERVED},
     )
+
+
+def _threads(made: dict[str, Any]) -> str:
+    count = made.get("threads")
+    return f", {count} thread{'s'[: count != 1]}" if count else ""
 
 
 def _short(value: Any) -> str:

@@ -134,6 +134,8 @@ def check_made_with(made: json_values.Value) -> None:
             made[name].text()
     for name in ("dcgan_probe", "torch", "numpy", "python", "device"):
         made[name].text()
+    if "threads" in made:  # older results do not say
+        made["threads"].whole(1, 2**31)
     for name in ("name", "sha256"):
         made["checkpoint"][name].text()
     made["seed"].whole(0, 2**63)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ METRICS, SAMPLES = "metrics.jsonl", "samples"
 # The epochs after which the paper shows its bedrooms (figures 2 and 3).
 EPOCHS = (1, 5)
 COLUMNS = 8
+MAX_LOG = 1_000_000_000  # bytes
 
 
 class Record:
@@ -37,7 +39,10 @@ class Record:
         log = folder / METRICS
         if steps and log.exists():
             with parsing(log, "measurements, a JSON object on each line; remove it to go without"):
-                lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+                text = files.read_bytes(log, "measurements", MAX_LOG).decode()
+                lines = [json.loads(line) for line in text.splitlines()]
+                if not all(map(_is_measurement, lines)):
+                    raise ValueError("a line of another kind")
                 self.lines = [line for line in lines if line["step"] <= steps]
         self._board = _board(folder / "tensorboard", steps) if tensorboard else None
 
@@ -89,6 +94,21 @@ class Record:
                 f"The paper's figures 2 and 3, for this training. {self.caption}.",
                 zoom=1,
             )
+
+
+def _is_measurement(line: Any) -> bool:
+    return (
+        isinstance(line, dict)
+        and type(line["step"]) is int
+        and all(
+            isinstance(value, str) if name == "warning" else _is_number(value)
+            for name, value in line.items()
+        )
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _board(folder: Path, steps: int) -> Any:

@@ -289,3 +289,10 @@ def test_a_folder_of_a_training_killed_before_its_first_save_may_be_trained_into
     assert not may_start(run)
     (run / STATE).write_bytes(b"")
     assert may_start(run)
+
+
+@pytest.mark.parametrize("line", ["3", "[]", "{}", '{"step": "1"}', '{"step": 1, "generator": {}}'])
+def test_damaged_measurements_are_one_line(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "generator": 0.5}}\n{line}\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl: found a damaged file"):
+        Record(tmp_path, steps=3)
