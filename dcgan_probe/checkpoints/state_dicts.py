@@ -20,7 +20,15 @@ import torch
 from torch import Tensor
 
 from dcgan_probe import latents
-from dcgan_probe.checkpoints import hypotheses, pickles, statistics, structure, weights
+from dcgan_probe.checkpoints import (
+    discriminators,
+    evidence,
+    hypotheses,
+    pickles,
+    statistics,
+    structure,
+    weights,
+)
 from dcgan_probe.checkpoints.assembly import EPS, build, chain_tensors, family, guesses
 from dcgan_probe.checkpoints.checkpoint import Checkpoint, digest
 from dcgan_probe.checkpoints.facts import NOTHING, Facts
@@ -253,7 +261,7 @@ def _assume(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> 
     shown = choice.shown
     if discriminator is not None and choice.misfit <= statistics.FITS:
         maps = _before_output(choice.config, generator)
-        seen = hypotheses.choose_discriminator(choice.config, discriminator, maps, facts)
+        seen = discriminators.choose_discriminator(choice.config, discriminator, maps, facts)
         shown = {**shown, **{f"D {name}": words for name, words in seen.shown.items()}}
         choice = replace(choice, config=seen.config)
     if not choice.fits:
@@ -277,7 +285,7 @@ def _before_output(config: ChainConfig, generator: StoredNetwork) -> Tensor:
     config = replace(config, generator=(*config.generator[:-1], linear), images="[-1, 1]")
     network = build(config, "generator", chain_tensors(config, generator))
     with torch.no_grad():
-        maps: Tensor = network(latents.sample(config, hypotheses.FEWER, seed=0))
+        maps: Tensor = network(latents.sample(config, evidence.FEWER, seed=0))
     return maps
 
 
