@@ -1,0 +1,148 @@
+"""The language of the project: phrases that read as a translation, and what to write instead.
+
+Docstrings, comments, messages, pages and notebooks are all read. Ordinary English that merely
+resembles a phrase ("is no longer", "there is no file") is not flagged.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("dcgan_probe", "probes", "fixtures", "docs", "examples", "benchmarks")
+KINDS = {".md", ".py", ".html", ".js", ".ipynb"}
+COMPARED = (
+    "bigger|better|closer|coarser|deeper|different|earlier|faster|fewer|finer|further|greater|higher|"
+    "larger|later|less|lesser|longer|lower|more|narrower|nearer|older|other|shorter|slower|smaller|"
+    "wider|worse"
+)
+
+# A phrase, as a regular expression over text whose white space is single spaces, and what to write.
+PHRASES: dict[str, str] = {
+    rf"(?<!there )\b(is|are|was|were|be) no (?!({COMPARED})\b)\w": "is not a ..., has no ...",
+    r"(?<!there )\b(is|are) (?-i:none)\b": "is not one, has none",
+    r"\b(are|is|was|were) not there\b": "missing, unknown",
+    r"\bof (ours|yours|theirs|one's own)\b": "our own, your own, a dcgan-probe file",
+    r"\bin force\b": "active, current, applied",
+    r"\bg(o|oes|one) by (?!(hand|name|one)\b)": "uses, depends on, is based on",
+    r"\bhang(s|ing)? on (?!to\b)": "depends on",
+    r"\b(stand|stands|standing|lie|lies|lying) (beside|behind|before|in front)\b": "is next to",
+    r"\bby itself\b": "alone, on its own, automatically",
+    r"\bstranger('s|s)?\b": "another package, a third party, a user",
+    r"\b(gone|go|goes|going) on with\b": "resumed, continues",
+    r"\bwhoever\b": "anyone who, users who",
+    r"\bto the bit\b": "bit for bit, bit-identical",
+    r"\bso many of so many\b": "a proportion",
+    r"\btak(e|es|en|ing) (\w+ )?up again\b": "applies again, reuses",
+    r"\b(if|where|when) nothing is said\b": "by default",
+    r"\b(is|are|be) (told|said)\b": "is reported, is recognised, say what it is",
+    r"\b(and|or) said\b": "and reported",
+    r"\bas [\w.'’ ]{1,24} ha(s|ve|d) it\b": "in the form that ... uses",
+    r"\bits kin\b": "similar, related",
+    r"\bthe whole of\b": "all of, the whole",
+    r"\b(is|are|was|were) (to|at) hand\b": "is available",
+    r"\b(for|of|to|with) what (is|are) no\b": "for anything that is not",
+    r"\bby eye\b": "by looking, by inspection",
+    r"\bto the letter\b": "exactly as in the paper",
+    r"\bin the mean\b": "on average",
+    r"\bhad back\b": "recovered",
+    r"\bfor that alone\b": "for this reason alone",
+    r"\bis as if there were none\b": "is treated as missing",
+    r"\b(other people's|of other people)\b": "third-party",
+    r"\bnothing further said\b": "by default",
+}
+# How often a phrase may occur: only ever lowered.
+MOST: dict[str, int] = {
+    phrase: most
+    for phrase, most in zip(
+        PHRASES,
+        [
+            60,
+            26,
+            19,
+            39,
+            61,
+            2,
+            3,
+            17,
+            12,
+            5,
+            8,
+            19,
+            2,
+            0,
+            4,
+            2,
+            61,
+            5,
+            13,
+            0,
+            2,
+            2,
+            4,
+            8,
+            3,
+            4,
+            2,
+            3,
+            1,
+            10,
+            1,
+        ],
+        strict=True,
+    )
+}  # MOST
+
+
+def files() -> list[Path]:
+    found = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
+    found += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    return sorted(path for path in found if path.suffix in KINDS and "out" not in path.parts)
+
+
+def normalised(text: str) -> tuple[str, list[int]]:
+    """Join wrapped lines, without what wraps them; and where each line begins in the result."""
+    kept, starts, at = [], [], 0
+    for line in text.splitlines():
+        line = re.sub(r"^[\s#*/]*[fr]?\"?|(\\n)?[\"',]*\s*$", "", line).strip()
+        starts.append(at)
+        kept.append(line)
+        at += len(line) + 1
+    return " ".join(kept), starts
+
+
+@pytest.fixture(scope="module")
+def places() -> dict[str, list[str]]:
+    """Of each phrase, where it occurs: file, line and the words around it."""
+    found: dict[str, list[str]] = {phrase: [] for phrase in PHRASES}
+    compiled = {phrase: re.compile(phrase, re.IGNORECASE) for phrase in PHRASES}
+    for path in files():
+        text, starts = normalised(path.read_text())
+        for phrase, pattern in compiled.items():
+            for match in pattern.finditer(text):
+                name = f"{path.relative_to(ROOT)}:{bisect(starts, match.start())}"
+                around = text[max(0, match.start() - 30) : match.end() + 30]
+                found[phrase].append(f"{name}: ...{around}...")
+    return found
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_no_page_docstring_or_message_says(phrase, places):
+    found = places[phrase]
+    listed = "\n".join(found)
+    most = MOST.get(phrase, 0)
+    assert len(found) <= most, f"write instead: {PHRASES[phrase]}\n{listed}"
+
+
+def test_a_phrase_across_lines_is_found_and_ordinary_english_is_not():
+    text, starts = normalised('    # an edit that is in\n    # force, "a " "stranger"\n')
+    assert text.startswith("an edit that is in force")
+    assert starts == [0, len("an edit that is in ")]
+    phrase = next(iter(PHRASES))
+    for ordinary in ("it is no longer", "there is no file", "are no wider than", "was no other"):
+        assert not re.search(phrase, ordinary)
+    assert re.search(phrase, "a name that is no word")
