@@ -70,7 +70,7 @@ def test_every_command_that_a_page_shows_parses(page):
         ("forget --select best", "'best' is not one of"),
         ("sample --n 0", "not in the range"),
         ("convert a.pth", "Missing parameter: to"),
-        ("arithmetic 'a - b' --draws 9", "No such option '--draws'"),  # its options go first
+        ("arithmetic 'a - b' --drws 9", "No such option '--drws'"),
         ("--model bedrooms sample", "no model is named bedrooms"),
     ],
 )

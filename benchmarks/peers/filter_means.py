@@ -1,6 +1,6 @@
 """Mean activation of each filter of a layer: a whole probe of dcgan-probe.
 
-docs/peers.md has how to run it.
+docs/comparison.md has how to run it.
 """
 
 import click

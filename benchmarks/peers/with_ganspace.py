@@ -1,6 +1,6 @@
 """GANSpace on a generator of one's own, and a new analysis beside it.
 
-With its checkout on PYTHONPATH (docs/peers.md says what that takes):
+With its checkout on PYTHONPATH (benchmarks/peers/installing.md says what that takes):
 
     python benchmarks/peers/with_ganspace.py directions  # principal components of layer up2
     python benchmarks/peers/with_ganspace.py means --to up2_means.json
