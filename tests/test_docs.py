@@ -137,6 +137,18 @@ def probes() -> list[str]:
     return sorted(point.name for point in points if dp.plugins.is_ours(point))
 
 
+def test_every_message_explained_when_forgetting_fails_exists():
+    text = (ROOT / "docs/when-forgetting-fails.md").read_text()
+    code = "".join(
+        path.read_text()
+        for folder in ("probes/forget", "dcgan_probe/recognition")
+        for path in sorted((ROOT / folder).glob("*.py"))
+    )
+    shown = re.findall(r"^\| ([A-Z][A-Z', ]{9,}[A-Z])", text, re.MULTILINE)
+    assert len(shown) > 8
+    assert [words for words in shown if words not in code] == []
+
+
 def test_every_page_of_a_probe_is_of_one():
     pages = {page.stem for page in (ROOT / "docs/probes").glob("*.md")}
     assert pages | {"label", "paint", "report"} == set(probes())  # these return no result
