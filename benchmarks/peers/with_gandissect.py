@@ -1,6 +1,6 @@
 """gandissect on a generator of one's own, and a new analysis beside it.
 
-Where `import netdissect` works (benchmarks/peers/installing.md says what that takes), this folder on PYTHONPATH:
+Where `import netdissect` works (see benchmarks/peers/installing.md), this folder on PYTHONPATH:
 
     python -m netdissect --gan --no-cuda --model "own_generator.Generator()" --layers up2 \\
         --segmenter "with_gandissect.Bright()" --size 64 --num_workers 0 --outdir dissected
