@@ -445,6 +445,34 @@ def test_a_transplant_moves_the_donors_maps_by_whole_locations(session):
             replace(edit, moved=moved).planner(session.generator, session.config)
 
 
+@pytest.mark.parametrize("fill", ["mix", "smooth"])
+def test_a_feathered_edit_sets_in_from_the_edges_of_its_region(session, fill):
+    """Four pixels a way on 16x16 of 32 pixels: two locations; the left side is the image's."""
+    donors = None if fill == "smooth" else Donors(0, (11,))
+    edit = PlaceEdit(("16x16",), SHA, where=(0, 8, 24, 24), fill=fill, donors=donors, feather=4.0)
+    z = session.latents(2)
+    maps = hooks.collect(session.generator, ("16x16",), z)
+    planner = edit.planner(session.generator, session.config)
+    p = torch.sigmoid(planner.logits(maps)["16x16"])
+    for row in range(16):
+        for column in range(16):
+            x, y = 2 * column + 1, 2 * row + 1
+            if not (x < 24 and 8 <= y < 24):
+                assert (p[:, row, column] == 0).all()
+                continue
+            wanted = min(24 - x, y - 8, 24 - y) / 4
+            found = p[:, row, column]
+            torch.testing.assert_close(found, torch.full((2,), min(wanted, 1.0)), atol=1e-4, rtol=0)
+    after = planner(maps)["16x16"](maps["16x16"])
+    outside = p == 0
+    same = (after == maps["16x16"]).all(1)
+    assert same[outside].all() and not same[p > 0.2].all()
+    if donors is not None:
+        donor = hooks.activations(session.generator, "16x16", session.latents(1, start=11))
+        mixed = torch.lerp(maps["16x16"], donor.expand(2, -1, -1, -1), p[:, None])
+        torch.testing.assert_close(after, mixed, atol=1e-4, rtol=0)
+
+
 def test_an_unedited_donor_is_drawn_as_the_checkpoint_draws_it(session):
     begin = PlaceEdit(
         ("16x16",), SHA, where=(8, 8, 24, 24), fill="mix", donors=Donors(0, (11,), unedited=True)
@@ -546,6 +574,8 @@ def test_a_selection_is_read_as_one(tmp_path):
         ({"where": [0, 0, 40, 9]}, "found x1 = 40, expected at most 32"),
         ({"where": [8.2, 8.2, 8.6, 8.6]}, "found no cell of layer"),
         ({"donors": {"seed": 0, "indices": []}}, "donors"),
+        ({"feather": -1}, r"feather: found -1\.0, expected 0, or with a region more"),
+        ({"feather": "a"}, "feather: found"),
         (
             {"donors": {"seed": 0, "indices": [1], "unedited": 1}},
             "unedited: found 1, expected true",

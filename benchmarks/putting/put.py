@@ -32,7 +32,7 @@ from dcgan_probe.probes.put.choice import choose_donor, choose_way, find_layers
 from dcgan_probe.probes.put.effect import Effects, Outcome, join
 from dcgan_probe.probes.put.effect import measure as put_measure
 from dcgan_probe.probes.put.evaluation import PUT, draw_edited, draw_rivals, judge_rivals
-from dcgan_probe.probes.put.fills import FILLS
+from dcgan_probe.probes.put.ways import FILLS
 from dcgan_probe.recognition import detectors
 from dcgan_probe.recognition.judges import halves, learn_from_boxes
 from dcgan_probe.recognition.samples import latents_of
@@ -96,7 +96,7 @@ def measure(model: str) -> dict[str, Any]:
             images.setdefault(name, []).append(each)
         each_donor = []
         for donor in shortlist:
-            other = bench.edit(label, way.layers, way.fill, way.margin, donor.placed)
+            other = bench.edit(label, way, donor.placed)
             after = draw_edited(session, other, z[said.free])
             marks = rivals.before[said.free], after, at, donor.placed.landed, bench.usual
             each_donor.append(float(put_measure(judge, *marks).iou.mean()))

@@ -76,6 +76,8 @@ class PlaceEdit:
       regression the edit stays inside; without one all of it is replaced.
     - `strokes` of a brush, one after the other, make the region instead: they begin with `where`;
       without it with nothing, or with everything if the first one restores.
+    - `feather`: over so many pixels, from the edges of `where` inwards, the edit sets in, from none
+      to all; sides of the image do not count.
     - `fill` is "mix", "clone" or "smooth" (see `filling`); the first two take the donor, of
       `donors`, that fits best on the rim.
     - `moved` is by how many pixels, to the right and down, a donor's maps are moved: whole
@@ -96,6 +98,7 @@ class PlaceEdit:
     fill: str = "mix"
     donors: Donors | None = None
     moved: tuple[float, float] = (0.0, 0.0)
+    feather: float = 0.0
     nonnegative: bool = False
     strokes: tuple[Stroke, ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
@@ -128,6 +131,9 @@ class PlaceEdit:
         object.__setattr__(self, "widen", value["widen"].number())
         if self.where is not None:
             object.__setattr__(self, "where", region_edges(value["where"]))
+        object.__setattr__(self, "feather", value["feather"].number())
+        if self.feather < 0 or (self.feather and self.where is None):
+            raise value["feather"].error("0, or with a region more")
         moved = tuple(number.number() for number in value["moved"].items())
         if len(moved) != 2:
             raise value["moved"].error("two numbers, to the right and down")
@@ -146,7 +152,7 @@ class PlaceEdit:
         """The edit of `to_dict`; InputError, with the place in the file, for anything else."""
         plain = ("layers", "checkpoint", "label", "fill", "about")
         values = {name: file[name].found for name in plain}
-        optional = ("widen", "where", "moved", "nonnegative")
+        optional = ("widen", "where", "moved", "feather", "nonnegative")
         values |= {name: file[name].found for name in optional if name in file}
         if "regression" in file:
             values["regression"] = PlaceRegression.from_dict(file["regression"])
@@ -185,6 +191,8 @@ class PlaceEdit:
             value["donors"] = self.donors.change()
         if any(self.moved):
             value["moved"] = list(self.moved)
+        if self.feather:
+            value["feather"] = self.feather
         if self.strokes:
             value["strokes"] = [stroke.to_dict() for stroke in self.strokes]
         return value
@@ -251,6 +259,8 @@ class PlaceEdit:
         if self.where is not None:
             region = region_of(self.where, config, self.source)
             begin = cells(region, layer, (1, 1, *grid), config)[0]
+            if self.feather:
+                begin = begin * _feathered(self.where, self.feather, grid, config.size)
         elif not self.strokes[0].restores:
             begin = np.zeros(grid)
         return weights(self.strokes, grid, config.size, begin)
@@ -440,6 +450,20 @@ def _inside(function: Callable[[Tensor], Tensor], window: Window) -> Callable[[T
         return edited
 
     return function if window == WHOLE else edit
+
+
+def _feathered(
+    where: tuple[float, float, float, float], feather: float, grid: tuple[int, int], size: int
+) -> np.ndarray:
+    """How far inside of a region the locations of a layer are, from 0 to 1 over `feather` pixels."""
+    inside = []
+    for low, high, count in zip(where[:2], where[2:], reversed(grid), strict=True):
+        at = (np.arange(count) + 0.5) * size / count
+        from_low = at - low if low > 0 else np.inf
+        from_high = high - at if high < size else np.inf
+        inside.append(np.minimum(from_low, from_high) * np.ones(count))
+    across, down = inside
+    return (np.minimum(down[:, None], across) / feather).clip(0, 1)
 
 
 def _weighted(logits: Tensor, shares: Tensor | None) -> Tensor:

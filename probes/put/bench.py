@@ -17,6 +17,7 @@ from dcgan_probe.probes.put.effect import Effects, measure, pixels_of
 from dcgan_probe.probes.put.options import Edges
 from dcgan_probe.probes.put.placing import Placement, grown
 from dcgan_probe.probes.put.rim import usual_steps
+from dcgan_probe.probes.put.ways import Way
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.erasing import collect_maps
 from dcgan_probe.session import Session
@@ -56,21 +57,20 @@ class Bench:
         self.usual = usual_steps(boxed[rows], edges)
         self.tails = {name: Tail(session.generator, name) for name in layers}
 
-    def edit(
-        self, label: str, layers: tuple[str, ...], fill: str, margin: float, placed: Placement
-    ) -> PlaceEdit:
+    def edit(self, label: str, way: Way, placed: Placement) -> PlaceEdit:
         """The edit that puts an object where it was placed."""
         session, seed = self.session, self.boxes.seed
         assert seed is not None
         return PlaceEdit(
-            layers,
+            way.layers,
             session.checkpoint.sha256,
             label,
-            where=grown(placed.landed, margin, session.config.size),
-            fill=fill,
+            where=grown(placed.landed, way.margin, session.config.size),
+            fill=way.fill,
             donors=Donors(seed, (placed.box.image,), unedited=True),
             moved=placed.moved,
-            nonnegative=bool(self.maps[layers[0]].min() >= 0),
+            feather=way.margin if way.soft else 0.0,
+            nonnegative=bool(self.maps[way.layers[0]].min() >= 0),
         )
 
     def free(self, at: Edges, count: int) -> Tensor:

@@ -16,30 +16,19 @@ from dcgan_probe.probes.put.bench import Bench
 from dcgan_probe.probes.put.effect import Effects, Outcome, best, join
 from dcgan_probe.probes.put.options import Edges
 from dcgan_probe.probes.put.placing import Placement, Placements, place, step_of
+from dcgan_probe.probes.put.ways import Way
 from dcgan_probe.recognition.samples import maps_of
 from dcgan_probe.session import Session
 
 LAYERS = 3  # the coarsest that resolve the box
 RESOLVED = 2.0  # locations that its shorter side has, at the least
-# Locations of the first layer beyond the box. With a little less than a half all locations are
-# taken that the box reaches into, and none that it touches; with a little less than one, the next.
-MARGINS = (0.45, 0.95)
+# With a little less than half a location beyond the box all locations are taken that it reaches
+# into, and none that it touches.
+SHARP = 0.45
+SOFT = (1 / 16, 1 / 10)  # of the image's side beyond the box, over which the edit fades out
 PLACES, RECIPIENTS = 12, 4  # places of held-out objects, and samples that each is put into
 SHORTLIST, SAMPLES = 6, 24  # donors that are put into so many samples
 FEWEST = 4  # boxed samples, half of which are held out
-
-
-@dataclass(frozen=True)
-class Way:
-    """How an object is put: the layers in the order of the data, the fill, and by how many pixels
-    the region reaches beyond the object's box."""
-
-    layers: tuple[str, ...]
-    fill: str
-    margin: float
-
-    def __str__(self) -> str:
-        return f"{' and '.join(self.layers)}, {self.fill}, {self.margin:g} pixels beyond the box"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +41,7 @@ class TriedWay:
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
-        way = self.way
-        return {
-            "layers": list(way.layers),
-            "fill": way.fill,
-            "margin": way.margin,
-            **self.outcome.values(),
-        }
+        return {**self.way.values(), **self.outcome.values()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +150,11 @@ def _check_fits(at: Edges, short: float, name: str, grid: tuple[int, int], size:
         )
 
 
+def sharp_way(session: Session, layers: tuple[str, ...], fill: str) -> Way:
+    """The way that takes all locations of the first layer that the box reaches into."""
+    return Way(layers, fill, SHARP * session.config.size / grid_of(session, layers[0])[1])
+
+
 def choose_way(
     bench: Bench, label: str, chains: Sequence[tuple[str, ...]], fills: Sequence[str], held: Boxes
 ) -> tuple[Way, tuple[TriedWay, ...]]:
@@ -195,19 +183,21 @@ def choose_way(
             "of another, expected some that the image's sides do not cut; name --layer and --fill"
         )
 
-    def trial(chain: tuple[str, ...], fill: str, share: float) -> TriedWay:
-        way = Way(chain, fill, share * size / grid_of(session, chain[0])[1])
+    def trial(way: Way) -> TriedWay:
         parts = []
-        for at, donor in zip(places, placed[chain], strict=True):
-            edit = bench.edit(label, chain, fill, way.margin, donor)
+        for at, donor in zip(places, placed[way.layers], strict=True):
+            edit = bench.edit(label, way, donor)
             rows = bench.free(at, RECIPIENTS)
             parts.append(bench.effects(edit, rows, at, donor.landed).mean())
         effects = join(parts)
         outcome = Outcome.of(effects, session.seed, len(places) * RECIPIENTS)
         return TriedWay(way, effects, outcome)
 
-    ways = list(itertools.product(placed, fills, MARGINS))
-    found = tuple(trial(*way) for way in session.progress(ways, "ways to put it"))
+    ways = []
+    for chain, fill in itertools.product(placed, fills):
+        ways.append(sharp_way(session, chain, fill))
+        ways += [Way(chain, fill, share * size, soft=True) for share in SOFT]
+    found = tuple(trial(way) for way in session.progress(ways, "ways to put it"))
     return found[best([each.effects for each in found], session.seed)].way, found
 
 
@@ -224,9 +214,9 @@ def choose_donor(
     rows = bench.free(at, SAMPLES)
     tried = []
     for placed in session.progress(placements.fitting[:SHORTLIST], "objects to put"):
-        edit = bench.edit(label, way.layers, way.fill, way.margin, placed)
+        edit = bench.edit(label, way, placed)
         effects = bench.effects(edit, rows, at, placed.landed)
         tried.append(TriedDonor(placed, effects, Outcome.of(effects, session.seed)))
     chosen = tried[best([each.effects for each in tried], session.seed)]
-    edit = bench.edit(label, way.layers, way.fill, way.margin, chosen.placed)
+    edit = bench.edit(label, way, chosen.placed)
     return edit, chosen, tuple(tried), placements

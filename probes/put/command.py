@@ -10,7 +10,7 @@ import click
 from dcgan_probe.plugins import completion
 from dcgan_probe.plugins.contract import pass_session
 from dcgan_probe.plugins.options import boxes_option
-from dcgan_probe.probes.put.fills import FILLS
+from dcgan_probe.probes.put.ways import FILLS
 
 
 @click.command()

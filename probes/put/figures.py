@@ -12,10 +12,11 @@ from torch import Tensor
 from dcgan_probe import figures
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.figures import charts, strips
-from dcgan_probe.probes.put.choice import TriedWay, Way
+from dcgan_probe.probes.put.choice import TriedWay
 from dcgan_probe.probes.put.evaluation import PUT, Judged, Rivals
 from dcgan_probe.probes.put.options import Edges
 from dcgan_probe.probes.put.placing import Placement
+from dcgan_probe.probes.put.ways import Way
 from dcgan_probe.session import Session
 
 SHOWN = 8
@@ -148,7 +149,10 @@ def chart_tried(tried: Sequence[TriedWay], chosen: Way) -> np.ndarray:
             )
             named.add(fill)
             short = "+".join(layer.split("x")[0] for layer in each.way.layers)
-            axes.annotate(f" {short} {each.way.margin:g}", (outside, value.value), fontsize=7)
+            soft = " soft" if each.way.soft else ""
+            axes.annotate(
+                f" {short} {each.way.margin:.2g}{soft}", (outside, value.value), fontsize=7
+            )
         charts.style(axes, "mean absolute change outside the box", title, 8)
         axes.set_xlim(left=0)
         charts.legend(axes)

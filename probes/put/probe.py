@@ -17,20 +17,18 @@ from dcgan_probe.probes.put.baselines import donor_image, insertion
 from dcgan_probe.probes.put.bench import Bench
 from dcgan_probe.probes.put.choice import (
     FEWEST,
-    MARGINS,
     TriedWay,
-    Way,
     choose_donor,
     choose_way,
     find_fitting,
     find_layers,
-    grid_of,
+    sharp_way,
 )
 from dcgan_probe.probes.put.evaluation import draw_rivals, judge_rivals, measure_drift
 from dcgan_probe.probes.put.figures import SHOWN, pictures
-from dcgan_probe.probes.put.fills import FILLS
 from dcgan_probe.probes.put.options import Edges
 from dcgan_probe.probes.put.result import Put
+from dcgan_probe.probes.put.ways import FILLS, Way
 from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.judges import halves, learn_from_boxes, split
 from dcgan_probe.recognition.samples import latents_of
@@ -187,8 +185,7 @@ def _choose(
     """The way to put it, all that was tried, and why not to believe the choice."""
     if held is not None:
         return *choose_way(bench, label, chains, fills, held), []
-    first = bench.session.config.size / grid_of(bench.session, chains[0][0])[1]
-    way = Way(chains[0], fills[0], MARGINS[0] * first)
+    way = sharp_way(bench.session, chains[0], fills[0])
     doubt = (
         f"NOTHING WAS TRIED: found too few samples with boxes to hold some out, expected {FEWEST} "
         f"or more to choose with; taken is {way}"

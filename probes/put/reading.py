@@ -18,7 +18,7 @@ def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Char
         overlap, outside = at(row, "iou.value"), at(row, "outside.value")
         if drawable(overlap) and drawable(outside):
             layers = " and ".join(cut(str(name), 30) for name in row.get("layers", ()))
-            text = f"{layers}, {cut(str(row.get('fill')), 20)}, {row['margin']:g} pixels beyond"
+            text = f"{layers}, {cut(str(row.get('fill')), 20)}, {row['margin']:.2g} pixels beyond"
             said = f"{text}: overlap {overlap:.3f}, change outside {outside:.4f}"
             marks.append(Mark(outside, overlap, said, BLUE if row.get("fill") == "mix" else ORANGE))
     if marks:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_probe.edits.places import PlaceEdit
-from dcgan_probe.probes.put.choice import TriedDonor, TriedWay, Way
+from dcgan_probe.probes.put.choice import TriedDonor, TriedWay
 from dcgan_probe.probes.put.effect import OUTSIDE
 from dcgan_probe.probes.put.evaluation import PUT, Judged
 from dcgan_probe.probes.put.figures import PutPictures
 from dcgan_probe.probes.put.options import Edges
 from dcgan_probe.probes.put.placing import Placements
+from dcgan_probe.probes.put.ways import Way
 from dcgan_probe.recognition.judges import doubt_judge
 from dcgan_probe.results.result import Result
 
@@ -63,7 +64,7 @@ class Put(Result):
             "donors_that_fit": len(found.fitting),
             "donors_that_would_leave_the_image": found.leaving,
             "donors_cut_by_a_side": found.cut,
-            "way": {"layers": list(self.way.layers), **_plain(self.way)},
+            "way": self.way.values(),
             "tried": [each.values() for each in self.tried],
             "fresh_samples": [{"judge": k, **each.values()} for k, each in self.judged.items()],
             "sliced_wasserstein_x1000": dict(self.drift),
@@ -125,10 +126,6 @@ class Put(Result):
         drift = ", ".join(f"{name} {value:.1f}" for name, value in self.drift.items())
         lines.append(f"sliced Wasserstein distance x 1000 from other samples: {drift}")
         return "\n".join(lines)
-
-
-def _plain(way: Way) -> dict[str, Any]:
-    return {"fill": way.fill, "margin": way.margin}
 
 
 def _listed(edges: Edges) -> str:
