@@ -3,10 +3,10 @@
     python benchmarks/putting/put.py              # rooms and cells, about ten minutes
     python benchmarks/putting/put.py cells
 
-Everything is of seed 0. The way to put objects is chosen as `put` chooses it, with a guide that
-learnt from half of the boxes. Asked for are the boxes of objects of the other half, and the object
-is chosen for each of them. The segmenter that ships judges, which no choice has seen, on fresh
-samples that show none at the place. Results of a model that is not asked for are kept.
+Everything is of seed 0. Asked for are boxes of objects of one half of the boxed samples. Way and
+object are chosen for each of them as `put` chooses them, with a guide that learnt from the other.
+The segmenter that ships judges, which no choice has seen, on fresh samples that show none at the
+place. Results of a model that is not asked for are kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from dcgan_probe.metrics.distances import sliced_wasserstein
 from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.probes.put.baselines import donor_image, insertion
 from dcgan_probe.probes.put.bench import Bench
-from dcgan_probe.probes.put.choice import choose_donor, choose_way, find_layers
-from dcgan_probe.probes.put.effect import Effects, Outcome, join
+from dcgan_probe.probes.put.choice import choose_donor, choose_way, find_fitting, find_layers
+from dcgan_probe.probes.put.effect import Effects, Outcome, best, join
 from dcgan_probe.probes.put.effect import measure as put_measure
 from dcgan_probe.probes.put.evaluation import PUT, draw_edited, draw_rivals, judge_rivals
 from dcgan_probe.probes.put.ways import FILLS
@@ -69,9 +70,9 @@ def measure(model: str) -> dict[str, Any]:
     chains = find_layers(session, typical, None)
     names = sorted({name for chain in chains for name in chain})
     bench = Bench(session, boxes, learn_from_boxes(session, learn), boxed, names)
-    way, tried = choose_way(bench, label, chains, FILLS, held)
+    _, tried = choose_way(bench, label, chains, FILLS, held)
     turned_up = insertion(session, boxes, label, typical)
-    print(f"{model}: {way}; {len(places)} places", flush=True)
+    ways: list[str] = []
 
     parts: dict[str, list[Effects]] = {}
     images: dict[str, list[Tensor]] = {}
@@ -80,6 +81,10 @@ def measure(model: str) -> dict[str, Any]:
     for number, box in enumerate(places):
         at = (box.x0, box.y0, box.x1, box.y1)
         others = [other for other in boxes.boxes if other.image != box.image]
+        near = find_fitting(session, label, chains, others, at)
+        found = [each for each in tried if each.way.layers in near]
+        way = found[best([each.effects for each in found], session.seed)].way
+        ways.append(str(way))
         edit, chosen, shortlist, _ = choose_donor(bench, label, way, others, at)
         z = session.latents(SAMPLES, start=boxes.n + number * SAMPLES)
 
@@ -101,7 +106,7 @@ def measure(model: str) -> dict[str, Any]:
             marks = rivals.before[said.free], after, at, donor.placed.landed, bench.usual
             each_donor.append(float(put_measure(judge, *marks).iou.mean()))
         donors.append([each_donor[0], said.outcomes[PUT].iou.value, max(each_donor)])
-        print(f"  {at}: {said.outcomes[PUT]}", flush=True)
+        print(f"  {at}, {way}: {said.outcomes[PUT]}", flush=True)
     reference = session.generate(session.latents(samples, start=boxes.n + samples))
     drift = {
         name: sliced_wasserstein(torch.cat(each), reference, 0, projections=PROJECTIONS)["mean"]
@@ -115,7 +120,7 @@ def measure(model: str) -> dict[str, Any]:
         "checkpoint": session.checkpoint.sha256,
         "judge": judge.about,
         "label": label,
-        "way": str(way),
+        "ways": dict(Counter(ways).most_common()),
         "tried": [each.values() for each in tried],
         "places": len(places),
         "samples": samples,
@@ -164,6 +169,7 @@ def write(results: dict[str, Any]) -> None:
     for model, found in results.items():
         made = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
         right, down = found["rounded_pixels"]
+        chosen = "; ".join(f"{way} (at {count})" for way, count in found["ways"].items())
         donors = found["overlap_by_donor"]
         drift = found["sliced_wasserstein_x1000"]
         lines = [
@@ -175,7 +181,7 @@ def write(results: dict[str, Any]) -> None:
         parts.append(
             f"## {model}: {found['label']}\n\n{found['places']} places, "
             f"{found['samples_without_object_there']} of {found['samples']} samples show none "
-            f"there. Chosen on held-out objects, of {len(found['tried'])} ways: {found['way']}. An "
+            f"there. Chosen on held-out objects, of {len(found['tried'])} ways: {chosen}. An "
             f"unedited object overlaps with its own box by {known:.3f}, as the judge marks it. The "
             f"middle of a box lands {right:.1f} pixels beside and {down:.1f} above or below where "
             "it was asked for, in the mean. Unedited samples are "

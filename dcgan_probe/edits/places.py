@@ -455,7 +455,7 @@ def _inside(function: Callable[[Tensor], Tensor], window: Window) -> Callable[[T
 def _feathered(
     where: tuple[float, float, float, float], feather: float, grid: tuple[int, int], size: int
 ) -> np.ndarray:
-    """How far inside of a region the locations of a layer are, from 0 to 1 over `feather` pixels."""
+    """How far inside of a region a layer's locations are, from 0 to 1 over `feather` pixels."""
     inside = []
     for low, high, count in zip(where[:2], where[2:], reversed(grid), strict=True):
         at = (np.arange(count) + 0.5) * size / count

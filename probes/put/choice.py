@@ -27,6 +27,7 @@ RESOLVED = 2.0  # locations that its shorter side has, at the least
 SHARP = 0.45
 SOFT = (1 / 16, 1 / 10)  # of the image's side beyond the box, over which the edit fades out
 PLACES, RECIPIENTS = 12, 4  # places of held-out objects, and samples that each is put into
+NEAR = 0.05  # of overlap that moving by whole locations may cost
 SHORTLIST, SAMPLES = 6, 24  # donors that are put into so many samples
 FEWEST = 4  # boxed samples, half of which are held out
 
@@ -95,19 +96,24 @@ def find_fitting(
     objects: Sequence[Box],
     at: Edges,
 ) -> list[tuple[str, ...]]:
-    """The chains by which one of the objects can be put at a place; InputError if there is none."""
-    fitting, reason = [], None
+    """The chains by which an object lands as near to a place as by others, up to `NEAR`.
+
+    Raises InputError where no object fits by any of them.
+    """
+    overlaps: dict[tuple[str, ...], float] = {}
+    reason = None
     for chain in chains:
         try:
-            place_all(session, label, chain, objects, at)
+            found = place_all(session, label, chain, objects, at)
         except InputError as error:
             reason = error
         else:
-            fitting.append(chain)
-    if not fitting:
+            overlaps[chain] = found.fitting[0].overlap
+    if not overlaps:
         assert reason is not None
         raise reason
-    return fitting
+    most = max(overlaps.values())
+    return [chain for chain, overlap in overlaps.items() if overlap >= most - NEAR]
 
 
 def place_all(
