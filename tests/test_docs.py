@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 import pytest
+from mutations import READERS
 from pages import PAGES, ROOT, lines, name, ours, strangers
 
 import dcgan_probe as dp
@@ -248,3 +249,13 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert 'id="dcgan_probe.session.Session.editing"' in api
     assert "highlight-pycon" in api
     assert "&gt;&gt;&gt;" not in re.sub(r"<(pre|span)[^>]*>.*?</\1>", "", api, flags=re.DOTALL)
+
+
+def test_the_tests_that_the_page_on_reliability_names_are_there():
+    page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    files = set(re.findall(r"`(test_\w+\.py)`", page))
+    names = set(re.findall(r"`(test_\w+)`", page))
+    assert files and names and files <= sources.keys()
+    assert [n for n in names if not any(f"def {n}(" in text for text in sources.values())] == []
+    assert f"each of {len(READERS)} readers" in page
