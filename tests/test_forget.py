@@ -400,6 +400,14 @@ def test_damage_is_numpys_deviation_away_from_the_object(rooms):
     assert all(abs(share - 1) < 0.2 for share in found.by_chance)
 
 
+def test_of_a_generator_that_has_collapsed_nothing_more_is_lost():
+    same = torch.zeros(8, 3, 16, 16)
+    found = damage.measure_damage(same, same)
+    assert (found.variety, found.contrast, found.by_chance) == (1.0, 1.0, (1.0, 1.0))
+    assert found.doubts("window") == []
+    json.dumps(found.values(), allow_nan=False)
+
+
 def test_an_edit_that_destroys_the_image_says_so_first_in_text_picture_and_report(rooms, tmp_path):
     few = rooms.read_boxes().only_images(range(12))
     result = run(rooms, few, select="top", k=125, replace="mean")

@@ -39,7 +39,7 @@ class Damage:
             reasons.append(f"samples vary {self.variety:.2f} times as much as unedited ones")
         if self.contrast < LEAST:
             reasons.append(f"pixels of an image vary {self.contrast:.2f} times as much")
-        if self.moved >= MOVED * self.apart:
+        if self.moved > 0 and self.moved >= MOVED * self.apart:
             reasons.append(
                 f"pixels change by {self.moved:.3f}, where two samples are {self.apart:.3f} apart"
             )
@@ -103,4 +103,5 @@ def _deviation(images: Tensor, weights: Tensor, over: tuple[int, ...]) -> float:
 
 
 def _share(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")
+    """What is left; all of it where there was nothing."""
+    return part / whole if whole else 1.0
