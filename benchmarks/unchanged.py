@@ -39,6 +39,8 @@ LINES = {
     "arithmetic": f"--model faces arithmetic --classifier faces --draws 20 '{SUM}'",
     "arithmetic-five": f"--model faces arithmetic --exemplars 5 '{SUM}'",
     "turn": "--model faces turn --from left --to right --exemplars 4 --classifier faces",
+    "turn-keep": "--model faces turn --from left --to right --classifier faces --keep all --n 2",
+    "directions": "--model faces directions --n 200 turn --axis direction2 --n 2 --steps 3",
     "walk": "--model rooms --seed 3 walk --points 5 --steps 8",
     "walk-svhn": "--model svhn walk --points 3 --closed --way spherical --video gif",
     "invert": "--model rooms invert --steps 40 --starts 2 {images}/0000.png",

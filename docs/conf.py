@@ -30,7 +30,7 @@ copyright = "MIT license"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
-include_patterns = ["docs/**", "benchmarks/**/*.md", "fixtures/*/README.md", "examples/*/README.md"]
+include_patterns = ["docs/**", "benchmarks/**/*.md", "fixtures/*/README.md"]
 include_patterns.append("CONTRIBUTING.md")
 exclude_patterns = [".*", "build", "dist", "out"]
 

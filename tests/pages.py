@@ -13,7 +13,6 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(ROOT.glob("fixtures/*/README.md")),
-    *sorted(ROOT.glob("examples/*/README.md")),
 ]
 
 
@@ -41,11 +40,9 @@ def ours(words: list[str]) -> list[str] | None:
 
 
 def strangers(page: Path, text: str) -> set[str]:
-    """Commands that a page makes: by new-probe, or by an entry point that it shows or ships."""
+    """Commands that a page makes: by new-probe, or by an entry point that it shows."""
     shown = re.findall(r"new-probe (\S+)", text)
     tables = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    if page.parent.parent.name == "examples":
-        tables.append((page.parent / "pyproject.toml").read_text())
     for table in tables:
         points = tomllib.loads(table).get("project", {}).get("entry-points", {})
         shown += points.get("dcgan_probe.probes", {})

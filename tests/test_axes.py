@@ -118,6 +118,14 @@ def test_an_axis_held_is_the_nearest_of_all_that_keep_what_they_should():
     np.testing.assert_allclose(found.numpy(), axis[0] - (axis[0] @ other) * other, atol=1e-12)
 
 
+def test_functions_of_one_direction_count_once():
+    one = torch.eye(6)[0]
+    near = one + 1e-4 * torch.randn(6, generator=torch.Generator().manual_seed(0))
+    axis = torch.arange(1.0, 7)
+    found = axes.hold(axis, torch.eye(6)[1:2], torch.stack([one, -near]))
+    assert torch.allclose(found, torch.tensor([0.0, 2, 3, 4, 5, 6]), atol=1e-2)
+
+
 def test_all_leaves_out_opposites_and_what_no_line_explains(shown, concepts):
     found = turn.run(
         shown, "low", "high", concepts, n=2, steps=3, classifier=Linear(), keep=["all"]

@@ -35,6 +35,7 @@ LINES: dict[str, list[tuple[list[str], set[str]]]] = {
     "concepts": [
         (["--classifier", "faces", "--n", "40", "--shows", "smile", "suggest", "x"], set())
     ],
+    "directions": [(["--by", "sefa", "--components", "3", "--reach", "2"], set())],
     "dissect": [(["--boxes", "BOXES", "--n", "4", "--layer", "16x16", "--top", "2"], set())],
     "evaluate": [(["--images", "IMAGES", "--n", "8"], set())],
     "features": [

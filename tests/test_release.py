@@ -162,12 +162,15 @@ def test_forget_runs_from_the_installed_package(run):
 
 
 @pytest.mark.release
-def test_a_strangers_package_works_beside_the_installed_one(run, checkout, tmp_path):
-    example = checkout / "examples/dcgan-probe-directions"
-    run("pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", f"{example}[test]")
-    tests = shutil.copy(example / "test_directions.py", tmp_path)  # away from the source beside it
-    assert "3 passed" in run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tests)
+def test_a_strangers_package_works_beside_the_installed_one(run, tmp_path):
+    package = tmp_path / "mine"
+    run("dcgan-probe", "new-probe", "edge-energy", "--to", package)
+    pinned = ["--quiet", "--constraint", ROOT / "constraints.txt"]
+    run("pip", "install", *pinned, package, "pytest")
+    (tests,) = package.glob("test_*.py")
+    tests = shutil.copy(tests, tmp_path)  # away from the source beside it
+    assert "2 passed" in run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tests)
     listed = json.loads(run("dcgan-probe", "--json", "plugins"))["plugins"]
     assert {plugin["status"] for plugin in listed} == {"ok"}
     names = {plugin["name"] for plugin in listed}
-    assert names >= {"directions", *ABOUT["entry-points"]["dcgan_probe.probes"]}
+    assert names >= {"edge-energy", *ABOUT["entry-points"]["dcgan_probe.probes"]}

@@ -41,6 +41,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "walk": {"points": 3, "steps": 3},
     "arithmetic": {"draws": 4},
     "turn": {"n": 2, "steps": 3},
+    "directions": {"components": 2},
     "invert": {"starts": 2, "steps": 3},
     "evaluate": {"n": 64},
     "features": {"c": "0.01", "draws": 1, "valid": 50},
@@ -54,7 +55,6 @@ BOXED = 24  # samples with boxes, of those that ship
 ELSEWHERE = {
     "hub:your-org/bedrooms": "test_hub has a hub of its own",
     "svhn-1000": "test_features has a folder of that size",
-    "directions": "test_release installs the package",
     "edge-energy": "test_plugins installs the package",
     "filter-means": "test_plugins installs a package of the template",
 }

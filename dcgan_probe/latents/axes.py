@@ -10,6 +10,10 @@ from torch import Tensor
 
 from dcgan_probe.errors import InputError
 
+# Directions that differ by less are one: their difference is noise of what they were measured on,
+# as of a label and its opposite.
+SAME = 0.05
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Regression:
@@ -103,15 +107,16 @@ def hold(axis: Tensor, asked: Tensor, kept: Tensor, rest: bool = False) -> Tenso
 
     axis: z_size, or N x z_size float32. asked, kept: weights of linear functions of z, A x z_size
     and K x z_size. rest: keep also what no function describes: the shortest such axis. With nothing
-    asked it is the part of the axis at right angles to what is kept. Returns axes of the same
+    asked it is the part of the axis at right angles to what is kept. Functions of nearly the same
+    direction, or the opposite, count as one. Returns axes of the same
     shape. Source: the conditional manipulation of InterFaceGAN (Shen et al. 2020, section 3.2),
     for several labels at once and without a change of what is asked.
     """
     axes = axis.double().reshape(-1, axis.shape[-1])
-    functions = torch.cat([kept.double(), asked.double()])
+    functions = torch.nn.functional.normalize(torch.cat([kept.double(), asked.double()]))
     goal = axes @ functions.T
     goal[:, : len(kept)] = 0
     start = torch.zeros_like(axes) if rest else axes
     missing = goal - start @ functions.T
-    moved = start + missing @ torch.linalg.pinv(functions).T
+    moved = start + missing @ torch.linalg.pinv(functions, rtol=SAME).T
     return moved.to(axis.dtype).view_as(axis)

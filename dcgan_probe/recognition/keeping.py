@@ -115,6 +115,7 @@ def find(
     axis: Tensor,
     concepts: Concepts | None,
     classifier: Classifier | None,
+    regression: Regression | None = None,
 ) -> Keeping:
     """Find what an axis must not move, for names as users give them.
 
@@ -125,6 +126,7 @@ def find(
     direction is the mean of all of their exemplars less the mean of z. asked: with a classifier the
     labels that the axis should move, if that is known; else the one that the regression says it
     moves most. Without one, the names of the concepts that make the axis. axis: z_size float32.
+    regression: of `regress` with this classifier, if it was made before.
 
     Of "all", labels that a line explains badly (R^2 below `BOUND`) are left out, and those that go
     with what is asked or against it (correlation of `ALIKE` or more, either sign). A label that is
@@ -137,7 +139,7 @@ def find(
         if label not in (*classifier.labels, ALL):
             raise unknown("label", label, [*classifier.labels, ALL], where="--keep")
     _refuse_asked(keep, asked)
-    regression = regress(session, classifier)
+    regression = regression or regress(session, classifier)
     if not asked:
         asked = [regression.most_moved(axis)]
         _refuse_asked(keep, asked, " (what the axis moves most)")

@@ -1,0 +1,69 @@
+"""Names for directions: what a classifier sees change along each, or the concept it is nearest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dcgan_probe.latents.concepts import Concepts
+from dcgan_probe.metrics.intervals import Interval, mean_interval
+from dcgan_probe.probes.directions.result import LEAST, MEASURED, by_chance
+from dcgan_probe.recognition import keeping
+from dcgan_probe.recognition.classifiers import Classifier, classify
+from dcgan_probe.session import Session
+
+
+def changes(
+    session: Session, z: Tensor, reach: float, classifier: Classifier
+) -> list[dict[str, Interval]]:
+    """By direction, how much the mean probability of each label changes from end to end.
+
+    z: k x z_size. On `MEASURED` samples of the next seed.
+    """
+    samples = session.latents(MEASURED, session.seed + 1)
+    found = []
+    for direction in session.progress(z, "directions", len(z)):
+        low, high = (
+            classify(classifier, session.generate(samples + place * direction))
+            for place in (-reach, reach)
+        )
+        each = (high - low).T
+        found.append(
+            {
+                label: Interval(float(row.mean()), *mean_interval(row.tolist()))
+                for label, row in zip(classifier.labels, each, strict=True)
+            }
+        )
+    return found
+
+
+def cosines(session: Session, z: Tensor, concepts: Concepts) -> list[dict[str, float]]:
+    """By direction, its cosine with each concept: the mean of its exemplars less that of z."""
+    middle = session.latents(keeping.SAMPLES, session.seed + keeping.SEED).mean(0)
+    towards = torch.stack(
+        [concepts.latents(name, session.config).mean(0) - middle for name in concepts.named]
+    )
+    table = torch.nn.functional.normalize(z) @ torch.nn.functional.normalize(towards).T
+    return [dict(zip(concepts.named, row, strict=True)) for row in table.tolist()]
+
+
+def named_by_change(moved: dict[str, Interval]) -> str | None:
+    """The label that changes most, if surely and by `LEAST` or more; else None."""
+    label = max(moved, key=lambda name: abs(moved[name].value))
+    change = moved[label]
+    sure = change.low * change.high > 0
+    return label if sure and abs(change.value) >= LEAST else None
+
+
+def named_by_cosine(near: dict[str, float], size: int) -> str | None:
+    """The nearest concept, if it is nearer than random directions are; else None."""
+    if not near:
+        return None
+    name = max(near, key=lambda each: abs(near[each]))
+    return name if abs(near[name]) >= by_chance(size) else None
+
+
+def times(sign: float, change: Interval) -> Interval:
+    """A change the other way round, if the sign is -1."""
+    low, high = sorted((sign * change.low, sign * change.high))
+    return Interval(sign * change.value, low, high)
