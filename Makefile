@@ -36,8 +36,9 @@ demo: setup
 	$(BIN)/dcgan-probe --model cells --out $(OUT)/cells --force forget --by places sample
 	$(BIN)/dcgan-probe --model rooms --out $(OUT)/filters --force forget
 	$(BIN)/dcgan-probe --model faces --out $(OUT)/faces --force --report \
-		arithmetic --classifier faces "smiling_long - neutral_long + neutral_short" \
-		turn --from left --to right --exemplars 10 --classifier faces walk --points 5
+		arithmetic --classifier faces --keep all "glasses_short - plain_short + plain_long" \
+		turn --from left --to right --exemplars 10 --classifier faces --keep all --n 4 --steps 5 \
+		walk --points 5
 	@echo "The pictures: $(OUT)/svhn/visualize-d/filters.png $(OUT)/rooms/visualize-d/filters.png" \
 		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/sample/sheet.png" \
 		"$(OUT)/cells/forget/forget.png $(OUT)/cells/sample/sheet.png $(OUT)/filters/forget/forget.png" \
