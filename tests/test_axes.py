@@ -255,7 +255,7 @@ def test_a_turn_takes_a_direction_of_the_line_or_of_a_file(shown, concepts, tmp_
     for axis, message in (
         ("direction9", "--axis: unknown direction 'direction9', expected one of: direction1, FILE"),
         (f"{tmp_path}/d.safetensors:3", "found 2 directions, expected one of them"),
-        (f"{tmp_path}/none.safetensors:1", "found no latents that can be read"),
+        (f"{tmp_path}/none.safetensors:1", "none.safetensors: found no"),
     ):
         with pytest.raises(InputError, match=message):
             turn.run(shown, axis=axis, n=1)
