@@ -22,7 +22,7 @@ from dcgan_probe.checkpoints import fixtures, modules
 from dcgan_probe.checkpoints.checkpoint import Checkpoint
 from dcgan_probe.checkpoints.modules import Latent
 from dcgan_probe.edits.edit import Edit
-from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.errors import InputError, printable, unknown
 from dcgan_probe.images.sources import Images, ImageSource, Samples, batches
 from dcgan_probe.latents.concepts import Concepts, find
 from dcgan_probe.results.result import FILE, Report, Result, written
@@ -333,7 +333,10 @@ class Session:
             "python": platform.python_version(),
             "device": str(self.device),
             "threads": torch.get_num_threads(),
-            "checkpoint": {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256},
+            "checkpoint": {
+                "name": printable(self.checkpoint.name),
+                "sha256": self.checkpoint.sha256,
+            },
             "seed": self.seed,
             "edits": [edit.change() for edit in self.edits],
             "options": options,

@@ -109,7 +109,7 @@ def log(text: str, error: BaseException | None = None) -> None:
     """Under --verbose, say on stderr what is done, and where an error was raised."""
     began = current().began
     if began is not None:
-        click.echo(f"{time.perf_counter() - began:7.2f} s  {text}", err=True)
+        click.echo(f"{time.perf_counter() - began:7.2f} s  {printable(text)}", err=True)
         if error is not None:
             import traceback
 
@@ -141,7 +141,8 @@ def _inputs(context: click.Context) -> Iterator[dict[str, Any]]:
             if isinstance(path, Path) and parameter.name != "to" and path.is_file():
                 small = path.stat().st_size <= _LARGEST
                 sha = files.sha256(path) if small else None
-                yield {"option": parameter.opts[-1], "file": path.name, "sha256": sha}
+                name = printable(path.name)  # which need not be UTF-8, as a result is
+                yield {"option": parameter.opts[-1], "file": name, "sha256": sha}
 
 
 def _line(context: click.Context) -> str:
@@ -159,7 +160,7 @@ def _line(context: click.Context) -> str:
             else:
                 for each in value if isinstance(value, list) else [value]:
                     words += [option, str(each)]
-    return shlex.join([*words, *rest])
+    return printable(shlex.join([*words, *rest]))
 
 
 @contextmanager

@@ -13,12 +13,14 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 import strangers
 from click.testing import CliRunner
 
 import dcgan_probe as dp
 from dcgan_probe import terminal
+from dcgan_probe.cli.group import main
 from dcgan_probe.storage import files
 
 BIN = Path(sys.executable).parent
@@ -303,3 +305,18 @@ def typed(terminal: subprocess.Popen[bytes], keys: str, until: str) -> str:
         if select.select([terminal.stdout], [], [], 1)[0]:
             shown += os.read(terminal.stdout.fileno(), 4096).decode(errors="replace")
     return shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_names_that_are_not_utf_8_are_recorded_and_drawn(tmp_path):
+    folder = tmp_path / "ph\udcffotos$$"
+    folder.mkdir()
+    for i in range(6):
+        pixels = np.random.default_rng(i).integers(0, 256, (32, 32, 3), np.uint8)
+        dp.figures.write_image(folder / f"{i}.png", pixels)
+    words = ["--model", "svhn", "--out", tmp_path / "out", "visualize-d", "--images", folder]
+    words += ["--filters", "0", "--k", "1"]
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == 0, done.output
+    (saved,) = (tmp_path / "out").rglob("result.json")
+    assert r"ph\udcffotos$$" in dp.load_result(saved).made_with["line"]

@@ -61,7 +61,8 @@ def content(path: Path) -> str:
     Raises InputError for a file of any other kind, and names those that downloads leave behind.
     """
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "no file"
+        other = "no regular file" if path.exists() else "no file"
+        kind = "a folder" if path.is_dir() else other
         raise InputError(f"{path}: found {kind}, expected a file of weights")
     try:
         with open(path, "rb") as file:

@@ -162,9 +162,7 @@ def read(path: Path) -> Network:
     claims more bytes than it holds; and for operations beyond ATen's on tensors and numbers.
     """
     if not path.is_file():
-        raise InputError(
-            f"{path}: found {'a folder' if path.exists() else 'no file'}, expected {EXPECTED}"
-        )
+        raise InputError(f"{path}: found {_absent(path)}, expected {EXPECTED}")
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: found a file of another kind, expected {EXPECTED}")
     try:
@@ -174,6 +172,12 @@ def read(path: Path) -> Network:
         raise
     except Exception as error:  # json, zipfile and torch raise all sorts on a damaged file
         raise damaged(path, error, f"a whole file of torch.export.save, schema {SCHEMA}") from error
+
+
+def _absent(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    return "no regular file" if path.exists() else "no file"
 
 
 def _read(path: Path, archive: zipfile.ZipFile) -> Network:
