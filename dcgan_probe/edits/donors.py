@@ -173,18 +173,17 @@ class _Within(Pool):
 
     def parts(self) -> Iterator[_Compared]:
         for part in self._whole.parts():
-            at = {name: self._places(name, maps) for name, maps in part.maps.items()}
             yield _Compared(
                 {name: each[..., *self._windows[name]] for name, each in part.maps.items()},
-                {name: each[:, at[name]] for name, each in part.p.items()},
-                {name: each[:, :, at[name]] for name, each in part.views.items()},
-                {name: each[:, at[name]] for name, each in part.norms.items()},
+                {name: self._cut(part, name, each) for name, each in part.p.items()},
+                {name: self._cut(part, name, each) for name, each in part.views.items()},
+                {name: self._cut(part, name, each) for name, each in part.norms.items()},
             )
 
-    def _places(self, name: str, maps: Tensor) -> Tensor:
-        height, width = maps.shape[2:]
-        numbers = torch.arange(height * width, device=maps.device).view(height, width)
-        return numbers[self._windows[name]].flatten()
+    def _cut(self, part: _Compared, name: str, values: Tensor) -> Tensor:
+        """What of the last axis, of locations row after row, lies in the window."""
+        grid = values.unflatten(-1, part.maps[name].shape[2:])
+        return grid[..., *self._windows[name]].flatten(-2)
 
 
 class Match(NamedTuple):

@@ -18,6 +18,7 @@ from dcgan_probe.edits.strokes import Stroke
 from dcgan_probe.errors import unknown
 from dcgan_probe.networks.config import MAX_FEATURE_MAPS
 from dcgan_probe.pages.server import Answer
+from dcgan_probe.pages.work_file import NotSaved
 from dcgan_probe.pages.writers import Writers
 from dcgan_probe.paint.brushes import Brushes
 from dcgan_probe.paint.chain import can_be_cut
@@ -53,6 +54,7 @@ class Desk:
         self.selections = list(selections)
         self._writers = Writers()
         self._lock = Lock()  # one question at a time: they share what was computed
+        self._closed = False
         self._donor: tuple[str, int] | None = None  # of the stroke that is being drawn
         changing: dict[str, Callable[[Value], dict[str, Any] | bytes]] = {
             "/stroke": self.stroke,
@@ -64,7 +66,7 @@ class Desk:
             "/undo": self.undo,
             "/redo": self.redo,
             "/clear": self.clear,
-            "/learn": self.learn,
+            "/warm": self.warm,
             "/write": self.write,
             "/picture": self.picture,
             "/film": self.film,
@@ -83,6 +85,12 @@ class Desk:
             **{path: self._alone(answer) for path, answer in reading.items()},
             **{path: self._alone(self._writing(answer)) for path, answer in changing.items()},
         }
+
+    def close(self) -> None:
+        """Wait for the answer that is being computed, and refuse those that come after it."""
+        self._closed = True
+        with self._lock:
+            pass
 
     # What the page is told -----------------------------------------------------------------------
 
@@ -242,10 +250,23 @@ class Desk:
         """The sample as it is; what was done can be had back by undo."""
         return self._next(State(self.work.history.now.sample), True)
 
-    def learn(self, request: Value) -> dict[str, Any]:
-        """Get ready to erase an object: the first time takes a second or two."""
-        learnt = self.brushes.learn(request["label"].text())
-        return {"layers": list(learnt.regression.layers if learnt.regression else ())}
+    def warm(self, request: Value) -> dict[str, Any]:
+        """Get ready for a brush: the first time an object must be learnt, and donors drawn.
+
+        A stroke is tried that does not count, so that the first one that does is as quick as the
+        others.
+        """
+        layer = self.brushes.layer(request["layer"].text())
+        now, middle = self.work.history.now, self.session.config.size / 2
+        stroke = Stroke(((middle, middle),), middle / 8)
+        if request["brush"].text() == "object":
+            edit = self.brushes.erase_object((stroke,), request["label"].text(), layer)
+        else:
+            self.studio.image(now)
+            donor = self.brushes.donor(self.studio.chain(now).maps(layer), (stroke,), layer)
+            edit = self.brushes.erase_here((stroke,), layer, donor)
+        self.studio.image(now.with_edit(edit))
+        return {"layer": edit.layers[0]}
 
     def write(self, request: Value) -> dict[str, Any]:
         """Write the file of edits."""
@@ -265,6 +286,8 @@ class Desk:
     def _alone(self, answer: Callable[[Value], Any]) -> Answer:
         def one(request: Value) -> dict[str, Any] | bytes:
             with self._lock:
+                if self._closed:
+                    raise NotSaved("dcgan-probe paint has ended")
                 reply: dict[str, Any] | bytes = answer(request)
                 return reply
 

@@ -41,12 +41,11 @@ def open_page(
     latents: Sequence[Path] = (),
     port: int = 0,
 ) -> PaintWork:
-    """Serve the page on which samples are painted, until Ctrl-C.
+    """Serve the page on which samples are painted, until Ctrl-C; then the edits are in force.
 
     to: the file of edits to write or resume. Raises InputError for whatever a file holds that is
     not of this checkpoint, and for a file that somebody paints into.
     """
-    desk = None
     with lock(to, "paint") as unwritable:
         desk = prepare(session, to, sample, n, boxes, concepts, selections, latents)
         notices = [notice for notice in (unwritable, desk.work.notice) if notice]
@@ -55,6 +54,8 @@ def open_page(
             click.echo(notice, err=True)
         with Server(PAGE, port, {}, desk.answers) as server:
             serve(server, [], "Ctrl-C ends it; everything is saved as you work.")
+            desk.close()
+    session.edit(desk.studio.painting(desk.work.history.now))
     return desk.work
 
 

@@ -20,6 +20,7 @@ from dcgan_probe.paint.state import State
 from dcgan_probe.session import BATCH, Session
 
 _SAMPLE = re.compile("([0-9]{1,19}):([0-9]{1,9})")
+REMEMBERED = 256  # latents: a block of them is drawn for each
 AXES_OF = 3  # exemplars of a concept, as `turn` takes them
 
 
@@ -38,6 +39,7 @@ class Studio:
     ):
         self.session, self.concepts = session, concepts
         self.named = {**session.kept, **(named or {})}
+        self._drawn: dict[str, Tensor] = {}
         self._donors = DonorMaps()
         self._shown: tuple[tuple[str, Shift | None], Chain] | None = None
         self._strip: tuple[tuple[tuple[str, ...], Shift | None], Chain] | None = None
@@ -48,7 +50,11 @@ class Studio:
         if sample in self.named:
             return self.named[sample][:1]
         seed, index = self.place(sample)
-        return self.session.latents(1, seed, index)
+        if sample not in self._drawn:
+            if len(self._drawn) >= REMEMBERED:
+                self._drawn.clear()
+            self._drawn[sample] = self.session.latents(1, seed, index)
+        return self._drawn[sample]
 
     def place(self, sample: str) -> tuple[int, int]:
         """Seed and index of "seed:index"; InputError for another text."""

@@ -1,4 +1,4 @@
-"""A real browser, and `dcgan-probe label` in a process of its own."""
+"""A real browser, and `dcgan-probe label` or `paint` in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,16 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-class Label:
-    """A running `dcgan-probe label` in a folder."""
+class Running:
+    """A command that serves a page, running in a folder."""
 
-    def __init__(self, folder: Path, *arguments: str, options: tuple[str, ...] = ()):
+    def __init__(self, folder: Path, command: str, *arguments: str, options: tuple[str, ...] = ()):
         self.folder = folder
         environment = dict(os.environ, OMP_NUM_THREADS="1")
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
             environment.pop(name, None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dcgan_probe", *options, "label", *arguments],
+            [sys.executable, "-m", "dcgan_probe", *options, command, *arguments],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -57,18 +58,28 @@ class Label:
 
 
 @pytest.fixture
-def label(tmp_path: Path) -> Iterator:
-    """Starts `dcgan-probe label` in a folder of the test, and ends what was started."""
-    started: list[Label] = []
+def start(tmp_path: Path) -> Iterator:
+    """Starts a command in a folder of the test, and ends what was started."""
+    started: list[Running] = []
 
-    def start(*arguments: str, options: tuple[str, ...] = ()) -> Label:
-        started.append(Label(tmp_path, *arguments, options=options))
+    def run(command: str, *arguments: str, options: tuple[str, ...] = ()) -> Running:
+        started.append(Running(tmp_path, command, *arguments, options=options))
         return started[-1]
 
-    yield start
-    for run in started:
-        if run.process.poll() is None:
-            run.kill()
+    yield run
+    for each in started:
+        if each.process.poll() is None:
+            each.kill()
+
+
+@pytest.fixture
+def label(start):
+    return partial(start, "label")
+
+
+@pytest.fixture
+def paint(start):
+    return partial(start, "paint")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The page of `dcgan-probe label`, as a test uses it."""
+"""The pages of `dcgan-probe label` and `paint`, as a test uses them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def opened(context: BrowserContext, address: str, saved: str = "Saved") -> Page:
 
 def place(page: Page, x: float, y: float, size: int = 64) -> tuple[float, float]:
     """Where a place of the sample is on the page."""
-    frame = page.locator("#overlay").bounding_box()
+    frame = page.locator("#overlay, #frame:not(:has(#overlay))").bounding_box()
     assert frame is not None
     zoom = frame["width"] / size
     return frame["x"] + x * zoom, frame["y"] + y * zoom

@@ -17,6 +17,7 @@ const TOOLS = Object.keys(HINTS);
 const client = new Client(tell);
 let [state, canvas, palette, sliders] = [null, null, null, null];
 let [tool, all, refresh] = ["here", false, 0];
+const ready = new Set(); // brushes that the server got ready for
 
 function tell(kind, text = "") {
   document.body.dataset.kind = kind;
@@ -75,7 +76,6 @@ async function start(path) {
     button.disabled = without || !Object.keys(state.layers).length;
     if (without) button.title = "Needs boxes: dcgan-probe label draws them.";
   }
-  use(state.labels.length ? "object" : "here");
   const words = [...state.notices];
   if (!Object.keys(state.layers).length) words.push("This generator has no layer of maps: only sliders work.");
   else if (state.whole.includes(state.layer)) {
@@ -83,6 +83,7 @@ async function start(path) {
   }
   if (words.length) banner(words.join(" "), "Dismiss", () => banner(""));
   await again();
+  use("here");
   if (client.writes) document.body.dataset.kind = "saved";
   $("saved").textContent = client.writes ? "Saved" : "";
   if (!client.writes) client.read();
@@ -194,18 +195,21 @@ function use(name) {
   $("strength").disabled = name === "stamp" || name === "pick";
   $("hint").textContent = HINTS[name];
   sizes();
-  if (name === "object") learn();
+  warm();
   if (name === "stamp" && palette.chosen < 0) palette.mark(0);
 }
 
-/** The first time an object is erased, where it is must be learnt: a second or two. */
-async function learn() {
-  if (!client.writes) return;
-  $("said").textContent = "Learning where it is …";
-  const answer = await client.ask("/learn", { label: $("object").value })
-    .catch((failure) => client.fail(failure));
+/** The first time a brush is taken, the server gets ready: donors, and where the object is. */
+async function warm() {
+  if (!client.writes || !["object", "here"].includes(tool)) return;
+  const body = { brush: tool, label: $("object").value, layer: $("layer").value };
+  const key = JSON.stringify(body);
+  if (ready.has(key)) return;
+  $("said").textContent = tool === "object" ? "Learning where it is …" : "Getting ready …";
+  const answer = await client.ask("/warm", body).catch((failure) => client.fail(failure));
   $("said").textContent = "";
-  if (!answer && tool === "object") use("here");
+  if (answer) ready.add(key);
+  else if (tool === "object") use("here");
 }
 
 function sizes() {
@@ -254,8 +258,6 @@ function dragged(number, event, done) {
 // --- the rest -------------------------------------------------------------------------------------
 
 function peek(on) {
-  document.body.classList.toggle("peeking", on);
-  canvas.now.parentElement.classList.toggle("hidden-now", on);
   if (on) {
     canvas.kept ??= canvas.pen.getImageData(0, 0, state.size, state.size);
     canvas.pen.drawImage(canvas.before, 0, 0);
@@ -294,7 +296,8 @@ $("brushes").addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) use(button.dataset.tool);
 });
-$("object").addEventListener("change", learn);
+$("object").addEventListener("change", warm);
+$("layer").addEventListener("change", warm);
 $("size").addEventListener("input", sizes);
 $("strength").addEventListener("input", sizes);
 $("go").addEventListener("submit", (event) => {

@@ -49,9 +49,12 @@ export class Client {
             this.read();
             break;
           }
+          if (job.done && answer.images) {
+            this.unwritten = true;
+            if (!this.failed) this.tell("saving"); // before it shows, so that nobody takes it for saved
+          }
           job.takes(answer);
           measure(job);
-          if (job.done && answer.images) this.unwritten = true;
         } catch (failure) {
           this.fail(failure);
           job.takes(null);
