@@ -137,8 +137,9 @@ def test_undo_goes_back_to_the_first_image_and_redo_to_the_last(desk):
 
 def test_a_stroke_counts_once_it_is_done_and_the_last_of_it_is_the_whole(desk):
     first = ask(desk, "/image")["pixels"]
-    stroke(desk, points=[(8, 8)], done=False)
-    stroke(desk, points=[(8, 8), (12, 9)], done=False)
+    for brush in ("here", "object", "restore"):
+        stroke(desk, brush, points=[(8, 8)], done=False)
+        stroke(desk, brush, points=[(8, 8), (12, 9)], done=False)
     np.testing.assert_array_equal(ask(desk, "/image")["pixels"], first)
     slow = stroke(desk)["pixels"]
     ask(desk, "/undo")
@@ -161,6 +162,15 @@ def test_each_brush_stays_near_what_it_touched(desk, session):
     found = stroke(desk, "restore", points=[(16, 16)], radius=40)
     np.testing.assert_array_equal(found["pixels"][0], plain)
     assert found["edits"] == 0
+
+
+def test_while_a_stroke_restores_its_place_is_as_it_was(desk):
+    plain = ask(desk, "/image")["pixels"][0]
+    stroke(desk, points=[(8, 8), (8, 24)], radius=4)
+    shown = stroke(desk, "restore", points=[(8, 8)], radius=12, done=False)["pixels"][0]
+    np.testing.assert_array_equal(shown[:14, :14], plain[:14, :14])
+    done = stroke(desk, "restore", points=[(8, 8)], radius=12)["pixels"][0]
+    np.testing.assert_array_equal(done[:14, :14], plain[:14, :14])
 
 
 def test_restoring_a_part_gives_back_that_part(desk):

@@ -358,17 +358,27 @@ class Planner:
         self, maps: Mapping[str, Tensor], logits: Mapping[str, Tensor]
     ) -> dict[str, Callable[[Tensor], Tensor]]:
         """The same for places that are given, as `logits` returns them."""
-        edit = self.edit
+        edit, donor = self.edit, self.donor
+        if self.pool is not None:
+            donor = self.match(maps, logits).maps
         maps = {name: _cut(maps[name], self.windows[name]) for name in edit.layers}
         logits = {name: _cut(logits[name], self.windows[name]) for name in edit.layers}
-        donor = self.donor
-        if self.pool is not None:
-            donor = find_donors(edit, self.pool.within(self.windows), maps, logits).maps
-        elif donor is not None:
+        if self.pool is None and donor is not None:
             donor = donor.expand(len(logits[edit.layers[0]]), -1, -1, -1)
         functions = replacing(edit, maps, logits, donor)
         first, window = edit.layers[0], self.windows[edit.layers[0]]
         return functions | {first: _inside(functions[first], window)}
+
+    def match(self, maps: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> Match:
+        """The donor of every sample, of an edit that has several to choose from."""
+        assert self.pool is not None, "one donor is not chosen"
+        layers, windows = self.edit.layers, self.windows
+        return find_donors(
+            self.edit,
+            self.pool.within(windows),
+            {name: _cut(maps[name], windows[name]) for name in layers},
+            {name: _cut(logits[name], windows[name]) for name in layers},
+        )
 
     def logits(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """N x h x w, of being replaced, at every layer; in [-12, 12], or -inf: not at all."""

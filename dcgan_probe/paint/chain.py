@@ -10,7 +10,8 @@ from torch import Tensor
 
 from dcgan_probe import hooks
 from dcgan_probe.edits.filters import Selection
-from dcgan_probe.edits.places import Drawn, PlaceEdit
+from dcgan_probe.edits.places import Drawn, PlaceEdit, Planner
+from dcgan_probe.edits.strokes import Stroke
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.session import Session
 
@@ -81,17 +82,40 @@ class Chain:
             self._functions.append(functions)
             self._maps.append({})
 
+    @torch.no_grad()
+    def images_restored(self, stroke: Stroke) -> Tensor:
+        """The same as `images` was last asked for, but as they were before brushes at a stroke.
+
+        Mixed at the latest edited layer: what is cheap, and nearly what `State.restored` gives.
+        """
+        start = self._latest(self.order[-1], included=True)
+        sliders = sum(isinstance(edit, Selection) for edit in self.edits)
+        maps, plain = self.maps(start), self._at(sliders, start)
+        grid = self.session.config.hidden("generator")[start]
+        share = stroke.reached(grid, self.session.config.size) * stroke.strength
+        weight = torch.from_numpy(share).to(maps)
+        return self._tail(start).run(torch.lerp(maps, plain, weight), self.z)
+
+    @torch.no_grad()
+    def donor(self, edit: PlaceEdit) -> int:
+        """The number of the donor that an edit would choose for the first latent now."""
+        maps = {name: self.maps(name) for name in edit.seen}
+        planner = self._planner(edit)
+        return int(planner.match(maps, planner.logits(maps)).number[0])
+
     def _plan(self, edit: LayerEdit) -> Mapping[str, Function]:
-        generator, config = self.session.generator, self.session.config
         if isinstance(edit, Selection):
-            return {edit.layer: edit.hook(generator).edit}
+            return {edit.layer: edit.hook(self.session.generator).edit}
+        return self._planner(edit)({name: self.maps(name) for name in edit.seen})
+
+    def _planner(self, edit: PlaceEdit) -> Planner:
+        generator, config = self.session.generator, self.session.config
         selections = tuple(each for each in self.edits if isinstance(each, Selection))
         drawn = self.donors.under(selections)
         with ExitStack() as stack:  # for donors that are not drawn yet
             for each in selections:
                 stack.enter_context(each.hook(generator))
-            planner = edit.planner(generator, config, drawn)
-        return planner({name: self.maps(name) for name in edit.seen})
+            return edit.planner(generator, config, drawn)
 
     def _at(self, link: int, name: str) -> Tensor:
         """What a layer puts out under the first so many edits."""

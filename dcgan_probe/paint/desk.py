@@ -13,9 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dcgan_probe.edits.donors import Donors
 from dcgan_probe.edits.filters import Selection
+from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.edits.strokes import Stroke
 from dcgan_probe.errors import unknown
+from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.networks.config import MAX_FEATURE_MAPS
 from dcgan_probe.pages.server import Answer
 from dcgan_probe.pages.work_file import NotSaved
@@ -55,7 +58,7 @@ class Desk:
         self._writers = Writers()
         self._lock = Lock()  # one question at a time: they share what was computed
         self._closed = False
-        self._donor: tuple[str, int] | None = None  # of the stroke that is being drawn
+        self._kept: tuple[str, int] | None = None  # donor of the stroke that is being drawn
         changing: dict[str, Callable[[Value], dict[str, Any] | bytes]] = {
             "/stroke": self.stroke,
             "/stamp": self.stamp,
@@ -168,6 +171,10 @@ class Desk:
         now, done = self.work.history.now, self._done(request)
         stroke = Stroke.read(request)
         brush = request["brush"].text()
+        if brush == "restore" and not done and now.edits:
+            self.studio.image(now)
+            images = self.studio.chain(now).images_restored(stroke)
+            return _packed(pixels(images), self._said(now))
         if brush == "restore":
             return self._next(
                 now.restored(replace(stroke, restores=True), self.session.config), done
@@ -175,20 +182,32 @@ class Desk:
         layer = self.brushes.layer(request["layer"].text())
         if brush == "object":
             label = request["label"].text()
-            return self._next(
-                now.with_edit(self.brushes.erase_object((stroke,), label, layer)), done
-            )
+            edit = self.brushes.erase_object((stroke,), label, layer)
+            if not done:
+                # While it is drawn, the donor that fits around all that could be erased.
+                edit = replace(edit, donors=self._donor_of(request, edit))
+            return self._next(now.with_edit(edit), done)
         if brush != "here":
             raise unknown("brush", brush, ("here", "object", "restore"))
         # While it is drawn the donor stays the one that fitted its beginning; at the end the one
         # that fits on the rim of the whole.
-        name = request["id"].text()
-        if done or self._donor is None or self._donor[0] != name:
+        name = f"here {request['id'].text()}"
+        if done or self._kept is None or self._kept[0] != name:
             self.studio.image(now)
-            maps = self.studio.chain(now).maps(layer)
-            self._donor = name, self.brushes.donor(maps, (stroke,), layer)
-        edit = self.brushes.erase_here((stroke,), layer, self._donor[1])
+            number = self.brushes.donor(self.studio.chain(now).maps(layer), (stroke,), layer)
+            self._kept = name, number
+        edit = self.brushes.erase_here((stroke,), layer, self._kept[1])
         return self._next(now.with_edit(edit), done)
+
+    def _donor_of(self, request: Value, edit: PlaceEdit) -> Donors:
+        assert edit.donors is not None
+        name = f"object {request['id'].text()}"
+        if self._kept is None or self._kept[0] != name:
+            now = self.work.history.now
+            self.studio.image(now)
+            everywhere = replace(edit, strokes=())
+            self._kept = name, self.studio.chain(now).donor(everywhere)
+        return Donors(edit.donors.seed, (edit.donors.indices[self._kept[1]],))
 
     def stamp(self, request: Value) -> bytes:
         """Put an object of the palette at a place."""
@@ -305,7 +324,7 @@ class Desk:
         reply = self._shown(state)  # before it counts: what cannot be drawn is refused
         if done:
             self.work.history.push(state)
-            self._donor = None
+            self._kept = None
             reply = self._shown(state)  # with one more step to undo
         return reply
 
@@ -337,8 +356,8 @@ def _slider(selection: Selection) -> dict[str, Any]:
 def _packed(images: np.ndarray, said: dict[str, Any]) -> bytes:
     head = json.dumps({**said, "images": len(images)}).encode()
     alpha = np.full((*images.shape[:3], 1), 255, np.uint8)
-    pixels = np.concatenate([images, alpha], axis=3)
-    return struct.pack("<I", len(head)) + head + pixels.tobytes()
+    rgba = np.concatenate([images, alpha], axis=3)
+    return struct.pack("<I", len(head)) + head + rgba.tobytes()
 
 
 def _png(image: np.ndarray) -> str:

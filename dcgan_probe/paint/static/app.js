@@ -17,6 +17,7 @@ const TOOLS = Object.keys(HINTS);
 const client = new Client(tell);
 let [state, canvas, palette, sliders] = [null, null, null, null];
 let [tool, all, refresh] = ["here", false, 0];
+const sizes = {}; // of each brush, once it was chosen
 const ready = new Set(); // brushes that the server got ready for
 
 function tell(kind, text = "") {
@@ -69,6 +70,8 @@ async function start(path) {
   $("named").replaceChildren(...state.named.map((name) => new Option(name, name)));
   $("size").max = Math.round(size / 3);
   $("size").value = Math.max(2, size / 10);
+  // Over a whole object in few strokes: nothing else goes anyway.
+  Object.assign(sizes, { here: size / 10, restore: size / 10, object: size / 5 });
   follow(state);
   for (const button of brushes()) {
     const name = button.dataset.tool;
@@ -188,13 +191,15 @@ function go(sample) {
 
 function use(name) {
   if (![...brushes()].some((button) => button.dataset.tool === name && !button.disabled)) return;
+  sizes[tool] = $("size").value;
   tool = name;
+  if (name in sizes) $("size").value = sizes[name];
   for (const button of brushes()) button.ariaPressed = String(button.dataset.tool === name);
   $("object-row").hidden = name !== "object" || state.labels.length < 2;
   $("size").disabled = name === "stamp" || name === "pick";
   $("strength").disabled = name === "stamp" || name === "pick";
   $("hint").textContent = HINTS[name];
-  sizes();
+  say();
   warm();
   if (name === "stamp" && palette.chosen < 0) palette.mark(0);
 }
@@ -207,12 +212,12 @@ async function warm() {
   if (ready.has(key)) return;
   $("said").textContent = tool === "object" ? "Learning where it is …" : "Getting ready …";
   const answer = await client.ask("/warm", body).catch((failure) => client.fail(failure));
-  $("said").textContent = "";
   if (answer) ready.add(key);
-  else if (tool === "object") use("here");
+  $("said").textContent = "";
+  if (!answer && tool === "object") use("here");
 }
 
-function sizes() {
+function say() {
   $("size-said").textContent = `${$("size").valueAsNumber} px`;
   $("strength-said").textContent = `${Math.round($("strength").valueAsNumber * 100)} %`;
   if (document.activeElement === $("frame")) canvas.mark();
@@ -298,8 +303,8 @@ $("brushes").addEventListener("click", (event) => {
 });
 $("object").addEventListener("change", warm);
 $("layer").addEventListener("change", warm);
-$("size").addEventListener("input", sizes);
-$("strength").addEventListener("input", sizes);
+$("size").addEventListener("input", say);
+$("strength").addEventListener("input", say);
 $("go").addEventListener("submit", (event) => {
   event.preventDefault();
   go($("sample").value.trim());
@@ -337,7 +342,7 @@ const keys = {
 
 function grow(by) {
   $("size").value = $("size").valueAsNumber + by;
-  sizes();
+  say();
 }
 
 function typing(event) {
