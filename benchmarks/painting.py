@@ -82,6 +82,7 @@ def measure(browser: Any, name: str, folder: Path) -> dict[str, tuple[float, flo
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(address)
         expect(page.locator("#saved")).to_have_text("Saved", timeout=120_000)
+        expect(page.locator("#said")).to_have_text("", timeout=180_000)
         found = {way: drag(page, way) for way in WAYS}
         page.close()
     finally:
@@ -117,6 +118,7 @@ def drag(page: Page, way: str) -> tuple[float, float]:
         page.mouse.up()
         page.wait_for_timeout(300)
     page.wait_for_timeout(1000)
+    expect(page.locator("#saved")).to_have_text("Saved", timeout=120_000)
     times = page.evaluate("n => performance.getEntriesByName(n).map(e => e.duration)", entry)
     return statistics.median(times), statistics.quantiles(times, n=20)[-1]
 

@@ -330,9 +330,8 @@ class Planner:
         donors = edit.donors
         if donors is not None and len(donors.indices) == 1:
             name = edit.layers[0]
-            key = donors, name, edit.moved
-            maps = drawn.get(key, lambda: self._single(generator, name, donors))
-            self.donor = _cut(maps, self.windows[name]).clone()
+            maps = drawn.get((donors, name), lambda: self._single(generator, name, donors))
+            self.donor = _cut(self._moved(name, maps), self.windows[name]).clone()
         elif donors is not None:
             shared = donors, edit.seen, edit.layers, edit.moved, edit.regression
             self.pool = drawn.get(shared, lambda: self._pool(generator, donors))
@@ -394,8 +393,7 @@ class Planner:
 
     def _single(self, generator: nn.Module, name: str, donors: Donors) -> Tensor:
         with hooks.unedited(generator) if donors.unedited else drawn_as_donors():
-            maps = _draw(generator, (name,), donors.latents(self.config), self.device)[name]
-        return self._moved(name, maps)
+            return _draw(generator, (name,), donors.latents(self.config), self.device)[name]
 
     def _pool(self, generator: nn.Module, donors: Donors) -> Pool:
         edit, z = self.edit, donors.latents(self.config)
