@@ -17,12 +17,12 @@ from dcgan_probe.recognition.erasing import choose_erasing
 
 OBJECTS = {"rooms": ("bedrooms", "window"), "cells": ("blood cells", "white cell")}
 OUT = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "forget_places.png"
-SHOWN, START = 6, 150
+SHOWN, START = 3, 150
 
 
 def block(session: dp.Session, title: str, label: str) -> figures.Block:
     """The first fresh samples that hold the object, before and after."""
-    z = session.latents(4 * SHOWN, start=START)
+    z = session.latents(8 * SHOWN, start=START)
     marks = detectors.soft(detectors.find(session.checkpoint.name, label), session.generate(z))
     z = z[((marks > 0.5).flatten(1).float().mean(1) > 0.01).nonzero()[:SHOWN, 0]]
     found = choose_erasing(session, session.read_boxes().only(label), label)
