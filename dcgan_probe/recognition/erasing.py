@@ -111,6 +111,11 @@ def choose_erasing(
     enough = max(left, trial.usual_left)
     tried = _rounds(trial, ways, enough)
     chosen = best(tried, enough, trial.negligible)
+    if chosen.left > enough:
+        doubts += (
+            f"NO CHOICE LEAVES {enough:.2f} OR LESS of what a guide sees of the {label}; the one "
+            f"that leaves least leaves {chosen.left:.2f}",
+        )
     if 2 * chosen.unfit > chosen.samples:
         doubts += (
             f"NO DONOR FITS {chosen.unfit} of {chosen.samples} samples: the best one shows the "
@@ -213,16 +218,21 @@ def _chains(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _doubts(places: FittedPlaces, mask: np.ndarray) -> tuple[str, ...]:
     doubts = []
-    if places.parts and not places.better_than_chance:
-        doubts.append(
-            f"THE REGRESSION IS NO BETTER THAN CHANCE on held-out images: AUC {places.auc}"
-        )
     boxed = mask[mask.any(axis=(1, 2))]
     filled = int((boxed.mean(axis=(1, 2)) > 0.9).sum())
     if 2 * filled > len(boxed):
         doubts.append(
             f"THE OBJECT FILLS THE IMAGE on {filled} of {len(boxed)} samples: nothing around it "
             "says what should take its place"
+        )
+    if places.auc is not None and not np.isfinite(places.auc.value):
+        doubts.append(
+            "THE REGRESSION CANNOT BE TESTED: held-out images have no location that is clearly "
+            "outside of the boxes, or none inside"
+        )
+    elif places.parts and not places.better_than_chance:
+        doubts.append(
+            f"THE REGRESSION IS NO BETTER THAN CHANCE on held-out images: AUC {places.auc}"
         )
     return tuple(doubts)
 

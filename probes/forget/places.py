@@ -64,7 +64,8 @@ def erase(
     random = () if erasing.edit is None else erase_elsewhere(session, erasing.edit, z, controls)
     outcomes = {judge.name: _measure(session, judge, before, after, random) for judge in detectors}
     edited = dict(zip(("erased", "at other places"), (after, *random[:1]), strict=False))
-    traces = tuple(trace(session, judge, before, edited) for judge in detectors[:1])
+    traced = detectors[:1] if erasing.edit is not None else []
+    traces = tuple(trace(session, judge, before, edited) for judge in traced)
     away = away_from(soft(detectors[0], before) > 0.5) if detectors else None
     named = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": len(boxes.boxes)}
     options = {
