@@ -18,6 +18,7 @@ from captum.testing.helpers.basic_models import (
 )
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from dcgan_probe.attribution import GuidedBackprop, NeuronGuidedBackprop, chain
 from dcgan_probe.errors import InputError
@@ -156,6 +157,15 @@ FUNCTIONS = {
     "masked_fill": (lambda x: x.masked_fill(x < 0, 0), 0.0),
     "product in place": (lambda x: (1 * x).mul_(x > 0), 0.0),
     "threshold": (lambda x: F.threshold(x, 0, 0), 0.0),
+    "two ReLUs": (lambda x: torch.relu(x) - 0.2 * torch.relu(-x), 0.2),
+    "two ReLUs, added": (lambda x: torch.add(F.relu(x), F.relu(x.neg()), alpha=-0.2), 0.2),
+    "ReLU and x": (lambda x: 0.8 * torch.relu(x) + 0.2 * x, 0.2),
+    "clamped on both sides": (lambda x: x.clamp(min=0) + 0.2 * x.clamp(max=0), 0.2),
+    "minimum": (lambda x: torch.relu(x) + 0.2 * torch.minimum(x, torch.zeros(())), 0.2),
+    "abs": (lambda x: 0.6 * x + 0.4 * x.abs(), 0.2),
+    "abs, summed in halves": (lambda x: 0.1 * x + 0.4 * x.abs() + 0.5 * x, 0.2),
+    "abs alone": (lambda x: (x + x.abs()) / 2, 0.0),
+    "half leaked": (lambda x: 0.5 * (F.leaky_relu(x, 0.1) + F.leaky_relu(x, 0.3)), 0.2),
 }
 
 
@@ -201,11 +211,25 @@ def written_into(x):
     return y
 
 
+SLOPES = torch.linspace(0.1, 0.3, 8)[:, None, None]
+
+
 @pytest.mark.parametrize(
     ("act", "name"),
     [
         (F.silu, "Silu"),
-        (lambda x: 0.6 * x + 0.4 * x.abs(), "Abs"),
+        (lambda x: 0.4 * x + 0.6 * x.abs(), "Abs"),
+        (lambda x: torch.relu(x) + 0.2 * torch.relu(-x), "Add of ReLU and another function"),
+        (lambda x: torch.relu(x) - torch.relu(x - 0.01), "Sub of ReLU and another function"),
+        (lambda x: torch.relu(x) - SLOPES * torch.relu(-x), "Sub of ReLU and another"),
+        (lambda x: torch.relu(x) + torch.relu(-x).mul_(-0.2), "Add of ReLU and another"),
+        (lambda x: x * torch.relu(x), "Mul of two functions of one tensor"),
+        (lambda x: torch.sqrt(x * x + 1e-3) + x, "Sqrt"),
+        (lambda x: (x**2 + 1e-3) ** 0.5, "Pow"),
+        (lambda x: torch.maximum(x.flip(1), x), "Maximum"),
+        (lambda x: torch.fmax(x.flip(1), x), "Fmax"),
+        (lambda x: torch.stack([x, x.flip(1)], 1).amax(1), "Amax of several feature maps"),
+        (lambda x: torch.stack([x, x.flip(1)], 1).max(1).values, "Max of several feature maps"),
         (lambda x: torch.where(x > 1, x, 0.2 * x), "Where"),
         (lambda x: x.clamp(-1, 1), "Clamp"),
         (OwnFunction.apply, "OwnFunction"),
@@ -227,6 +251,55 @@ def test_what_is_not_known_is_refused_by_name(act, name):
         GuidedBackprop(network).attribute_neurons(
             torch.randn(1, 3, 32, 32), "c3", one, one, one, one
         )
+
+
+class Preactivated(nn.Module):
+    """A residual block, a CReLU, and a norm by hand, with whatever a ReLU is."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.c1, self.c2 = nn.Conv2d(3, 6, 4, 2, 1), nn.Conv2d(6, 6, 3, padding=1)
+        self.c3, self.act = nn.Conv2d(12, 8, 3, padding=1), torch.relu
+
+    def forward(self, x):
+        x = self.c1(x)
+        x = x + self.c2(self.act(x))
+        x = x * torch.rsqrt((x**2).mean(1, keepdim=True) + 1e-8)
+        x = (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), keepdim=True) + 1e-5).sqrt()
+        return self.c3(torch.cat([self.act(x), self.act(-x)], 1))
+
+
+def test_residual_blocks_and_pairs_of_relus_are_guided_relu_by_relu():
+    net, x = Preactivated().eval(), torch.randn(2, 3, 16, 16)
+    found = GuidedBackprop(net).attribute(x, target=(1, 3, 3))
+    net.act = rule(0.0)
+    y = x.clone().requires_grad_()
+    (right,) = torch.autograd.grad(net(y)[:, 1, 3, 3].sum(), y)
+    torch.testing.assert_close(found, right)
+
+
+def test_maxout_of_two_layers_is_refused_beside_a_relu():
+    class Maxout(Maps):
+        def forward(self, x):
+            return self.conv2(torch.maximum(self.conv1(x), self.conv1(self.relu(x))))
+
+    with pytest.raises(InputError, match="found Maximum, expected ReLU and LeakyReLU"):
+        GuidedBackprop(Maxout()).attribute(torch.randn(1, 3, 8, 8), target=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("reentrant", "line"), [(False, "under torch.utils.checkpoint"), (True, "CheckpointFunction")]
+)
+def test_parts_that_are_computed_again_are_refused_in_one_line(reentrant, line):
+    class Again(Maps):
+        def forward(self, x):
+            part = torch.nn.Sequential(self.conv1, self.relu)
+            return self.conv2(checkpoint(part, x, use_reentrant=reentrant))
+
+    with pytest.raises(InputError, match=line) as raised:
+        GuidedBackprop(Again()).attribute(torch.randn(1, 3, 8, 8), target=(1, 2, 3))
+    assert "\n" not in str(raised.value)
 
 
 def test_a_network_without_any_activation_is_refused():

@@ -1,5 +1,6 @@
 from . import activations as activations
 from . import chain as chain
+from . import graph as graph
 from . import guided as guided
 from . import responses as responses
 from .guided import RULES as RULES

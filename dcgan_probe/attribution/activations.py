@@ -3,20 +3,19 @@
 `Guiding` sees every function of torch that a forward calls, in modules or out of them. What is
 max(x, s x) with 0 <= s < 1 by its values (``F.leaky_relu``, ``torch.where(x > 0, x, .2 * x)``,
 ``x.clamp(min=0)``, ``x * (x > 0)``) is computed by a function whose gradient has the rule of guided
-backpropagation.
+backpropagation. So is a sum of several functions of one tensor, by its slopes on both sides of 0:
+``relu(x) - .2 * relu(-x)`` is one LeakyReLU, and not two ReLUs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-
-from dcgan_probe.errors import InputError
 
 _RELU = {F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _LEAKY = {F.leaky_relu, torch._C._nn.leaky_relu, torch._C._nn.leaky_relu_}
@@ -30,18 +29,21 @@ _PRODUCT = {torch.mul, torch.multiply, Tensor.mul, Tensor.multiply, Tensor.__mul
 _PRODUCT |= {Tensor.mul_, Tensor.multiply_, Tensor.__imul__}
 _MASKED = {torch.masked_fill, Tensor.masked_fill, Tensor.masked_fill_}
 
-# In autograd's graph: activations that guided backpropagation says nothing about, and ReLUs that no
-# function of torch showed, such as those of compiled code.
-_OTHERS = (
-    "Abs", "Celu", "Clamp", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish",
-    "Hardtanh", "LeakyRelu", "LogSigmoid", "Maximum", "Minimum", "Mish", "Prelu", "Relu", "Rrelu",
-    "Sgn", "Sign", "Silu", "Softplus", "Softshrink", "Threshold", "Where",
-)  # fmt: skip
-_SQUASHING = ("Sigmoid", "Tanh")  # the score's may end in them
-_WEIGHTS = ("Addmm", "Bmm", "Convolution", "Mm", "Mv")
+# By their names, functions of each number on its own: those that bend, that add, that scale.
+_BENT = {
+    "abs", "absolute", "__abs__", "clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin",
+    "leaky_relu", "max", "maximum", "min", "minimum", "relu", "threshold",
+}  # fmt: skip
+_ADDING = {
+    "add", "rsub", "sub", "subtract", "__add__", "__radd__", "__rsub__", "__sub__",
+}  # fmt: skip
+_SCALING = {
+    "div", "divide", "mul", "multiply", "neg", "negative", "true_divide", "__mul__", "__neg__",
+    "__rmul__", "__truediv__",
+}  # fmt: skip
 
 
-class _Guided(torch.autograd.Function):
+class Guided(torch.autograd.Function):
     """max(x, slope x), whose gradient is clamped before it passes."""
 
     @staticmethod
@@ -72,6 +74,7 @@ class Guiding(TorchFunctionMode):
         # Tensors without gradients that were computed from ones that have some, kept alive: then
         # no other tensor gets their id.
         self._masks: dict[int, Tensor] = {}
+        self._functions: dict[int, _Function] = {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -81,11 +84,53 @@ class Guiding(TorchFunctionMode):
         if activation is None:
             output = func(*args, **kwargs)
             self._follow_masks(func, [*args, *kwargs.values()], output)
-            return output
+            return self._as_one(func, [*args, *kwargs.values()], output)
         x, slope = activation
-        output = _Guided.apply(x, slope, 0.0 if self.strict else slope)
+        output = self._guided(x, slope)
         # Who calls it in place may read what it was called on.
-        return x.copy_(output) if _in_place(func, args, kwargs) else output
+        if _in_place(func, args, kwargs):
+            return x.copy_(output)
+        self._remember(output, self._root(x), bent=True)
+        return output
+
+    def _guided(self, x: Tensor, slope: float) -> Tensor:
+        output: Tensor = Guided.apply(x, slope, 0.0 if self.strict else slope)
+        return output
+
+    def _as_one(self, func: Any, arguments: list[Any], output: Any) -> Any:
+        """The output; guided, if it is a sum of functions of one tensor that is an activation."""
+        name = getattr(func, "__name__", "")
+        tensors = [each for each in arguments if isinstance(each, Tensor) and each.requires_grad]
+        rest = [each for each in arguments if isinstance(each, Tensor) and not each.requires_grad]
+        known = name in _BENT | _ADDING | _SCALING and all(each.numel() == 1 for each in rest)
+        if not known or not tensors or not isinstance(output, Tensor):
+            return output
+        roots = [self._root(each) for each in tensors]
+        x = roots[0]
+        if any(each is not x for each in roots) or output.shape != x.shape:
+            return output
+        bent = name in _BENT or any(self._is_bent(each) for each in tensors)
+        if bent and name in _ADDING and len(tensors) > 1 and (sides := _slopes(x, output)):
+            below, above = sides
+            if below == above:
+                output, bent = above * x, False
+            elif 0 <= below < above:
+                output = above * self._guided(x, below / above)
+        self._remember(output, x, bent)
+        return output
+
+    def _remember(self, output: Tensor, root: Tensor, bent: bool) -> None:
+        versions = output._version, root._version
+        self._functions[id(output)] = _Function(output, root, bent, versions)
+
+    def _root(self, x: Tensor) -> Tensor:
+        """The tensor that another is a function of, number by number; itself if none is known."""
+        found = self._functions.get(id(x))
+        return found.root if found and found.is_current() else x
+
+    def _is_bent(self, x: Tensor) -> bool:
+        found = self._functions.get(id(x))
+        return bool(found and found.is_current() and found.bent)
 
     def _follow_masks(self, func: Any, arguments: list[Any], output: Any) -> None:
         tensors = [each for each in _flat(arguments) if isinstance(each, Tensor)]
@@ -101,6 +146,50 @@ class Guiding(TorchFunctionMode):
                 self._masks[id(each)] = each
             elif mask and differentiable:
                 self.masked[each.grad_fn] = getattr(func, "__name__", str(func)).strip("_")
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A tensor, kept alive, and the one that it is a function of, number by number."""
+
+    output: Tensor
+    root: Tensor
+    bent: bool
+    versions: tuple[int, int]
+
+    def is_current(self) -> bool:
+        """Whether neither was written to since."""
+        return self.versions == (self.output._version, self.root._version)
+
+
+def _slopes(x: Tensor, y: Tensor) -> tuple[float, float] | None:
+    """The slopes of y as a function of x below and above zero; None if it is not straight there.
+
+    Where x has one sign only, the slope of a LeakyReLU on the other side is put in.
+    """
+    x, y = x.detach(), y.detach()
+    slopes: list[float | None] = []
+    for side in (x < 0, x > 0):
+        at, of = x[side], y[side]
+        if not at.numel():
+            slopes.append(None)
+            continue
+        most = at.abs().argmax()
+        slope = float(of[most] / at[most])
+        # What is near 1 in sum is rounded by the precision, also where it nearly cancels out.
+        near = 8 * torch.finfo(x.dtype).eps * max(1.0, abs(slope))
+        if not bool(((of - slope * at).abs() <= near * at.abs()).all()):
+            return None
+        slopes.append(slope if abs(slope) > near else 0.0)
+    if bool(y[x == 0].any()):
+        return None
+    below, above = slopes
+    if below is None:
+        return None if above is None else (0.0, above)
+    if above is None:
+        return below, 1.0
+    near = 8 * torch.finfo(x.dtype).eps * max(1.0, abs(above))
+    return (above, above) if abs(above - below) <= near else (below, above)
 
 
 def _flat(values: Any) -> list[Any]:
@@ -230,77 +319,3 @@ def _of_product(x: Tensor, mask: Any) -> tuple[Tensor, float] | None:
     below = mask[x.detach() < 0]
     slope = float(below[0]) if len(below) else 0.0
     return (x, slope) if 0 <= slope < 1 and bool((below == slope).all()) else None
-
-
-def check_path(
-    output: Tensor, starts: Iterable[Any], masked: Mapping[Any, str], where: str
-) -> None:
-    """Make sure that what led to an output are guided activations, and at least one.
-
-    starts: the nodes of the inputs in autograd's graph. What is computed beside does not count.
-    masked: see `Guiding`. Raises InputError that names the others.
-    """
-    path, users = _path(output, list(starts))
-    names = [node.name() for node in path]
-    others = {each for each in _OTHERS for name in names if name.startswith(each)}
-    own = f"{_Guided.__name__}Backward"
-    others |= {
-        name.removesuffix("Backward")
-        for name in names
-        if not name[-1].isdigit() and name.endswith("Backward") and name != own
-    } - {"CopyBackwards"}
-    others |= {f"{masked[node]} with a mask" for node in path if node in masked}
-    hidden = [node for node in path if _leads_to_weights(node, users)]
-    others |= {each for each in _SQUASHING for node in hidden if node.name().startswith(each)}
-    if others:
-        raise InputError(
-            f"{where}: found {', '.join(sorted(others))}, expected ReLU and LeakyReLU as the only "
-            "activations: guided backpropagation"
-        )
-    if own not in names:
-        raise InputError(
-            f"{where}: found no ReLU or LeakyReLU on the way, expected one: without it guided "
-            "backpropagation is the plain gradient"
-        )
-
-
-Users = Mapping[Any, list[Any]]
-
-
-def _leads_to_weights(node: Any, users: Users) -> bool:
-    """Whether a squashing function is followed by a layer with weights."""
-    if not node.name().startswith(_SQUASHING):
-        return False
-    seen: set[Any] = set()
-    nodes = list(users.get(node, ()))
-    while nodes:
-        node = nodes.pop()
-        if node.name().startswith(_WEIGHTS):
-            return True
-        if node not in seen:
-            seen.add(node)
-            nodes.extend(users.get(node, ()))
-    return False
-
-
-def _path(output: Tensor, starts: list[Any]) -> tuple[set[Any], Users]:
-    """The operations through which any of the starts reaches an output, and who uses which."""
-    users: dict[Any, list[Any]] = {}
-    seen: set[Any] = set()
-    nodes = [output.grad_fn]
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        for source, _ in node.next_functions:
-            users.setdefault(source, []).append(node)
-            nodes.append(source)
-    path: set[Any] = set()
-    nodes = [start for start in starts if start in seen]
-    while nodes:
-        node = nodes.pop()
-        if node not in path:
-            path.add(node)
-            nodes.extend(users.get(node, ()))
-    return path, users

@@ -14,7 +14,8 @@ from torch.utils.checkpoint import CheckpointError
 
 from dcgan_probe import hooks
 from dcgan_probe.attribution import chain
-from dcgan_probe.attribution.activations import Guiding, check_path
+from dcgan_probe.attribution.activations import Guiding
+from dcgan_probe.attribution.graph import check_path
 from dcgan_probe.errors import InputError, unknown
 
 with warnings.catch_warnings():
@@ -52,8 +53,9 @@ class GuidedBackprop(GradientAttribution):
     Raises InputError for an unknown rule, for batch norm or dropout in training mode, and where it
     would fall silent: no ReLU or LeakyReLU leads to the output, or another activation does: CELU,
     ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus, a sigmoid or tanh between
-    layers, a mask that is computed from the input, or a function with a backward of its own. What
-    is computed beside the way to the output does not count.
+    layers, a square root or power of each number, the largest of several maps (maxout), sums of
+    ReLUs of one tensor that are no LeakyReLU, a mask that is computed from the input, or a function
+    with a backward of its own. What is computed beside the way to the output does not count.
     Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
     """
 
