@@ -31,6 +31,7 @@ from dcgan_probe.probes import forget, sample
 from dcgan_probe.probes.invert import result as inversion
 from dcgan_probe.probes.invert import search
 from dcgan_probe.probes.walk import probe as walking
+from dcgan_probe.recognition import keeping
 
 # What a command takes where a line does not say.
 SMALL: dict[str, dict[str, Any]] = {
@@ -242,6 +243,7 @@ def test_the_lines_of_a_page_run_one_after_the_other(
     ):
         monkeypatch.setattr(module, constant, 4)
     fit = autoencoder.fit
+    monkeypatch.setattr(keeping, "SAMPLES", 1000)
     monkeypatch.setattr(autoencoder, "fit", lambda p, s, *rest: fit(p, replace(s, steps=3), *rest))
     shutil.copytree(world, tmp_path / "here")
     shutil.copytree(ROOT / "fixtures/rooms", tmp_path / "here/fixtures/rooms")

@@ -170,7 +170,8 @@ def table(results: dict[str, Any]) -> str:
         f"Each axis is as long as it takes for what is asked to move by {ASKED} from end to end, "
         f"on {MEASURED} samples that neither the exemplars nor the regression come from. Beside it "
         "the label that moves most of all others, kept or not, with its 95% interval (Student's "
-        "t); and how many others move by more than 0.1. Aim: none.",
+        "t); and how many others move by more than 0.1. Aim: none. An axis that does not move it "
+        "so far within its own length to both sides has that length.",
         "",
         "| from, to | exemplars | | asked moves by | most of the others | more than 0.1 |",
         "|---|---|---|---|---|---|",
