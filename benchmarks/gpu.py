@@ -406,6 +406,10 @@ def time_training(report: Report, device: torch.device, sizes: Sizes) -> None:
         )
         for kind, top in tops.items():
             lines += [f"A matrix product of {sizes.side} a side: {top / 1e12:.3g} TMAC/s, {kind}."]
+        if device.type == "cuda" and torch.backends.cudnn.allow_tf32:
+            lines += [
+                "float32 convolutions use TF32, the product does not: shares may exceed 100%."
+            ]
         lines += [
             "",
             f"Networks of {sizes.width} filters, batches of {sizes.batch}, {sizes.rounds} rounds "
