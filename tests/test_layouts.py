@@ -96,6 +96,63 @@ def test_a_class_among_many_inputs_is_found_by_what_the_first_norm_must_hold(tmp
         torch.testing.assert_close(found.generator(z.flatten(1)), g(z))
 
 
+def conditional(size, classes=10, alike=False):
+    """A generator that takes cat([one-hot, z]); alike: the rows of both ends are the same."""
+    torch.manual_seed(0)
+    g = layouts.up(4, 4, 4, 4, widths=(64, 16, 8), channels=1, z=size + classes)
+
+    def draw(n):
+        labels = nn.functional.one_hot(torch.randint(0, classes, (n,)), classes).float()
+        return torch.cat([labels, torch.randn(n, size)], 1)[:, :, None, None]
+
+    g = layouts.trained(g, [draw(64)])
+    # Its statistics by hand: mean and variance of the rows of the class, and of z.
+    with torch.no_grad():
+        if alike:
+            g[0].weight[-classes:] = g[0].weight[:classes]
+        of_class, z = g[0].weight[:classes], g[0].weight[classes:]
+        mean = of_class.mean(0)
+        variance = z.square().sum(0) + of_class.var(0, correction=0)
+        g[1].running_mean = mean.mean((1, 2))
+        g[1].running_var = variance.mean((1, 2)) + mean.var((1, 2), correction=0)
+        momentum, g[1].momentum = g[1].momentum, 0.0  # the others are measured
+        g.train()(draw(512))
+        g[1].momentum = momentum
+    return g.eval(), draw
+
+
+def test_a_class_before_z_is_told_from_one_behind_it(tmp_path):
+    g, draw = conditional(100)
+    torch.save(g.state_dict(), tmp_path / "c.pth")
+    for label, number in ((None, 0), ("3/10", 3)):
+        found = checkpoints.load(tmp_path / "c.pth", Facts(label=label))
+        assert (found.config.z_size, found.config.classes) == (100, 10)
+        assert found.config.class_first
+        assert "the first 10 of 110 inputs a one-hot class;" in found.remarks[-1]
+        assert "as well allow" not in found.remarks[-1]
+        z = torch.randn(4, 100)
+        one_hot = torch.eye(10)[[number] * 4]
+        with torch.no_grad():
+            right = g(torch.cat([one_hot, z], 1)[:, :, None, None])
+            torch.testing.assert_close(found.generator(z), right)
+    checkpoints.save(found, tmp_path / "c.safetensors")
+    again = checkpoints.load(tmp_path / "c.safetensors")
+    assert torch.equal(again.generator(z), found.generator(z))
+    behind = checkpoints.load(tmp_path / "c.pth", Facts(label="3/10:last"))
+    assert behind.sha256 != found.sha256
+
+
+def test_a_class_that_may_be_at_either_end_is_said(tmp_path):
+    g, _ = conditional(100, alike=True)
+    torch.save(g.state_dict(), tmp_path / "c.pth")
+    found = checkpoints.load(tmp_path / "c.pth")
+    other = "first" if not found.config.class_first else "last"
+    words = f"but the statistics as well allow the {other} 10: --class K/10:{other}"
+    assert words in found.remarks[-1]
+    said = checkpoints.load(tmp_path / "c.pth", Facts(label=f"0/10:{other}"))
+    assert "as well allow" not in said.remarks[-1]
+
+
 def test_statistics_that_do_not_fit_are_a_warning(tmp_path):
     layout = layouts.LAYOUTS[0]
     g, d = layouts.build(layout)

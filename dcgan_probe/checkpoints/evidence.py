@@ -151,6 +151,8 @@ def moments_of_first(
     """Mean and variance of each map of the first layer, over all z, classes and locations."""
     rows = rows_of_first(layer, block)
     z, of_class = rows[: config.z_size], rows[config.z_size :]
+    if config.class_first:
+        of_class, z = rows[: config.classes], rows[config.classes :]
     variance = z.square().sum(0) * (1 / 3 if config.z_distribution == "uniform" else 1.0)
     mean = torch.zeros_like(variance)
     if config.classes:
@@ -165,13 +167,14 @@ def moments_of_first(
 
 
 def _drawn(config: ChainConfig, network: StoredNetwork) -> Tensor:
-    """Latents, and classes behind them, as training drew them."""
+    """Latents, and classes beside them, as training drew them."""
     count = FEWER if size_of(network) > LARGE else LATENTS
     z = latents.sample(config, count, seed=0)
     if not config.classes:
         return z
     labels = torch.arange(count) % config.classes
-    return torch.cat([z, F.one_hot(labels, config.classes).float()], 1)
+    one_hot = F.one_hot(labels, config.classes).float()
+    return torch.cat([one_hot, z] if config.class_first else [z, one_hot], 1)
 
 
 def _weigh(layer: StoredLayer, block: ChainBlock, x: Tensor) -> Tensor:

@@ -26,9 +26,9 @@ class Facts:
     z: "normal" (standard) or "uniform" on [-1, 1]. output: what the generator ends in; a "sigmoid"
     means images in [0, 1], for both networks; "none" is clipped to [-1, 1]. slope: of the
     generator's activations below zero, 0 for ReLU; d_slope: of the discriminator's. size: of the
-    square images. eps: of every norm. label: "K/N", class K from 0 of N in a one-hot vector behind
-    z. weights: which generator of several is taken, by a part of its name. statistics: "estimate"
-    measures those of batch norm anew.
+    square images. eps: of every norm. label: "K/N", class K from 0 of N in a one-hot vector beside
+    z; "K/N:first" before it, "K/N:last" behind it. weights: which generator of several is taken, by
+    a part of its name. statistics: "estimate" measures those of batch norm anew.
 
     Raises InputError for another value.
     """
@@ -56,21 +56,28 @@ class Facts:
             raise InputError(f"eps: found {self.eps}, expected a number above 0 and below 10")
         if self.size is not None and not 8 <= self.size <= 1024:
             raise InputError(f"size: found {self.size}, expected 8 to 1024 pixels")
-        match = re.fullmatch(r"(\d{1,5})/(\d{1,5})", self.label or "0/1")
+        match = re.fullmatch(r"(\d{1,5})/(\d{1,5})(:first|:last)?", self.label or "0/1")
         if match is None or not int(match[1]) < int(match[2]):
             raise InputError(
-                f"class: found {self.label!r}, expected K/N, class K (from 0) of N, such as 3/10"
+                f"class: found {self.label!r}, expected K/N, class K (from 0) of N, such as 3/10, "
+                "3/10:first (before z) or 3/10:last"
             )
 
     @property
     def classes(self) -> int:
         """How many classes there are; 0 if none were said."""
-        return int(self.label.split("/")[1]) if self.label else 0
+        return int(self.label.partition(":")[0].split("/")[1]) if self.label else 0
 
     @property
     def class_number(self) -> int:
         """The class whose images are drawn, from 0."""
         return int(self.label.split("/")[0]) if self.label else 0
+
+    @property
+    def class_first(self) -> bool | None:
+        """Whether the class is before z; None if that was not said."""
+        position = (self.label or "").partition(":")[2]
+        return position == "first" if position else None
 
     def said(self) -> dict[str, str | float | int]:
         """What was said, by name."""

@@ -41,6 +41,7 @@ SLOPES = (0.0, 0.2, None, 0.1, 0.01, 0.3)  # None: no activation
 EPSILONS = (1e-5, 0.8, 1e-3, 1e-8)
 SURE = 0.1  # of a distance, where several facts are changed
 MOST_CLASSES = 200
+DECIDED, ROUNDED = 3.0, 1e-6  # standard errors by which one likelihood is the higher
 USUAL_Z = {16, 32, 50, 62, 64, 100, 128, 200, 256, 512}
 
 
@@ -60,10 +61,14 @@ class Choice:
 def choose(candidates: list[ChainConfig], network: StoredNetwork, facts: Facts) -> Choice:
     """The first candidate, unless the generator's statistics speak for another hypothesis.
 
+    Where a class is said to be, but not at which end of the inputs, the likelier end is taken.
+
     Where what enters a norm does not fit it to within `NOISE`, the hypothesis that fits best is
     taken if it fits much better (`NEARER`). If at the end not all norms fit (`statistics.FITS`),
     the first candidate is returned, with what enters its norms.
     """
+    if facts.label and (likely := _classes_by_likelihood(candidates[0], network, facts)):
+        candidates = [_drawn_as(each, likely[0][1]) for each in candidates]
     best = _along(candidates, network, facts, free=True)
     return best if best.misfit <= FITS else _along(candidates[:1], network, facts, free=False)
 
@@ -97,7 +102,10 @@ def _along(
         usual, before = replace(chosen, config=candidates[0]), at
     config = replace(usual.config, generator=_ended(usual, blocks, before))
     config = _eps_of_both(first, config)
-    return Choice(config, tuple(fits), shown(first, config, "generator"))
+    found = shown(first, config, "generator")
+    if config.classes and facts.class_first is None:
+        found["class"] = _class_of(config) + _undecided(config, network, facts)
+    return Choice(config, tuple(fits), found)
 
 
 def _nearest(
@@ -202,7 +210,13 @@ def _drawn_as(config: ChainConfig, draw: ChainConfig) -> ChainConfig:
         z_distribution=draw.z_distribution,
         classes=draw.classes,
         label=draw.label,
+        class_first=draw.class_first,
     )
+
+
+def _class_of(config: ChainConfig) -> str:
+    side, inputs = ("first" if config.class_first else "last"), config.z_size + config.classes
+    return f"the {side} {config.classes} of {inputs} inputs a one-hot class"
 
 
 def shown(usual: ChainConfig, config: ChainConfig, part: str) -> dict[str, str]:
@@ -210,9 +224,8 @@ def shown(usual: ChainConfig, config: ChainConfig, part: str) -> dict[str, str]:
     found = {}
     if config.z_distribution != usual.z_distribution:
         found["z"] = f"z {config.z_distribution}"
-    if config.classes != usual.classes:
-        inputs = config.z_size + config.classes
-        found["class"] = f"the last {config.classes} of {inputs} inputs a one-hot class"
+    if (config.classes, config.class_first) != (usual.classes, usual.class_first):
+        found["class"] = _class_of(config)
     before, blocks = getattr(usual, part), getattr(config, part)
     pairs = list(zip(before, blocks, strict=True))
     hidden = [(a, b) for a, b in pairs[:-1]]
@@ -239,49 +252,90 @@ def shown(usual: ChainConfig, config: ChainConfig, part: str) -> dict[str, str]:
 def _draws(config: ChainConfig, network: StoredNetwork, facts: Facts) -> Iterator[ChainConfig]:
     """Configs whose z is drawn in another way."""
     distributions = [facts.z] if facts.z else ["uniform", "normal"]
-    counts = [config.classes]
-    if facts.label is None and (classes := _classes(config, network)):
-        counts.append(classes)
-    for distribution, classes in itertools.product(distributions, counts):
-        z = config.z_size + config.classes - classes
-        if (distribution, classes) != (config.z_distribution, config.classes):
-            yield replace(config, z_distribution=distribution, z_size=z, classes=classes, label=0)
+    with_class = [config, *(draw for _, draw in _classes_by_likelihood(config, network, facts)[:1])]
+    for distribution, draw in itertools.product(distributions, with_class):
+        other = replace(draw, z_distribution=distribution)
+        if other != config:
+            yield other
 
 
-def _classes(config: ChainConfig, network: StoredNetwork) -> int:
-    """How many of the last inputs look like a one-hot class, by the means of the first norm.
+def _classes_by_likelihood(
+    config: ChainConfig, network: StoredNetwork, facts: Facts
+) -> list[tuple[Tensor, ChainConfig]]:
+    """One-hot classes that the first or the last inputs may be, the more likely one first.
 
-    A z with mean 0 leaves means of 0 behind. A class leaves the mean of its rows of weights.
+    A z with mean 0 leaves means of 0 behind in the first norm. A class leaves the mean of its rows
+    of weights. The numbers, one a map, are minus the logarithm of the likelihood of the norm's
+    means and variances, but for constants.
     """
     first = network.layers[0]
     if first.norm is None or "running_mean" not in first.norm.tensors:
-        return 0
+        return []
     rows = rows_of_first(first, config.generator[0]).mean(2)
-    stored = first.norm.tensors["running_mean"].float()
+    values = first.norm.tensors
+    means, variances = (values[f"running_{name}"].float() for name in ("mean", "var"))
+    stored = means
     if first.bias is not None:
         stored = stored - first.bias.float().reshape(len(stored), -1).mean(1)
+
+    def unlikely(draw: ChainConfig) -> Tensor:
+        """Neighbouring numbers are hard to tell apart: one that leaves a customary z is preferred.
+
+        The likelihood is that of normal means.
+        """
+        mean, variance = moments_of_first(first, config.generator[0], draw)
+        shifts = (mean - means).square() / variance
+        far = 2 * shifts + (variance / variances).log().square()
+        return far * (1 if draw.z_size in USUAL_Z else 1.3)
+
+    found = []
+    for is_first in (False, True) if facts.class_first is None else (facts.class_first,):
+        counts = [facts.classes] if facts.label else _counts(rows, stored, is_first)
+        draws = [
+            replace(
+                config,
+                z_size=len(rows) - classes,
+                classes=classes,
+                label=facts.class_number,
+                class_first=is_first,
+            )
+            for classes in counts
+        ]
+        pairs = [(unlikely(draw), draw) for draw in draws]
+        found += [min(pairs, key=lambda pair: float(pair[0].mean()))] if pairs else []
+    return sorted(found, key=lambda pair: float(pair[0].mean()))
+
+
+def _counts(rows: Tensor, stored: Tensor, is_first: bool) -> list[int]:
+    """How many of the first or last inputs may be a class, by the direction of their mean."""
     most = min(len(rows) - 1, MOST_CLASSES)
-    sums = rows.flip(0)[:most].cumsum(0)[1:]  # of the last 2, 3, ... rows
+    sums = (rows if is_first else rows.flip(0))[:most].cumsum(0)[1:]  # of 2, 3, ... rows
     if not len(sums):
-        return 0
+        return []
     alike = F.cosine_similarity(sums, stored[None], dim=1)
     # Of maps that have nothing to do with each other it is below 4 standard deviations.
     if not alike.max() >= max(0.3, 4 / len(stored) ** 0.5):  # nor NaN, which is refused later
-        return 0
-    several = (alike > 0.9 * alike.max()).nonzero().flatten() + 2
+        return []
+    return [int(count) + 2 for count in (alike > 0.9 * alike.max()).nonzero().flatten()]
 
-    values = first.norm.tensors
-    means, variances = (values[f"running_{name}"].float() for name in ("mean", "var"))
 
-    def unlikely(classes: int) -> float:
-        """Minus the logarithm of the likelihood, but for constants, of normal means.
-
-        Neighbouring numbers are hard to tell apart: one that leaves a customary z is preferred.
-        """
-        draw = replace(config, z_size=len(rows) - classes, classes=classes, label=0)
-        mean, variance = moments_of_first(first, config.generator[0], draw)
-        shifts = (mean - means).square() / variance
-        far = float((2 * shifts + (variance / variances).log().square()).mean())
-        return far * (1 if draw.z_size in USUAL_Z else 1.3)
-
-    return min(several.tolist(), key=unlikely)
+def _undecided(config: ChainConfig, network: StoredNetwork, facts: Facts) -> str:
+    """Words where a class may as well be at the other end of the inputs, else ""."""
+    by_side = {
+        draw.class_first: (far, draw)
+        for far, draw in _classes_by_likelihood(config, network, facts)
+    }
+    if not by_side:
+        return ", which no norm shows"
+    if len(by_side) < 2:
+        return ""
+    # Map by map, so that what the two have in common does not hide what sets them apart.
+    (here, _), (there, other) = by_side[config.class_first], by_side[not config.class_first]
+    more = there - here
+    if more.mean() > DECIDED * more.std() / len(more) ** 0.5 + ROUNDED:
+        return ""
+    side = "first" if other.class_first else "last"
+    return (
+        f", but the statistics as well allow the {side} {other.classes}: "
+        f"--class K/{other.classes}:{side}"
+    )

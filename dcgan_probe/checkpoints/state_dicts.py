@@ -355,6 +355,8 @@ def _assumptions(config: ChainConfig, facts: Facts, shown: Mapping[str, str]) ->
     if config.generator:
         if facts.z is None and "z" not in shown:
             result.append(f"z {config.z_distribution} ({config.z_size})")
+        if config.classes and facts.class_first is None and "class" not in shown:
+            result.append("the class before z" if config.class_first else "the class behind z")
         if facts.output is None and "D output" not in shown:
             result.append(f"output {config.generator[-1].activation}")
         if facts.slope is None and "slope" not in shown:

@@ -35,7 +35,8 @@ _OPTIONS = (
         "--class",
         "label",
         metavar="K/N",
-        help="It is conditional: draw class K, from 0, of N in a one-hot vector behind z.",
+        help="It is conditional: draw class K, from 0, of N in a one-hot vector beside z; "
+        "K/N:first before it, K/N:last behind it.",
     ),
     click.option(
         "--weights", metavar="NAME", help="Which of its generators to take, such as g_ema."

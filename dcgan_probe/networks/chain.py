@@ -67,24 +67,29 @@ class Affine(nn.Module):
 
 
 class OneHot(nn.Module):
-    """Append the one-hot vector of a class to latents, n x z or n x z x 1 x 1.
+    """Put the one-hot vector of a class behind latents, n x z or n x z x 1 x 1, or before them.
 
-    What already has a class behind it, z + classes numbers, is passed on as it is.
+    What already has a class beside it, z + classes numbers, is passed on as it is.
     """
 
-    def __init__(self, z_size: int, classes: int, label: int):
+    def __init__(self, z_size: int, classes: int, label: int, first: bool = False):
         super().__init__()
-        self.z_size, self.classes, self.label = z_size, classes, label
+        self.z_size, self.classes, self.label, self.first = z_size, classes, label, first
 
     def forward(self, z: Tensor) -> Tensor:
         if z.shape[1] == self.z_size + self.classes:
             return z
         vector = (torch.arange(self.classes, device=z.device) == self.label).to(z.dtype)
         places = [1] * (z.dim() - 2)
-        return torch.cat([z, vector.view(-1, *places).expand(z.shape[0], -1, *places)], 1)
+        vector = vector.view(-1, *places).expand(z.shape[0], -1, *places)
+        return torch.cat([vector, z] if self.first else [z, vector], 1)
 
     def extra_repr(self) -> str:
-        return f"class {self.label} of {self.classes}"
+        return f"class {self.label} of {self.classes}" + (", before z" if self.first else "")
+
+
+def _one_hot(config: ChainConfig) -> OneHot:
+    return OneHot(config.z_size, config.classes, config.label, config.class_first)
 
 
 def _before(config: ChainConfig, block: ChainBlock) -> list[tuple[str, nn.Module]]:
@@ -93,7 +98,7 @@ def _before(config: ChainConfig, block: ChainBlock) -> list[tuple[str, nn.Module
     if block.kind != "linear":
         parts.append(("maps", nn.Unflatten(1, (-1, 1, 1))))
     if config.classes:
-        parts.append(("label", OneHot(config.z_size, config.classes, config.label)))
+        parts.append(("label", _one_hot(config)))
     return parts
 
 

@@ -110,8 +110,9 @@ class ChainConfig:
 
     size, channels: of the square images. z_size, z_distribution: the latents, without the class.
     classes, label: a conditional generator takes, behind its z, the one-hot vector of a class;
-    label is the one whose images are drawn, from 0. images: the range in which the networks
-    themselves give and take images, "[-1, 1]" or "[0, 1]"; outside it is always [-1, 1].
+    label is the one whose images are drawn, from 0. class_first: the vector is before z. images:
+    the range in which the networks themselves give and take images, "[-1, 1]" or "[0, 1]"; outside
+    it is always [-1, 1].
     generator, discriminator: their blocks, in the order of the data; empty for a missing network.
 
     Raises InputError for blocks that do not lead to an image of this size, or from it.
@@ -123,6 +124,7 @@ class ChainConfig:
     z_distribution: str = "normal"
     classes: int = 0
     label: int = 0
+    class_first: bool = False
     images: str = "[-1, 1]"
     generator: tuple[ChainBlock, ...] = ()
     discriminator: tuple[ChainBlock, ...] = ()
@@ -131,6 +133,8 @@ class ChainConfig:
         for name in ("size", "channels", "z_size", "classes", "label"):
             if type(getattr(self, name)) is not int:
                 raise _mistake(name, getattr(self, name), "a value of type int")
+        if type(self.class_first) is not bool:
+            raise _mistake("class_first", self.class_first, "true or false")
         if self.z_distribution not in ("uniform", "normal"):
             raise _mistake("z_distribution", self.z_distribution, "uniform or normal")
         if self.images not in RANGES:
@@ -193,7 +197,10 @@ class ChainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for `from_dict`."""
-        return {"kind": KIND, **dataclasses.asdict(self)}
+        values = {"kind": KIND, **dataclasses.asdict(self)}
+        if not self.class_first:
+            del values["class_first"]  # files from before it was known keep their digest
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ChainConfig:
