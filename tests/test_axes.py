@@ -18,7 +18,14 @@ from dcgan_probe.latents import axes
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.probes import arithmetic, turn
 from dcgan_probe.probes.arithmetic import trials
-from dcgan_probe.probes.turn.figures import spread
+from dcgan_probe.probes.turn.figures import (
+    BOTTOM,
+    HEIGHT,
+    NAMED,
+    NAMES,
+    chart_responses,
+    spread,
+)
 from dcgan_probe.recognition import keeping
 
 # Of the classifier below: what each logit is of z, by hand.
@@ -277,6 +284,16 @@ def test_both_axes_are_in_the_result_and_the_picture(shown, concepts, tmp_path):
     alone = turn.run(shown, "low", "high", concepts, n=2, steps=3, classifier=Linear())
     alone.save(tmp_path / "alone")
     assert picture.shape[0] >= dp.figures.read_image(tmp_path / "alone/turn.png").shape[0]
+
+
+def test_a_chart_names_as_many_lines_as_there_is_room_for():
+    at, spans = (-1.0, 0.0, 1.0), [(0.1, 0.2)] * 3
+    lines = {f"label {i}": ([i / 60] * 3, spans) for i in range(40)}
+    few, many = (chart_responses(at, {"": dict(list(lines.items())[:n])}, 600) for n in (NAMED, 40))
+    assert few.shape == many.shape == (HEIGHT, 600, 3)
+    # Below the last name stands how many have none; where all have one, nothing does.
+    corner = np.s_[int(HEIGHT * (1 - BOTTOM)) + 9 :, 600 - NAMES + 10 :]
+    assert (few[corner] == 255).all() and not (many[corner] == 255).all()
 
 
 def test_names_at_the_ends_of_lines_do_not_overlap():

@@ -153,5 +153,7 @@ class Directions(Result):
         for i, direction in enumerate(self.directions):
             moved = ", ".join(direction.moved) or "nothing that is known"
             lines.append(f"{i + 1} ({SHARES[self.by]} {direction.share:.3f}): {moved}")
-        lines.append(f"to turn samples along the first: turn --axis PATH/{FILE}:1")
+        lines.append(
+            f"turn takes them up: --axis direction1 in this line, FOLDER/{FILE}:1 in others"
+        )
         return "\n".join(lines)

@@ -15,8 +15,11 @@ HEIGHT, TOP, BOTTOM = 300, 0.91, 0.15
 # The names stand beside the lines: so many have room, and so much of the scale is between two.
 NAMED, APART = 16, 0.068
 # Of the width, in pixels: names, the scale, and what is between two charts.
-NAMES, SCALE, LONGEST = 130, 48, 20
+NAMES, SCALE, GAP, LONGEST = 130, 48, 12, 20
 
+
+# From the edge of a name to the end of its line.
+CLOSE = {"relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0}
 
 # Means, and the ends of the interval of each.
 Line = tuple[Sequence[float], Sequence[tuple[float, float]]]
@@ -34,16 +37,17 @@ def chart_responses(
     panels = figure.subplots(1, len(means), squeeze=False)[0]
     share = 1 / len(means)
     for i, (axes, (name, lines)) in enumerate(zip(panels, means.items(), strict=True)):
-        _draw(axes, at, lines)
-        axes.set_title(name, loc="left", **charts.TEXT)
         left, right = i * share + SCALE / width, (i + 1) * share - NAMES / width
+        _draw(axes, at, lines, 1 + GAP / (width * (right - left)))
+        axes.set_title(name, loc="left", **charts.TEXT)
         axes.set_position((left, BOTTOM, right - left, TOP - BOTTOM))
         charts.style(axes, x="lengths of the axis", ticks=9)
     panels[0].set_ylabel("mean probability", **charts.TEXT)
     return rendered(figure)
 
 
-def _draw(axes: Axes, at: Sequence[float], lines: Mapping[str, Line]) -> None:
+def _draw(axes: Axes, at: Sequence[float], lines: Mapping[str, Line], beside: float) -> None:
+    """Draw lines, their names at `beside`, a fraction of the axes' width."""
     ranked = list(lines)
     for rank, label in reversed(list(enumerate(ranked))):
         own = rank < len(COLOURS)
@@ -65,17 +69,17 @@ def _draw(axes: Axes, at: Sequence[float], lines: Mapping[str, Line]) -> None:
         axes.annotate(
             text,
             (at[-1], end),
-            (1.06, place),
+            (beside, place),
             textcoords="axes fraction",
             color=colour,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#DDDDDD", "linewidth": 0.7, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": "#DDDDDD", "linewidth": 0.7, **CLOSE},
             **charts.TEXT,
         )
     if len(ranked) > NAMED:
-        text = f"and {len(ranked) - NAMED} that move less"
-        axes.text(1.06, -0.06, text, color=PALE, transform=axes.transAxes, **charts.TEXT)
+        text = f"and {len(ranked) - NAMED} more"
+        axes.text(beside, -0.09, text, color=PALE, transform=axes.transAxes, **charts.TEXT)
 
 
 def spread(values: Sequence[float], apart: float) -> list[float]:

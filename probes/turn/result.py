@@ -178,7 +178,8 @@ class Turn(Result):
         line = f"{self.words}: {len(self.side.pixels)} samples, {len(self.at)} places"
         lines = [line if self.response is None else f"{line}\n{self.response}"]
         if self.keeping is not None:
-            lines.append(str(self.keeping))
+            asked = ", ".join(self.keeping.asked)
+            lines.append(f"asked: {asked}; {self.keeping}" if asked else str(self.keeping))
         if self.without is not None and self.without.response is not None:
             lines.append(f"without --keep, {self.without.response}")
         return "\n".join(lines)
