@@ -14,7 +14,7 @@ nbformat = pytest.importorskip("nbformat", reason="comes with pip install -e '.[
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs/notebooks"
 NOTEBOOKS = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
-NOT_SCRIPTED = {"label", "report"}  # a page in the browser, and a page of results
+NOT_SCRIPTED = {"label", "paint", "report"}  # pages in the browser, and a page of results
 
 
 def probes() -> set[str]:
