@@ -1,4 +1,4 @@
-"""The processes of one training: one by itself, or those that torchrun started."""
+"""The processes of one training: a single one, or those that torchrun started."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Ranks:
 
         Batch norm uses the statistics of each process's own part of the minibatch: the paper's
         networks, on fewer images. Its running statistics are not broadcast from rank 0 at every
-        forward, as DistributedDataParallel would do by itself: that writes into buffers which an
+        forward, as DistributedDataParallel would do on its own: that writes into buffers which an
         earlier forward (of the real images) still needs for its backward. `average` makes them
         equal before they are saved.
         """

@@ -57,7 +57,7 @@ def brief(error: BaseException) -> str:
 
 @contextmanager
 def guarded(where: str, *passed: type[BaseException]) -> Iterator[None]:
-    """Tell in one line of `where` that a stranger's code raises or exits; `passed` is passed on.
+    """Turn what another package's code raises into one line about `where`; `passed` is passed on.
 
     >>> with guarded("detector bright"):
     ...     raise SystemExit("no GPU")
@@ -94,7 +94,7 @@ def parsing(where: object, expected: str) -> Iterator[None]:
 
 
 def unknown(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
-    """The error for a name that is not there; it lists those that are.
+    """The error for an unknown name; it lists the known ones.
 
     >>> print(unknown("layer", "9x9", ["4x4", "8x8"], where="generator"))
     generator: unknown layer '9x9', expected one of: 4x4, 8x8

@@ -59,7 +59,7 @@ def choose_device(name: str) -> torch.device:
 
 
 class Session:
-    """A checkpoint on a device, with a seed and the edits in force.
+    """A checkpoint on a device, with a seed and the active edits.
 
         >>> session = Session.open("rooms", seed=3)
         >>> session.sample(4).shape
@@ -87,7 +87,7 @@ class Session:
         self.out = None if out is None else Path(out)
         self.force = force
         self.numbered = numbered
-        # By the context, of which there is only one: the same edit may be in force twice.
+        # By the context, of which there is only one: the same edit may be active twice.
         self._in_force: dict[object, Edit] = {}
         self._lasting: list[tuple[Edit, ExitStack]] = []
         self._folders: list[Path] = []
@@ -120,9 +120,9 @@ class Session:
         """A session on a shipped checkpoint, by name, on a file, a folder, one of the hub or code.
 
         facts: what another library's file does not hold, such as ``z="uniform"``; see
-        `checkpoints.Facts`. What was assumed is said on stderr.
+        `checkpoints.Facts`. Assumptions are reported on stderr.
 
-        Raises InputError as `checkpoints.load` does, and for a device that is not there.
+        Raises InputError as `checkpoints.load` does, and for a missing device.
 
         >>> Session.open("svhn").config.size
         32
@@ -163,7 +163,7 @@ class Session:
         A generator that wants z as N x z_size x 1 x 1 gets it so. Layers are found by running both
         once. The checkpoint's SHA-256 is that of the file that `convert` would write, where that
         can hold the networks; else that of classes, state dicts and latents: boxes and edits are
-        tied to it. What was noticed is said on stderr, and in the checkpoint's remarks. Raises
+        tied to it. Remarks are printed on stderr, and in the checkpoint's remarks. Raises
         InputError for networks that do not take or give this, that are not float32, compiled in
         part, or TorchScript, and where an output depends on the batch or on noise.
         """
@@ -194,14 +194,14 @@ class Session:
         return latents.sample(self.config, n, seed, start)
 
     def sample(self, n: int, seed: int | None = None) -> Tensor:
-        """Images of the first n latents of a seed, with the edits in force.
+        """Images of the first n latents of a seed, with the active edits.
 
         Returns n x channels x size x size float32 in [-1, 1], on the CPU.
         """
         return self.generate(self.latents(n, seed))
 
     def generate(self, z: Tensor) -> Tensor:
-        """Images of latents, with the edits in force; as `sample` returns them."""
+        """Images of latents, with the active edits; as `sample` returns them."""
         parts = [batch.cpu() for batch in batches(Samples(self.generator, z), BATCH)]
         size, channels = self.config.size, self.config.channels
         return torch.cat(parts) if parts else torch.empty(0, channels, size, size)
@@ -214,7 +214,7 @@ class Session:
 
     @property
     def edits(self) -> list[Edit]:
-        """The edits in force, in the order in which they were made."""
+        """The active edits, in the order in which they were made."""
         return list(self._in_force.values())
 
     @contextmanager
@@ -242,7 +242,7 @@ class Session:
     def undo(self) -> Edit:
         """Lift the last edit of `edit` and return it; InputError if there is none."""
         if not self._lasting:
-            raise InputError("undo: found no edit in force, expected one")
+            raise InputError("undo: found no active edit, expected one")
         edit, stack = self._lasting.pop()
         stack.close()
         return edit

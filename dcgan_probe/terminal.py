@@ -1,4 +1,4 @@
-"""How a command line is answered: results on stdout, all that is said about them on stderr.
+"""How a command line is answered: results on stdout, messages on stderr.
 
 A command gives its result to `answer`, which knows whether a person reads it or, under
 ``--json``, a program. In a script there is no command line, and `current` says so.
@@ -21,7 +21,7 @@ from dcgan_probe.errors import InputError, printable
 
 ARGUMENTS = f"{__name__}.arguments"  # as typed, in the meta of click's context
 _TERMINAL = f"{__name__}.terminal"
-# Where a result goes and what is said about it are no part of how it was made.
+# Options for output do not affect how a result is made.
 _NOT_OF_THE_RESULT = ("out", "force", "report", "as_json", "quiet", "verbose")
 _LARGEST = 1 << 30  # bytes of an input that is still hashed
 
@@ -29,8 +29,8 @@ _LARGEST = 1 << 30  # bytes of an input that is still hashed
 class Terminal(NamedTuple):
     """line: the command line without where its results go; None in a script.
 
-    json: where JSON lines are written, None if results are told to a person. quiet: say nothing.
-    only_ours: use no package but this one. began: when, if it is to be said what is done.
+    json: where JSON lines are written, None if results are printed as text. quiet: say nothing.
+    only_ours: use no package but this one. began: the start time, if steps are logged.
     """
 
     line: str | None = None
@@ -61,8 +61,8 @@ def begin(
 ) -> None:
     """Set up stdout and stderr for a command line, until its context closes.
 
-    Under --json whatever a command prints goes to stderr, so that a stranger's ``print`` does not
-    land between the results.
+    Under --json whatever a command prints goes to stderr, so that another package's ``print`` does
+    not land between the results.
     """
     stdout = sys.stdout if as_json else None
     context.meta[_TERMINAL] = Terminal(
@@ -92,7 +92,7 @@ def answer(values: dict[str, Any], text: str) -> None:
 def _print(text: str, stdout: TextIO) -> None:
     try:
         click.echo(text, file=stdout)
-    except BrokenPipeError:  # whoever read it has seen enough
+    except BrokenPipeError:  # the reader has seen enough
         raise
     except OSError as error:
         raise InputError(f"stdout: cannot be written: {error.strerror or error}") from error

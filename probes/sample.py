@@ -1,4 +1,4 @@
-"""Samples of the generator, with the edits in force: a sheet, and a file for each."""
+"""Samples of the generator, with the active edits: a sheet, and a file for each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = 16
 ACROSS, ON_A_SHEET = 10, 80
 
 READING = Reading(
-    "Samples in the order of their index, with the edits in force.",
+    "Samples in the order of their index, with the active edits.",
     "A sheet shows what is common; rare failures, and whether samples copy images of the "
     "training, need evaluate and neighbours.",
     {},
@@ -82,7 +82,7 @@ class SampleSheet(Result):
 
 
 def run(session: Session, n: int = 64, numbered: bool = False) -> SampleSheet:
-    """Draw the first n samples of the session's seed, with its edits in force.
+    """Draw the first n samples of the session's seed, with its active edits.
 
         >>> run(Session.open("rooms", seed=3), n=8).names[7]
         '..._seed3_0007.png'
@@ -107,5 +107,5 @@ def run(session: Session, n: int = 64, numbered: bool = False) -> SampleSheet:
 @click.option("--numbered", is_flag=True, help="Sheets that name every sample, and no files.")
 @pass_session
 def sample(session: Session, n: int, numbered: bool) -> None:
-    """Draw samples, with the edits in force: a sheet, and files to draw boxes on."""
+    """Draw samples, with the active edits: a sheet, and files to draw boxes on."""
     session.save(run(session, n, numbered))

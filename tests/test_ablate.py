@@ -286,7 +286,7 @@ def test_insert_turns_filters_up_to_their_level(run, tmp_path):
 def test_an_edit_inside_of_boxes_is_not_left_in_force(run, tmp_path):
     line = ["ablate", "--layer", "8x8", "--filters", "1,5", "--where", tmp_path / "boxes.json"]
     output = run("sample", "--n", 2, *line, "sample", "--n", 2)
-    assert "this edit is of the boxed samples only: it is not left in force" in output
+    assert "this edit is of the boxed samples only: later commands do not see it" in output
     out = tmp_path / "out"
     assert images(out / "sample") == images(out / "sample-2")
     assert {p.name for p in (out / "ablate").iterdir()} == {

@@ -209,7 +209,7 @@ def test_images_that_do_not_decode_are_named_and_left_out(data, home):
     source = ImageSource(data, 16, 3)
     images = cached(source, folder=home)
     bad = ["0/00.png", "0/30.png", "2/59.png"]
-    reason = "found 6 bytes that are no image OpenCV can decode"
+    reason = "found 6 bytes that OpenCV cannot decode as an image"
     assert images.skipped == tuple((name, reason) for name in bad)
     assert list(images.names) == [name for name in source.names if name not in bad]
     good = [source.pixels(i) for i, name in enumerate(source.names) if name not in bad]

@@ -170,7 +170,7 @@ def test_undo_lifts_the_last_edit_and_no_other(session):
     assert (session.sample(2) == first).all()
     session.undo()
     assert (session.sample(2) == plain).all()
-    with pytest.raises(InputError, match="^undo: found no edit in force, expected one$"):
+    with pytest.raises(InputError, match="^undo: found no active edit, expected one$"):
         session.undo()
 
 

@@ -175,7 +175,7 @@ def test_without_a_discriminator_pixels_alone_count(photo, tmp_path):
     [
         (35.0, 33.0, "close: "),
         (35.0, 25.0, "not close: 10.0 dB short of what a sample reaches, 10 times"),
-        (22.0, 22.0, "it cannot be said how close this is: even a sample is found again with 22.0"),
+        (22.0, 22.0, "it is unknown how close this is: even a sample is found again with 22.0"),
     ],
 )
 def test_what_is_said_of_it(photo, own, best, words):
@@ -263,8 +263,8 @@ def test_what_is_no_photograph_is_refused(tmp_path):
         ("none.png", r"none\.png: found nothing, expected an image file"),
         (".", "found a folder, expected an image file"),
         ("pipe", "pipe: found no regular file, expected an image file"),
-        ("text.png", r"text\.png: found 8 bytes that are no image OpenCV can decode"),
-        ("empty.png", r"empty\.png: found 0 bytes that are no image"),
+        ("text.png", r"text\.png: found 8 bytes that OpenCV cannot decode as an image"),
+        ("empty.png", r"empty\.png: found 0 bytes that OpenCV"),
         ("text.png/a.png", r"a\.png: cannot be read: Not a directory"),
     ):
         with pytest.raises(InputError, match=message):

@@ -121,7 +121,7 @@ def test_another_size_must_be_asked_for(tmp_path, width, height):
 def test_an_image_that_does_not_decode_is_told_as_everywhere(tmp_path):
     folder = write(tmp_path / "set", {"a.png": 1})
     (folder / "b.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"b\.png: found 0 bytes that are no image"):
+    with pytest.raises(InputError, match=r"b\.png: found 0 bytes that OpenCV"):
         Chosen([(ImageSource(folder, SIZE, 3), range(2))]).read([1])
 
 

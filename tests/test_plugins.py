@@ -298,7 +298,7 @@ def test_each_plugin_is_imported_and_guarded(site):
         ("c_leaving", ("broken", "cannot be imported: SystemExit: no GPU")),
         ("d_dying", ("broken", "the import ended the process, with code 3")),
         ("e_hanging", ("slow", "not imported after 5 s")),
-        ("f_noisy", ("broken", "found int, expected a click command that is no group")),
+        ("f_noisy", ("broken", "found int, expected a click command, not a group")),
         (
             "g_gone",
             ("broken", "cannot be imported: ModuleNotFoundError: No module named 'gone_module'"),

@@ -60,7 +60,7 @@ from dcgan_probe.storage.json_values import Value
 
 # The most by which rescaling pushes an edge out of the image, in pixels.
 HALF_A_PIXEL = 0.5
-_NOISE = 1e-6  # of floating point, in pixels: nobody need be told
+_NOISE = 1e-6  # of floating point, in pixels: not worth a warning
 
 
 @dataclass(frozen=True, order=True)
@@ -141,10 +141,10 @@ class Boxes:
             >>> Boxes.read("windows.json", label="window")  # doctest: +SKIP
             >>> Boxes.read("folder-of-labelme-files", image_size=(64, 64))  # doctest: +SKIP
 
-        `label` keeps only its boxes. `image_size`, width and height, is what the samples must
-        have; needed for VIA and YOLO, which do not store it. An edge that rescaling or rounding
-        pushed out of the image, by less than half a pixel (VIA, Pascal VOC: by 1), is put on the
-        image's side. That, and labels that differ in case, blanks or width only, is said on stderr.
+        `label` keeps only its boxes. `image_size`, width and height, is what the samples must have;
+        needed for VIA and YOLO, which do not store it. An edge that rescaling or rounding pushed
+        out of the image, by less than half a pixel (VIA, Pascal VOC: by 1), is put on the image's
+        side. That, and labels that differ in case, blanks or width only, is reported on stderr.
 
         Raises InputError, in one line with file and entry, for whatever is wrong with the file.
         """

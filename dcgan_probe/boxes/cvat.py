@@ -17,7 +17,7 @@ from dcgan_probe.storage.json_values import Value, pixels
 
 # CVAT rounds to hundredths of a pixel.
 ROUNDING = 0.02
-# A tag is an answer about the whole image; the others describe shapes, or are none.
+# A tag is an answer about the whole image; the others describe shapes, or nothing drawn.
 _SHAPES = ("polygon", "polyline", "points", "ellipse", "cuboid", "skeleton", "mask")
 
 

@@ -12,7 +12,7 @@ from dcgan_probe.storage import files, json_values
 from dcgan_probe.storage.json_values import Value
 
 NAMES = ("classes.txt", "obj.names", "data.yaml")
-# Lists of images and notes that lie beside the labels, and are none.
+# Lists of images and notes next to the labels that are not labels.
 OTHERS = {"train.txt", "valid.txt", "val.txt", "test.txt", "readme.roboflow.txt"}
 OTHERS |= {"readme.dataset.txt", *NAMES}
 _MAX_NAMES = 1_000_000  # bytes

@@ -1,4 +1,4 @@
-"""From chains of layers, and what is said of them, to a config and networks.
+"""From chains of layers, and facts about them, to a config and networks.
 
 The paper's family becomes a `config.Config`, whatever its tensors are called, so that one network
 has one converted file; every other chain becomes a `chain_config.ChainConfig`.
@@ -243,7 +243,7 @@ def _family_tensors(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
 
 
 def family(config: ChainConfig) -> Config | None:
-    """The `Config` of the same networks, if they are of the paper's family as torch has it."""
+    """The `Config` of the same networks, if they are of the paper's family, in torch's layout."""
     networks = {"generator": config.generator, "discriminator": config.discriminator}
     blocks = [block for part in networks.values() for block in part]
     kernels = {b.kernel for b in (*config.generator[1:], *config.discriminator[:-1])}

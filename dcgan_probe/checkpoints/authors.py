@@ -171,7 +171,7 @@ def _config(where: object, shapes: Mapping[str, dict[str, int]], **fixed: Any) -
                     f"{where}: {part}: {name}: found {value}, expected {merged[name]},"
                     " as in the generator"
                 )
-    # A network that is not there gets the width of the one that is: a Config has both.
+    # A missing network gets the width of the one that is: a Config has both.
     merged.setdefault("g_width", merged.get("d_width", 0))
     merged.setdefault("d_width", merged["g_width"])
     try:
@@ -196,7 +196,7 @@ def _four(where: object, tensors: Mapping[str, Spec], name: str) -> tuple[int, .
 
 
 def _fill(config: Config, part: str, tensors: dict[str, Tensor]) -> Any:
-    """A network of tensors under our names; what is not there is as in a new batch norm."""
+    """A network of tensors under our names; missing ones are as in a new batch norm."""
     network = empty(config, part)
     for name in network.state_dict():
         if name.endswith("num_batches_tracked"):

@@ -36,9 +36,9 @@ def choose_discriminator(
     """The config, unless the discriminator's statistics speak for another hypothesis.
 
     before_output: what the generator puts out, without its last activation. Here a fact holds for
-    all layers. The statistics are also those of real images, which are not there, so one fact is
-    changed after the other, only while they do not fit at all (`FITS`), and only where one brings
-    the network much nearer to them.
+    all layers. The statistics are also those of real images, which are not available, so one fact
+    is changed after the other, only while they do not fit at all (`FITS`), and only where one
+    brings the network much nearer to them.
     """
     best = plain = _as_it_is(config, network, before_output)
     changed: set[str] = set()

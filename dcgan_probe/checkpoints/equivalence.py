@@ -1,7 +1,7 @@
 """Tell which file a module would become: what was drawn on one is then taken by the other.
 
 A DCGAN that is handed over as a module and the file that `convert` makes of its weights are one
-network. Where its layers are a chain that a file of ours can hold, and the network of that file
+network. Where its layers are a chain that a dcgan-probe file can hold, and the network of that file
 gives the same outputs, the module's identity is the SHA-256 of that file.
 """
 
@@ -61,7 +61,7 @@ def identity(
             if (checkpoint := _same(config, networks, inputs, outputs)) is not None:
                 return hashlib.sha256(native.to_bytes(checkpoint)).hexdigest()
     except (InputError, AttributeError, KeyError):
-        return None  # no chain of layers that a file of ours holds
+        return None  # no chain of layers that a dcgan-probe file can hold
     return None
 
 

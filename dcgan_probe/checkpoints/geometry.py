@@ -47,7 +47,7 @@ class Way:
 
 
 def generator_ways(layers: Sequence[ChainShape], size: int | None) -> list[Way]:
-    """Ways from z to images, of this size if one is said, the most usual first.
+    """Ways from z to images, of this size if one is given, the most usual first.
 
     >>> layers = [ChainShape("deconv", 7), ChainShape("deconv", 4), ChainShape("deconv", 4)]
     >>> generator_ways(layers, None)[0].size
@@ -78,7 +78,7 @@ def generator_ways(layers: Sequence[ChainShape], size: int | None) -> list[Way]:
 
 
 def discriminator_ways(layers: Sequence[ChainShape], size: int | None) -> list[Way]:
-    """Ways from images, of this size if one is said, to scores, the most usual first.
+    """Ways from images, of this size if one is given, to scores, the most usual first.
 
     >>> layers = [ChainShape("conv", 4)] * 4
     >>> discriminator_ways(layers, None)[0].size

@@ -1,6 +1,6 @@
 """Weights where users have them: folders in the layout of the Hugging Face hub, and the hub itself.
 
-    rooms/model.safetensors     a checkpoint of ours, whole in itself: its SHA-256 is its name
+    rooms/model.safetensors     a dcgan-probe checkpoint, complete: its SHA-256 is its name
     rooms/config.json           what the file says of itself, where the hub's tools look for it
     rooms/README.md             the model card
 
@@ -68,9 +68,9 @@ def save(
 
         >>> sha = save("mine.safetensors", "mine")
 
-    checkpoint: networks; or a file of ours, which is copied as it is, so that it keeps its SHA-256
-    and what was said of it (boxes, edits). force: write over what was written before. Raises
-    InputError as `checkpoints.save` does, and for a folder that holds anything else.
+    checkpoint: networks; or a dcgan-probe file, which is copied unchanged, so that it keeps its
+    SHA-256 and what was said of it (boxes, edits). force: write over what was written before.
+    Raises InputError as `checkpoints.save` does, and for a folder that holds anything else.
     """
     folder = Path(folder)
     name = folder.resolve().name
@@ -108,7 +108,7 @@ def _said(checkpoint: Checkpoint, where: Path) -> str:
 
 
 def _config(path: Path) -> tuple[Config | ChainConfig, dict[str, Any]]:
-    """What config.json says; InputError if it is none of ours."""
+    """What config.json says; InputError for other libraries."""
     said = json_values.load(path, "a network's config").found
     format = said.get("format") if isinstance(said, dict) else None
     if not str(format).startswith("dcgan-probe/"):
@@ -140,7 +140,7 @@ class Address(NamedTuple):
 
 
 def address(name: str) -> Address:
-    """Take a name of the hub apart; InputError if it is none.
+    """Take a name of the hub apart; InputError if it is malformed.
 
     >>> address("hub:org/rooms@v1.0")
     Address(repository='org/rooms', revision='v1.0', sha256='')

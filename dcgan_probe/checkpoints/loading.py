@@ -32,7 +32,7 @@ def load(name_or_path: str | os.PathLike[str], facts: Facts = NOTHING) -> Checkp
         >>> checkpoint.generator(torch.zeros(1, 100)).shape
         torch.Size([1, 3, 32, 32])
 
-    What a path holds is told from its content: our own format, as a file or in the layout of the
+    The kind of a path is recognised by content: our own format, as a file or in the layout of the
     hub, or anything that `convert` takes. ``hub:org/name`` is fetched, see `huggingface`.
     A name that ships goes before a path; write ``./svhn`` for a file of that name. Weights of
     another precision become float32. Nothing in a file is executed, and every name, shape and
@@ -40,7 +40,7 @@ def load(name_or_path: str | os.PathLike[str], facts: Facts = NOTHING) -> Checkp
     runs code, that of the factory: see `modules.load`.
 
     facts: what is known of another library's file that it does not hold; a checkpoint of
-    dcgan-probe and a factory say all themselves. What was assumed is said on stderr, and in the
+    dcgan-probe and a factory say all themselves. Assumptions are reported on stderr, and in the
     checkpoint's remarks.
 
     Raises InputError: one line with the file, the place in it, what was found, what was expected.

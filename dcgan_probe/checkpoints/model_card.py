@@ -47,7 +47,7 @@ What is known of it:
 
 
 def _line(key: str, value: Any) -> str:
-    """On one line, indented by whoever shows it, a text cannot become markup."""
+    """On one line, indented by the caller, a text cannot become markup."""
     shown = value if isinstance(value, str) else json.dumps(value)
     return " ".join(f"{key}: {shown}".split())
 

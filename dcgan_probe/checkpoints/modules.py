@@ -45,7 +45,7 @@ class Traced:
     """What is known of modules that are not ours; probes ask it what they ask a `config.Config`.
 
     found: the layers of "generator" and "discriminator". ends: the shapes of what goes into a
-    network and comes out of it, which are no hidden maps.
+    network and comes out of it, which are not hidden layers.
     """
 
     size: int
@@ -188,7 +188,7 @@ def _adapted_discriminator(
     if label is None or generator is None:
         return plain
     beside = Adapted(network, "discriminator", images=images, label=label)
-    # The samples of a generator that fails are told later, too.
+    # Failures of a generator's samples are reported later, too.
     forms = [plain, beside]
     way, failures = _first_that_runs([nn.Sequential(generator, each) for each in forms], z)
     return plain if way is None else forms[len(failures)]
@@ -203,7 +203,7 @@ def _first_that_runs(ways: list[nn.Module], inputs: Tensor) -> tuple[nn.Module |
             with torch.no_grad():
                 way.eval()
                 way(inputs.to(device))
-        except Exception as error:  # whatever the user's code ran into: one is told later
+        except Exception as error:  # whatever the user's code ran into: reported later
             failures.append(str(error))
         else:
             return way, failures
@@ -268,7 +268,7 @@ def load(name: str) -> Checkpoint:
 
     This runs the code of that module, found as Python finds it or in the working folder. The
     factory takes nothing and returns a dict of the arguments of `checkpoint`. Raises InputError for
-    what is not there, what the code raises, and as `checkpoint` does.
+    a missing module or function, what the code raises, and as `checkpoint` does.
     """
     module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path and "" not in sys.path:
@@ -380,7 +380,7 @@ def _judge_images(images: Tensor, network: nn.Module, config: Traced, remarks: l
     """Samples of a generator, if they are images that probes take; InputError for others.
 
     images: the first of them. The one rule on the range of images: it is judged on `SAMPLES`
-    samples; numbers up to a grey level beyond are cut off, and that is said.
+    samples; numbers up to a grey level beyond are cut off, and reported.
     """
     expected = "N x 1 or 3 x S x S images in [-1, 1]"
     if images.dim() != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3]:

@@ -36,7 +36,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
 
     half: round the weights of convolutions and linear layers to float16, for half the size; batch
     norm stays as it is. Same networks, config and info: same bytes. Raises InputError for networks
-    of others, see `modules`: a file of ours says how to build them, which is not known.
+    of others, see `modules`: a dcgan-probe file says how to build them, which is not known.
     """
     files.write_bytes(path, to_bytes(checkpoint, half))
     return files.sha256(path)
@@ -68,7 +68,9 @@ def writable(checkpoint: Checkpoint) -> Config | ChainConfig:
     """The config of networks that a file can say how to build; InputError for other modules."""
     if isinstance(checkpoint.config, Config | ChainConfig):
         return checkpoint.config
-    raise InputError(f"{checkpoint.name}: found modules of other code, expected a DCGAN of ours")
+    raise InputError(
+        f"{checkpoint.name}: found modules of other code, expected dcgan-probe's DCGAN"
+    )
 
 
 def format_of(config: Config | ChainConfig) -> str:

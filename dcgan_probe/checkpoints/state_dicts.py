@@ -152,7 +152,7 @@ def _identity(paths: Sequence[Path], config: Config | ChainConfig, facts: Facts)
 
 
 def _networks(file: WeightFile) -> tuple[list[StoredNetwork], list[str]]:
-    """The networks in a file, and why other tensors in it are none."""
+    """The networks in a file, and why its other tensors are not."""
     path, kind = file
     if kind == "npy":
         raise InputError(f"{path}: found one .npy array, expected the folder of all of them")
@@ -188,7 +188,7 @@ def _networks(file: WeightFile) -> tuple[list[StoredNetwork], list[str]]:
 def _one_of_each(
     candidates: list[StoredNetwork], facts: Facts
 ) -> tuple[dict[str, StoredNetwork], list[str]]:
-    """At most one generator and one discriminator, and what is to be said of the choice."""
+    """At most one generator and one discriminator, and remarks on the choice."""
     networks: dict[str, StoredNetwork] = {}
     remarks = []
     for part in NETWORKS:

@@ -59,7 +59,8 @@ class StoredLayer:
 class StoredNetwork:
     """A chain that was found. part: "generator" or "discriminator". place: where, for messages.
 
-    ignored, broken: what lay beside it: single numbers, and why other layers are no such network.
+    ignored, broken: what lay beside it: single numbers, and why other layers are not such a
+    network.
     """
 
     part: str
@@ -105,7 +106,7 @@ def find_networks(
         ['generator']
 
     ordered: the dict has the order in which the layers were made; else they are sorted by name,
-    numbers as numbers. Raises InputError that says why the tensors are no such network.
+    numbers as numbers. Raises InputError that says why the tensors are not such a network.
     """
     modules, ignored = _modules(tensors)
     if not ordered:
@@ -160,7 +161,7 @@ def _split(modules: list[_Module], place: str) -> tuple[list[StoredNetwork], tup
                 networks += inside
                 broken += beside
     if networks:
-        # Those of a broken group are told by its reason.
+        # The error about a broken group covers its own.
         lone = [module for group in groups.values() if len(group) <= 2 for module in group]
         layers = [module for module in lone if _has_weight(module)]
         if layers and len(networks) == 1:
@@ -213,7 +214,7 @@ def _chain(modules: Sequence[_Module], place: str) -> StoredNetwork:
 
 
 class _Broken(InputError):
-    """Layers that are no chain. depth: how many of them are."""
+    """Layers that do not form a chain. depth: how many of them are."""
 
     depth = 0
 

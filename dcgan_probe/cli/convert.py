@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 def convert(
     context: click.Context, paths: tuple[Path, ...], to: Path, images: Path | None, **said: Any
 ) -> None:
-    """Convert other people's checkpoints to one safetensors file, or to a folder for the hub.
+    """Convert third-party checkpoints to one safetensors file, or to a folder for the hub.
 
     PATHS are state dicts of a DCGAN (netG_epoch_N.pth, netD_epoch_N.pth, either or both, or a
     folder of them) or a folder of the .npy arrays that the paper's authors published; for a folder
     also a checkpoint of dcgan-probe, which keeps its SHA-256. What a file does not hold is assumed,
-    and said; the options say otherwise, and the converted file keeps it.
+    and reported; options override it, and the converted file keeps it.
     """
     from dcgan_probe import checkpoints
     from dcgan_probe.checkpoints import huggingface, native, weights

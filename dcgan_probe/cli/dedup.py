@@ -34,7 +34,7 @@ def dedup(context: click.Context, **options: Any) -> None:
 
     Images with equal codes of a denoising autoencoder (section 4.1 of the paper) are duplicates,
     and the first of them by name is kept. Writes the list, which `train --keep` reads, and into
-    OUT/dedup what was found, with a picture to check it by eye.
+    OUT/dedup what was found, with a picture to check.
     """
     from dcgan_probe.dedup import duplicates
     from dcgan_probe.dedup.autoencoder import Settings

@@ -53,7 +53,7 @@ class Commands(click.Group):
         # Nothing is shown in a window. The name of a backend that a notebook's kernel or a profile
         # exports may be one that is not installed here, and matplotlib would not even be imported.
         os.environ["MPLBACKEND"] = "agg"
-        # It warns of a home that cannot be written, which is no trouble here.
+        # It warns of a home that cannot be written, which does not matter here.
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         run = functools.partial(super().main, *args, standalone_mode=False, **extra)
         return border.leave(run) if standalone_mode else run()
@@ -264,7 +264,7 @@ def _complete_device(
     "edits",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A selection.json to put in force; may be given again.",
+    help="An edit to apply: selection.json, edit.json or painting.json; may be given again.",
 )
 @click.option(
     "--report", is_flag=True, help="At the end, write all that is in OUT as one HTML file."

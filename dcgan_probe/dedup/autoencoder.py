@@ -152,8 +152,8 @@ def likeness(pixels: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
         >>> likeness(pixels, [np.array([0, 2])])
         array([0.998], dtype=float32)
 
-    The correlation is of 3072 pixels, so it is free of brightness and contrast, and it is no part
-    of the codes: it tells the groups to look at first.
+    The correlation is of 3072 pixels, so it is free of brightness and contrast, and does not enter
+    the codes: it tells the groups to look at first.
     """
     if not groups:
         return np.empty(0, np.float32)

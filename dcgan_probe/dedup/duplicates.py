@@ -164,7 +164,7 @@ def _is_half(
 
 
 def draw(path: Path, duplicates: Duplicates, pixels: np.ndarray, source: str, seed: int) -> None:
-    """Draw groups to check by eye: the largest, the least alike, and some at random.
+    """Draw groups to look at: the largest, the least alike, and some at random.
 
     A row is a group: the image that is kept, and the first of those that are dropped.
     """

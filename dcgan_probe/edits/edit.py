@@ -21,7 +21,7 @@ class Edit(Protocol):
 
     checkpoint: SHA-256 of the one that it edits; source: the file that it was read from, or "".
     layers: that it edits; changes: what of them, for messages. Its text says in a few words what it
-    does, as captions have it.
+    does, for captions.
     """
 
     @property

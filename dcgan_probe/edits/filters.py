@@ -44,7 +44,7 @@ class Selection:
       whose centre lies in it are changed; None is all of them.
     - `source` is the path that it was read from; it does not count in comparisons.
 
-    Raises InputError for whatever is none of this. Source: section 6.3.1.
+    Raises InputError for anything else. Source: section 6.3.1.
     """
 
     layer: str
@@ -174,7 +174,7 @@ class Selection:
         return base.replaced(filters, gain * base.maps[:, filters] + (1 - gain) * value)
 
     def __str__(self) -> str:
-        """In a few words, as captions have it.
+        """In a few words, for captions.
 
         >>> str(Selection("8x8", (1, 5), sha, gains=(0.5, 0.5), where=(10, 8, 30, 25)))
         '2 filters of 8x8 at 0.5 inside 10,8,30,25'

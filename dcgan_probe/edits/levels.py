@@ -21,7 +21,7 @@ def means(generator: nn.Module, layer: str, filters: Sequence[int], z: Tensor) -
         >>> values = means(session.generator, "16x16", (3, 17), session.latents(256))
         >>> edit = dp.Selection("16x16", (3, 17), sha, values=values)
 
-    z: N x z_size, on any device. Hooks on the generator act, so edits in force count. Raises
+    z: N x z_size, on any device. Hooks on the generator act, so active edits count. Raises
     InputError for a layer or a filter that the generator does not have, and for no sample.
     """
     total = torch.zeros(len(filters), dtype=torch.float64)

@@ -86,7 +86,7 @@ class PlaceEdit:
     - `about` says how it was chosen, as JSON values; `source` is the path that it was read from
       and does not count in comparisons.
 
-    Raises InputError for whatever is none of this.
+    Raises InputError for anything else.
     """
 
     layers: tuple[str, ...]
@@ -198,7 +198,7 @@ class PlaceEdit:
         return value
 
     def __str__(self) -> str:
-        """In a few words, as captions have it.
+        """In a few words, for captions.
 
         >>> str(PlaceEdit(("16x16",), sha, "window", fill="smooth", where=(10, 8, 30, 25)))
         'window replaced at 16x16 by its surroundings inside 10,8,30,25'

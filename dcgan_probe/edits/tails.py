@@ -77,7 +77,7 @@ class Tail:
             try:
                 images: Tensor = self._rest(maps)
                 return images
-            except hooks.Uncut:  # an edit by place is in force that looks ahead from the start
+            except hooks.Uncut:  # an active edit by place looks ahead from the start
                 pass
         with hooks.patch(self._generator, self.layer, maps):
             images = self._generator(z)

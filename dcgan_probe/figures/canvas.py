@@ -66,7 +66,7 @@ def png(figure: Figure) -> bytes:
 
 
 def _take_literally(figure: Figure) -> None:
-    """Let no text be parsed: a ``$`` in a name is no mathematics, nor need a name be UTF-8.
+    """Let no text be parsed: a ``$`` in a name is not mathematics, and a name need not be UTF-8.
 
     Numbers on an axis stay as matplotlib sets them, such as powers of ten.
     """

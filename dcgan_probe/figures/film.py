@@ -15,7 +15,7 @@ from dcgan_probe.storage import files
 
 ANIMATIONS = (".png", ".gif")
 ENDINGS = (".mp4", *ANIMATIONS)
-# A film is looked at by itself, where a picture stands in a page.
+# A film is looked at alone, where a picture stands in a page.
 LEAST = 256
 # VP9 is what browsers play of what OpenCV's wheels can write; MPEG-4 for a build without it.
 _CODECS = ("vp09", "mp4v")

@@ -8,7 +8,7 @@ import numpy as np
 
 from dcgan_probe.figures.rasters import write_image
 
-# Halves of a picture that stands beside them, unlabelled: a report lays one over the other.
+# Halves of a picture in the same folder, unlabelled: a report lays one over the other.
 STRIPS = ("before.png", "after.png")
 
 

@@ -166,12 +166,12 @@ def holds_idx(path: Path, head: bytes) -> bool:
     try:
         with opened(path) as packed:
             return is_idx(packed.read(4))
-    except Exception:  # damaged: whoever reads it on says so
+    except Exception:  # damaged: the later reader reports it
         return False
 
 
 class Mat(Container):
-    """The array X of a MATLAB 5 file as SVHN has it: H x W x 3 x N uint8; read when it is used."""
+    """The array X of a MATLAB 5 file in SVHN's layout: H x W x 3 x N uint8; read on use."""
 
     def __init__(self, path: Path):
         from scipy import io  # type: ignore[import-untyped]

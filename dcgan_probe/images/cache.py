@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LAYOUT = 2  # of the files of one key; the key itself is that of the images
 CHUNK = 1024  # images between two points from which a build goes on
 CHUNK_BYTES = 64 << 20
-MIN_BAD = 5  # so many images that do not decode are no reason to stop, however small the set
+MIN_BAD = 5  # so many images that do not decode do not stop it, however small the set
 _TASK = 64  # images that a thread decodes at a time, or fewer if their files are as large as this:
 _TASK_BYTES = 8 << 20
 
@@ -73,12 +73,12 @@ def cached(
     their dates. A build that was killed goes on where it was; of two at once one waits for the
     other. Memory holds some hundreds of images, never all.
 
-    folder: of the cache, see `default_folder`; it may be deleted while nothing runs. keep: names
-    of the only images to take. max_bad: the share of images that may fail to decode (`MIN_BAD`
-    always may, unless it is 0). progress: called with what is being done ("hashing", in bytes;
-    "waiting", for another process; "decoding", in images), how much is done, and of how much.
-    Raises InputError for more bad images than that, with the first of them; for a name in `keep`
-    that is none of the source's; for a folder that cannot be written.
+    folder: of the cache, see `default_folder`; it may be deleted while nothing runs. keep: names of
+    the only images to take. max_bad: the share of images that may fail to decode (`MIN_BAD` always
+    may, unless it is 0). progress: called with what is being done ("hashing", in bytes; "waiting",
+    for another process; "decoding", in images), how much is done, and of how much. Raises
+    InputError for more bad images than that, with the first of them; for a name in `keep` that the
+    source lacks; for a folder that cannot be written.
     """
     folder = default_folder() if folder is None else Path(folder)
     chosen = _chosen(source, keep)
@@ -162,7 +162,7 @@ class _Build:
             raise InputError(f"{self.home}: cannot be written: {error.strerror}") from error
 
     def _resumed(self, counted: Path) -> dict[str, Any]:
-        """How far a build that was killed came; where that cannot be told, not at all."""
+        """How far a build that was killed came; where that is unknown, not at all."""
         fresh: dict[str, Any] = {
             **{"seen": 0, "rows": 0, "crc32": 0},
             **{"skipped": [], "transparent": []},
@@ -258,7 +258,7 @@ def _checked(path: Path, images: int) -> dict[str, Any]:
         if rows < 0 or rows + len(skipped) != seen or len(names) != len(skipped):
             raise ValueError(f"{rows} rows and {len(skipped)} skipped of {seen} images")
         if not all(isinstance(name, str) for name in [*names, *state["transparent"]]):
-            raise ValueError("names that are no text")
+            raise ValueError("names that are not text")
     return state
 
 

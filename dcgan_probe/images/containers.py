@@ -114,7 +114,7 @@ def is_image(name: str) -> bool:
 
 
 def other_kind(name: str) -> str:
-    """What kind of file a name is of that is no image's, in a word.
+    """Name the kind of a file that is not an image, from its suffix.
 
     >>> [other_kind(n) for n in ("a/b.XCF", "README", "a/.b.jpg")]
     ['.xcf', 'without an ending', 'hidden']
@@ -252,7 +252,7 @@ def _walk(
 
 
 class Zip(Container):
-    """A zip. Of two entries of one name the later counts, as for whoever unpacks it."""
+    """A zip. Of two entries of one name the later counts, as when it is unpacked."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile):
         super().__init__(path)

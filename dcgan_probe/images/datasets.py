@@ -89,12 +89,12 @@ def read(
         (60000, ('airplane', 'automobile'), np.int64(10000))
 
     labels: "folders", the folder directly under the root, or under ``train`` and ``test`` there, as
-    torchvision's ImageFolder has it; "y", the variable beside X in a `.mat`; or a CSV with a column
-    of the images' names, one called as `column` says, and perhaps ``split``. name_column: the one
-    of names, if it is none of `NAME_COLUMNS`; names may be without their ending.
-    test: other images, for testing. Without, it is told by a folder ``train`` or ``test`` above
-    the image, or by the CSV's ``split``; where neither is, a fifth of each class is drawn by the
-    seed. resize: see `Chosen`.
+    in torchvision's ImageFolder; "y", the variable beside X in a `.mat`; or a CSV with a column of
+    the images' names, one called as `column` says, and perhaps ``split``. name_column: the one of
+    names, if it is not one of `NAME_COLUMNS`; names may be without their ending. test: other
+    images, for testing. By default they are recognised by a folder ``train`` or ``test`` above the
+    image, or by the CSV's ``split``; where neither is, a fifth of each class is drawn by the seed.
+    resize: see `Chosen`.
 
     Raises InputError for images without a label and labels without an image, for labels of another
     number than the images, for one class only, and for a class of one side only.

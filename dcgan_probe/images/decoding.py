@@ -13,7 +13,7 @@ import numpy as np
 from dcgan_probe.images import headers
 from dcgan_probe.images.containers import Unreadable
 
-VERSION = 2  # to be raised by whoever changes a pixel of what `pixels` returns
+VERSION = 2  # raise it when a change alters a pixel of what `pixels` returns
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LARGE = 16_000_000  # pixels of an image that waits for other large ones
@@ -24,8 +24,8 @@ _STRIP = 1 << 20  # pixels that are put on white at a time
 class _Decoded(NamedTuple):
     """image: H x W grey, or H x W x 3 or 4 in the order RGBA, of 8 or 16 bits.
 
-    premultiplied: whether its colours are multiplied by its alpha already. orientation: as EXIF
-    has it. key: the value of grey that is transparent.
+    premultiplied: whether its colours are multiplied by its alpha already. orientation: EXIF's
+    number. key: the value of grey that is transparent.
     """
 
     image: np.ndarray
@@ -52,8 +52,8 @@ def pixels(image: bytes | np.ndarray, size: int, channels: int) -> np.ndarray:
     rounding, transparency is put on white, and a picture is turned as its EXIF says (JPEG, PNG,
     WebP, TIFF; AVIF as its own boxes say). Of an animation it is the first picture.
 
-    Raises Unreadable, with the reason, for what is no image, is cut off, has samples of another
-    type, or claims more than 100 million pixels or 256 MiB decoded.
+    Raises Unreadable, with the reason, for data that is not an image, is truncated, has samples of
+    another type, or claims more than 100 million pixels or 256 MiB decoded.
     """
     return decode(image, size, channels).pixels
 
@@ -104,7 +104,7 @@ def _decoded(data: bytes, channels: int) -> _Decoded:
             return _Decoded(_grey_with_alpha(data))  # OpenCV drops the alpha
         # libtiff multiplies the colours of 8 bits by an alpha that did not do so before.
         premultiplied = tiff.bits == 8 or tiff.extra == 1
-        opaque = tiff.extra in (None, 0)  # a fourth sample that is no alpha
+        opaque = tiff.extra in (None, 0)  # a fourth sample that is not alpha
     image = _by_opencv(data, cv2.IMREAD_UNCHANGED)
     if image.ndim == 3:
         code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
@@ -121,7 +121,7 @@ def _by_opencv(data: bytes, flag: int) -> np.ndarray:
             raise Unreadable("claims more pixels than the 100 million allowed") from error
         raise Unreadable(f"cannot be decoded: {error.err}") from error
     if image is None:
-        raise Unreadable(f"found {len(data)} bytes that are no image OpenCV can decode")
+        raise Unreadable(f"found {len(data)} bytes that OpenCV cannot decode as an image")
     if image.dtype not in (np.uint8, np.uint16):
         raise Unreadable(f"found {image.dtype} samples, expected 8 or 16 bits without sign")
     return image

@@ -61,7 +61,7 @@ class Lmdb(Container):
         weakref.finalize(self, _end, self._child)
         names: list[str] = []
         while keys := self._keys():
-            # Surrogates stand for bytes that are no UTF-8, so that the key can be had back.
+            # Surrogates stand for bytes that are not UTF-8, so that the key can be recovered.
             names += [key.decode("utf-8", "surrogateescape") for key in keys]
         self.names = names
 

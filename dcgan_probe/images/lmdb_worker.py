@@ -1,11 +1,11 @@
 """A process of its own that reads an LMDB and hands its entries out, through a pipe.
 
-LMDB trusts the pages it maps: a damaged file, or one made to, kills whoever reads it. So it is read
+LMDB trusts the pages it maps: a damaged file, or one made to, kills its reader. So it is read
 here, where nobody else dies. `lmdb_files` is the other end. All numbers are little-endian.
 
 First, unasked, batches of keys, the last one empty:  count u32, then each: length u32, bytes.
 Then, for a batch of keys in the same form, values:   count u32, then each: length i64, bytes.
-A count of values below that of the keys is asked for again; length -1 is a key that is not there,
+A count of values below that of the keys is asked for again; length -1 is a missing key,
 and a value longer than the limit has no bytes. A count of 2^32 - 1 is an error: its line follows,
 as a value.
 """

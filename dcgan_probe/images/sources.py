@@ -27,8 +27,8 @@ class ImageSource:
         torch.Size([2, 3, 64, 64])
 
     They are in the order of their names. Where there are more than `limit`, so many are drawn by
-    the seed. Each is cropped to its centre square and resized, see `decoding.pixels`. What is left
-    out is said on stderr, with counts. Raises InputError as `open_container` does.
+    the seed. Each is cropped to its centre square and resized, see `decoding.pixels`. Images that
+    are left out are reported on stderr, with counts. Raises InputError as `open_container` does.
     """
 
     def __init__(
@@ -100,7 +100,8 @@ def open_container(path: Path) -> Container:
 
     A folder, zip, tar, LMDB, `.npz` (of several arrays one is named by `data.npz:x_train`), MNIST's
     idx or `.mat`. Nothing is unpacked under its own name and nothing is executed. Raises
-    InputError, one line, for what is none of these, is damaged or encrypted, or holds no images.
+    InputError, one line, for any other kind of file, or if it is damaged or encrypted, or holds no
+    images.
     """
     container = _folder(path) if path.is_dir() else _file(path)
     if not container.names:

@@ -36,7 +36,7 @@ def open_page(
     """Serve the page on which boxes are drawn, or samples of concepts picked, until Ctrl-C.
 
     path: the file to write or resume, named after the labels if not given. Raises InputError for
-    edits in force, for a file of another checkpoint, seed or size, and one that is worked on.
+    active edits, for a file of another checkpoint, seed or size, and one that is worked on.
     """
     path = path or Path(_file_name(labels))
     with lock(path) as unwritable:
@@ -59,7 +59,7 @@ def _work(
 ) -> BoxWork | ConceptWork:
     if session.edits:
         raise InputError(
-            "label: found edits in force, expected none: boxes are on samples of the checkpoint"
+            "label: found active edits, expected none: boxes are on samples of the checkpoint"
         )
     sha, size = session.checkpoint.sha256, session.config.size
     if picking:

@@ -23,8 +23,8 @@ class ConceptWork:
         >>> work.concepts.named["smiling"].exemplars
         ('3:17', '3:42')
 
-    Exemplars of other seeds, latents, and what a concept `shows` stay as they are in the file. A
-    file that is there is gone on with, as `BoxWork` does it; raises as that does.
+    Exemplars of other seeds, latents, and what a concept `shows` stay as they are in the file. An
+    existing file is resumed, as `BoxWork` does; raises as that does.
     """
 
     mode = "concepts"
@@ -54,8 +54,8 @@ class ConceptWork:
     def change(self, request: Value) -> None:
         """Make `samples` the exemplars of `concept` from this seed, and write the file.
 
-        A concept that is left without any exemplar is gone. InputError for whatever is none of
-        this, NotSaved where the file cannot be written.
+        A concept that is left without any exemplar is gone. InputError for anything else, NotSaved
+        where the file cannot be written.
         """
         with self._lock:
             name = concepts.check_name(request["concept"].text(), "request")

@@ -28,10 +28,10 @@ class BoxWork:
         >>> work.boxes.images, len(work.boxes.boxes)
         ((3,), 1)
 
-    The file lists the samples that were looked at, so it is right at every moment, however few
-    they are. There is none as long as nothing was looked at. A file that is there is resumed;
-    one that cannot be read is kept aside, and `notice` says under which name. Raises InputError,
-    and leaves the file as it is, where it is of another checkpoint, seed or size, or not ours.
+    The file lists the samples that were looked at, so it is right at every moment, however few they
+    are. There is no file until something was looked at. A file that is there is resumed; one
+    that cannot be read is kept aside, and `notice` says under which name. Raises InputError, and
+    leaves the file as it is, where it is of another checkpoint, seed or size, or not ours.
     """
 
     mode = "boxes"
@@ -83,7 +83,7 @@ class BoxWork:
         """Put what the page now has on one sample in place of what was there, and write the file.
 
         request: `image`, `looked` and `boxes`, a list of a label and four edges each. InputError
-        for whatever is none of this, NotSaved where the file cannot be written.
+        for anything else, NotSaved where the file cannot be written.
         """
         with self._lock:
             image = request["image"].whole(0, self.n - 1)
@@ -118,7 +118,7 @@ class BoxWork:
             raise NotSaved(f"{self.path}: cannot be written: {reason}") from error
         except InputError as error:
             raise NotSaved(str(error)) from error
-        # Only now: what the page is told is there is on the disk.
+        # Only now: the page may only see what is on disk.
         self.boxes = boxes
 
     def __str__(self) -> str:

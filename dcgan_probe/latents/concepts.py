@@ -59,7 +59,7 @@ class Concepts:
         torch.Size([2, 100])
 
     checkpoint: its SHA-256. source: the path that they were read from; it does not count in
-    comparisons. Raises InputError for a name that is no word, a concept without exemplars, an
+    comparisons. Raises InputError for an invalid name, a concept without exemplars, an
     exemplar that is neither kind, or is there twice.
     """
 
@@ -81,7 +81,7 @@ class Concepts:
 
     @property
     def file(self) -> str:
-        """The name of the file that they were read from, for results: its folder is no matter."""
+        """The name of the file that they were read from, for results: without its folder."""
         return Path(self.source).name
 
     @classmethod
@@ -154,7 +154,7 @@ def find(
 
 
 def check_name(name: str, source: str) -> str:
-    """A name that an expression can hold; InputError if it is none."""
+    """A name that an expression can hold; InputError otherwise."""
     if not _NAME.fullmatch(name):
         raise InputError(
             f"{source}: found a concept named {name!r}, expected letters, digits and _, "

@@ -116,7 +116,7 @@ def read(path: str | os.PathLike[str]) -> Features:
         >>> read("out/features.npy").layout.layers
         ('16x16', '8x8', '4x4')
 
-    Raises InputError if the two files are not there, are damaged, or do not fit each other.
+    Raises InputError if either file is missing or damaged, or they do not fit each other.
     """
     path = Path(path)
     whole = _described(path)
@@ -156,7 +156,7 @@ def _checksum(values: np.memmap) -> int:
 
 
 def _described(path: Path) -> dict[str, Any] | None:
-    """What is said of features: in a file that is ours by its name, or once was by its content."""
+    """The description of features: in a file that is ours by name, or was by content."""
     for beside in (files.beside(path, ".json"), path.with_suffix(".json")):
         try:
             whole = json_values.load(beside, "features").found

@@ -20,7 +20,7 @@ WIDE = 1024
 # Where rows bend so many times more than the ridge, a sample no longer stands for them all, and
 # what is exact is faster; up to so many rows, whose products take 2 GiB.
 STEEP, MANY = 100.0, 16_384
-# Where rows bend more than that, Newton's method begins with a smaller C, and goes on with C so
+# Where rows bend more than that, Newton's method begins with a smaller C, and continues with C so
 # many times as large, each found roughly.
 STIFF, FURTHER, ROUGH = 30.0, 30.0, 1e-2
 STEPS, INNER, SEARCH = 100, 100, 60

@@ -161,7 +161,7 @@ def _rows(features: Features) -> Tensor:
     """Features as a tensor that shares their memory, so that a map stays on the disk."""
     if not isinstance(features, Tensor):
         with warnings.catch_warnings():
-            # It is only read: that a map is not writable is no harm.
+            # It is only read: a read-only map is fine.
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             features = torch.from_numpy(np.asarray(features))
     if features.ndim != 2 or not features.is_floating_point() or not features.numel():

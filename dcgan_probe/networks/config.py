@@ -34,7 +34,7 @@ Draw = Callable[[int, "np.random.Generator"], "Tensor"]
 
 
 class AnyConfig(Protocol):
-    """What probes ask of a GAN's config: `Config` of ours, or `modules.Traced` of another.
+    """What probes ask of a GAN's config: our own `Config`, or `modules.Traced` of another.
 
     size, channels: of the square images. z_size, z_distribution: of the latents, which are
     "uniform" on [-1, 1], "normal" (standard), or drawn by a function.

@@ -20,7 +20,7 @@ PADDING = (
     nn.ReplicationPad2d,
     nn.ZeroPad2d,
 )
-# What a TorchFunctionMode is told of a product, which may stand before or behind the number.
+# What a TorchFunctionMode sees of a product; the number may be either factor.
 PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__"}
 CONVOLUTIONS = {"conv2d", "conv_transpose2d"}
 
@@ -51,9 +51,9 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
         Layer(name='64x64', filters=3, height=64, width=64, passes_on=True, convolution=True)
 
     inputs: at least 2, on the network's device. A part is a layer if the forward calls it once and
-    it puts out one tensor of maps for each input, which depends on that; padding is none. Names are
-    those of ``named_modules``. Raises InputError for an output that is not one tensor, or in which
-    no gradient leads to the inputs.
+    it puts out one tensor of maps for each input, which depends on that; padding does not count.
+    Names are those of ``named_modules``. Raises InputError for an output that is not one tensor, or
+    in which no gradient leads to the inputs.
     """
     calls: Counter[str] = Counter()
     seen: list[tuple[str, torch.Size, Any, int]] = []
@@ -176,10 +176,10 @@ def hidden(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple
         {'4x4': (4, 4), '8x8': (8, 8), '16x16': (16, 16), '32x32': (32, 32)}
 
     ends: shapes of what goes in and comes out, C x H x W or flattened (such as scores of patches),
-    which are no hidden maps; nor is what has no places. Where an image is added up from resolution
-    to resolution (StyleGAN2) no layer passes on all: with less than two such resolutions, the last
-    layer at each is meant, but for those that have as many filters as an end. Returns height and
-    width by name, in the order of the data.
+    which are not hidden layers; nor are outputs without locations. Where an image is added up from
+    resolution to resolution (StyleGAN2) no layer passes on all: with less than two such
+    resolutions, the last layer at each is meant, but for those that have as many filters as an end.
+    Returns height and width by name, in the order of the data.
     """
     maps = _within(layers, ends)
     last = _last([layer for layer in maps if layer.passes_on])

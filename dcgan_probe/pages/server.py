@@ -80,7 +80,7 @@ class Refused(Exception):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves files and answers to whoever has the token, on 127.0.0.1.
+    """Serves files and answers to clients with the token, on 127.0.0.1.
 
         >>> server = Server(page, 0, {"/samples.png": png}, {"/join": lambda request: {"n": 150}})
         >>> server.address
@@ -123,7 +123,7 @@ class Server(ThreadingHTTPServer):
             return good
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle of an answer is no news."""
+        """A browser that goes away in the middle of an answer is not an error."""
         import sys
 
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):

@@ -21,7 +21,7 @@ from dcgan_probe.recognition.erasing import DONORS, FIRST_DONOR, erase_unjudged
 from dcgan_probe.recognition.samples import latents_of
 from dcgan_probe.session import BATCH, Session
 
-GRID = 16  # locations on a side of the layer that brushes act on, if nothing is said
+GRID = 16  # locations on a side of the layer that brushes act on, by default
 POOL_BYTES = 1 << 28  # of the maps of one layer, for all donors together
 OBJECTS = 48  # on the palette
 STRONGEST = 8  # filters that are named for a place

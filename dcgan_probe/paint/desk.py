@@ -95,7 +95,7 @@ class Desk:
         with self._lock:
             pass
 
-    # What the page is told -----------------------------------------------------------------------
+    # What the page receives -----------------------------------------------------------------------
 
     def join(self, request: Value) -> dict[str, Any]:
         """All that the page shows but images, and whether the tab may paint."""
@@ -266,7 +266,7 @@ class Desk:
         return self._shown(self.work.history.now)
 
     def clear(self, request: Value) -> bytes:
-        """The sample as it is; what was done can be had back by undo."""
+        """The sample as it is; undo restores what was done."""
         return self._next(State(self.work.history.now.sample), True)
 
     def warm(self, request: Value) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class State:
         return replace(self, axes=tuple(each for each in kept if each.at))
 
     def with_selection(self, selection: Selection) -> State:
-        """With a selection's gains in place of what they were; gains of 1 are none."""
+        """With a selection's gains in place of what they were; gains of 1 are dropped."""
         same = [each.layer == selection.layer and each.filters == selection.filters
                 for each in self.selections]  # fmt: skip
         kept = [selection if own else each for own, each in zip(same, self.selections, strict=True)]
@@ -130,7 +130,7 @@ class History:
 
 
 def axis_of(value: Value) -> Axis:
-    """An axis as the page, or a file, has it."""
+    """An axis from the page, or from a file."""
     at = value["at"].number()
     if abs(at) > MAX_REACH:
         raise value["at"].error(f"a number from -{MAX_REACH:g} to {MAX_REACH:g}")

@@ -133,7 +133,7 @@ class Studio:
         return pixels(self._strip[1].images([*shown.selections, *shown.edits]))
 
     def exact(self, state: State) -> np.ndarray:
-        """The same as `image`, as a later command line draws it: with the painting in force."""
+        """The same as `image`, as a later command line draws it: with the painting applied."""
         block, row = self._block(state.sample)
         with self.session.editing(self.painting(state)):
             return pixels(self.session.generate(block)[row : row + 1])[0]

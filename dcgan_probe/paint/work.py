@@ -1,4 +1,4 @@
-"""The files of a painting: written as one works, taken up again by the same line."""
+"""The files of a painting: saved continuously, resumed by the same command."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Probe(Protocol):
 
 
 class Last(click.Command):
-    """The last of its line, so that its options may stand behind its arguments."""
+    """The last of its line, so that options may follow arguments."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         return super().make_context(*args, **{**extra, "allow_interspersed_args": True})

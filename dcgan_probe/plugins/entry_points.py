@@ -59,7 +59,7 @@ def discover(only_ours: bool = False) -> tuple[list[metadata.EntryPoint], list[B
                 continue
             if not package.name:
                 raise ValueError("found no Name in METADATA, expected one")
-        except Exception as error:  # half of a package may be left, or its files be no text
+        except Exception as error:  # half of a package may be left, or its files not be text
             path = Path(str(getattr(package, "_path", package.locate_file(""))))
             why = f"{path}: metadata cannot be read: {brief(error)}"
             broken.append(Broken("package", path.name, "unknown", "unknown", str(path), why))
@@ -170,7 +170,7 @@ def load(point: metadata.EntryPoint) -> click.Command:
         command = point.load()
     if not isinstance(command, click.Command) or isinstance(command, click.Group):
         kind = type(command).__name__
-        raise InputError(f"{where}: found {kind}, expected a click command that is no group")
+        raise InputError(f"{where}: found {kind}, expected a click command, not a group")
     run = command.callback
     if run is None or is_ours(point):
         return command

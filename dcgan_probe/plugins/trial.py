@@ -102,7 +102,7 @@ def table(plugins: Sequence[Plugin]) -> str:
 
 
 def _shown(text: str) -> str:
-    """A stranger's text without what would move the cursor of a terminal."""
+    """Text of another package without what would move the cursor of a terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -110,7 +110,7 @@ def imported(points: Sequence[metadata.EntryPoint], limit: float) -> list[tuple[
     """Import entry points of one package in a process beside this one: status and why of each."""
     done: list[tuple[str, str]] = []
     while len(done) < len(points):
-        # -P: as for the installed command, the working folder is no place to import from.
+        # -P: as for the installed command, nothing is imported from the working folder.
         line = [sys.executable, "-P", "-m", __name__]
         for point in points[len(done) :]:
             line += [point.group, point.name, point.value]
@@ -154,7 +154,7 @@ def _status(point: metadata.EntryPoint) -> tuple[str, str]:
             return "broken", f"found {type(factory).__name__}, expected a factory"
     except InputError as error:
         return "broken", str(error).partition("): ")[2] or str(error)
-    except BaseException as error:  # SystemExit too: a stranger's module may raise anything
+    except BaseException as error:  # SystemExit too: another package may raise anything
         return "broken", " ".join(f"{type(error).__name__}: {error}".split())
     return "ok", ""
 

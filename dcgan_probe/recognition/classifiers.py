@@ -67,8 +67,7 @@ def classify(classifier: Classifier, images: Tensor) -> Tensor:
     """What a classifier sees in images: N x L float32 from 0 to 1, on the CPU.
 
     images: N x C x H x W float32 in [-1, 1]; the classifier sees at most 64 at a time. Raises
-    InputError, with its name, for an output of a wrong shape and for values that are no
-    probabilities.
+    InputError, with its name, for an output of a wrong shape and for values outside of 0 to 1.
     """
     parts = []
     with torch.no_grad():
@@ -123,7 +122,7 @@ def find(name: str, session: Session) -> Classifier:
 
     A file is a network of torch.export.save that puts out N x L probabilities; its labels are its
     name and a number. A folder holds images in a sub-folder a label: see `Learnt`. An
-    installed name goes before a path. Raises InputError for a name that is not there, a package
+    installed name goes before a path. Raises InputError for an unknown name, a package
     that cannot be imported, and as `exported.read` and `Learnt.of` do.
     """
     points = plugins.find(GROUP, terminal.current().only_ours)

@@ -61,7 +61,7 @@ def soft(detector: Detector, images: Tensor) -> Tensor:
 
     images: N x C x H x W float32 in [-1, 1]; the detector sees at most 64 at a time. A pixel is in
     a box if its centre is. Raises InputError, with the detector's name, for an output of a wrong
-    shape or length, for NaN, and for values that are no probabilities.
+    shape or length, for NaN, and for values outside of 0 to 1.
     """
     marks = torch.empty(len(images), *images.shape[2:])
     with torch.no_grad():
@@ -82,7 +82,7 @@ def find(
     called. device: where a network of a file runs. also: names that the caller knows itself, for
     the message. An installed name goes before a path; write ``./rooms`` for a file of that name.
 
-    Raises InputError for a name that is not there, a package that cannot be imported, a label that
+    Raises InputError for an unknown name, a package that cannot be imported, a label that
     the detector does not know, and as `exported.read` does.
     """
     points = plugins.find(GROUP, terminal.current().only_ours)
@@ -149,7 +149,7 @@ def _filled(where: str, boxes: Any, height: int, width: int) -> np.ndarray:
         edges = np.asarray(boxes, np.float64)
         edges = edges if edges.size else np.empty((0, 4))
         right = edges.ndim == 2 and edges.shape[1] == 4 and bool(np.isfinite(edges).all())
-    except (TypeError, ValueError):  # numpy's, for what are no numbers
+    except (TypeError, ValueError):  # numpy's, for anything but numbers
         right = False
     if not right or not (edges[:, :2] < edges[:, 2:]).all():
         raise InputError(

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from dcgan_probe.errors import InputError
 from dcgan_probe.storage import files
 
-# The file's name ends in the first digits of its SHA-256, as torch.hub has it.
+# The file's name ends in the first digits of its SHA-256, as torch.hub does.
 NAME, SHA256 = "pt_inception-2015-12-05-6726825d.pth", "6726825d"
 SIDE, FEATURES, CLASSES = 299, 2048, 1008
 BATCH = 16
@@ -56,7 +56,7 @@ class Block(nn.Module):
     """Branches side by side, each a chain of convolutions, and a branch that pools.
 
     branches: steps (name, filters, kernel) of each; a name that ends in "a" is followed by its twin
-    "b", which sees the same and stands beside it. pooled: filters of the convolution behind the
+    "b", which has the same input, in parallel. pooled: filters of the convolution behind the
     pooling; 0 for none. halve: the last convolution of each branch, and the pooling, have stride 2.
     """
 

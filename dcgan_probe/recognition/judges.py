@@ -20,7 +20,7 @@ from dcgan_probe.session import Session
 
 BOXES = "boxes"  # the judge that is learnt from boxes
 EDGE = 2  # pixels around an object that count neither as it nor as outside
-POOR = 0.5  # a judge whose marks overlap less with what is right is said to be poor
+POOR = 0.5  # a judge whose marks overlap less with the truth is reported as poor
 
 
 def split(

@@ -40,7 +40,7 @@ def regress(session: Session, classifier: Classifier, n: int | None = None) -> R
         >>> regress(session, classifiers.find("faces", session)).weights.shape
         torch.Size([12, 100])
 
-    The samples are those of the seed after the next, with the edits in force. Raises InputError as
+    The samples are those of the seed after the next, with the active edits. Raises InputError as
     `axes.regress` and `classify` do.
     """
     z = session.latents(SAMPLES if n is None else n, session.seed + SEED)

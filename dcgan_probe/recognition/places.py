@@ -39,7 +39,7 @@ class FittedPlaces:
 
     @property
     def better_than_chance(self) -> bool:
-        """Whether held-out locations inside are told from those outside."""
+        """Whether held-out locations inside score higher than those outside."""
         return self.auc is not None and self.auc.low > 0.5
 
 

@@ -41,7 +41,7 @@ class BoxedSamples:
 
     @classmethod
     def draw(cls, session: Session, boxes: Boxes, layer: str) -> BoxedSamples:
-        """Compute the maps of a layer for the samples of some boxes, with the edits in force.
+        """Compute the maps of a layer for the samples of some boxes, with the active edits.
 
         Raises InputError for a layer that has no maps, and for latents that cannot be read.
         """

@@ -185,7 +185,7 @@ class Trial:
         learnt = n if places_differ(samples.mask) else len(seen)
         self.bare = seen[n:learnt]
         self.guide = _Guide(seen[:learnt], mask[:learnt], session.seed)
-        # What it marks on samples without the object is no fault of an edit.
+        # What it marks on samples without the object is not the edit's fault.
         self.usual_left = self.guide.usual(n, seen[n:])
         self.outside = ~_grown(samples.mask, 2)
         apart = (self.before - self.before.roll(1, 0)).abs().mean()

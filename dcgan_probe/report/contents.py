@@ -25,7 +25,7 @@ class Found:
     """One probe's folder.
 
     command: what the probe is called, without the -2 of a second run. made_with, summary,
-    values: of its ``result.json``; summary is what the command printed, "" if that is not there.
+    values: of its ``result.json``; summary is what the command printed, "" if it is missing.
     pictures, films: to be shown. others: what else lies there, folders with a / and how many files
     they hold. changed: files that are not, or no longer, what the probe wrote.
     """

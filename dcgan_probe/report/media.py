@@ -49,7 +49,7 @@ class Pair:
 def picture(path: Path) -> EmbeddedPicture:
     """A picture as a data URI, packed smaller where that loses nothing.
 
-    Raises InputError for what is no picture, or claims more than 64 million pixels.
+    Raises InputError for data that is not a picture or claims more than 64 million pixels.
     """
     data = _read(path)
     kind = _kind(data, path)

@@ -42,7 +42,7 @@ _UNSEEN = re.compile(
 class Section:
     """What the page says of one probe. anchor: its id; reading: None where the probe brings none.
 
-    differs: what it was made with where that is not the same for all; edits: those in force.
+    differs: what it was made with where that is not the same for all; edits: the active ones.
     """
 
     anchor: str

@@ -48,7 +48,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Interpretation:
-    """A result as its probe's reading has it. fault: why a reading that is there was not used."""
+    """A result as its probe's reading explains it. fault: why a reading was not used."""
 
     reading: Reading | None = None
     key: tuple[tuple[str, str], ...] = ()
@@ -60,8 +60,8 @@ def interpret(command: str, values: Values, selections: Sequence[Values]) -> Int
     """Apply the reading of a command's probe to its result.
 
     A probe that is not installed, or brings no reading, has none. What goes wrong in another
-    package's reading is told as the fault, so that the report is written all the same; what goes
-    wrong in one that ships is a bug, and raised.
+    package's reading is reported as the fault, so that the report is written all the same; what
+    goes wrong in one that ships is a bug, and raised.
     """
     try:
         points = plugins.find(only_ours=terminal.current().only_ours).get(command, [])

@@ -104,7 +104,7 @@ def load_result(path: str | os.PathLike[str]) -> Saved:
     Raises InputError, with file and place, for what is not a result of this format.
     """
     path = Path(path)
-    if os.path.isdir(path):  # a name that is too long is none
+    if os.path.isdir(path):  # a name that is too long is not a folder
         path = path / FILE
     file = json_values.read_own(path, "results", FORMAT)
     check_made_with(file["made_with"])

@@ -30,7 +30,7 @@ class Result(ABC):
         >>> result = forget.run(session)
         >>> result.save("out/forget")
 
-    made_with: the checkpoint and its hash, seed, edits in force, versions: see
+    made_with: the checkpoint and its hash, seed, active edits, versions: see
     `Session.made_with`. str(result) is what the command line prints; a notebook shows it with the
     pictures.
     """
@@ -52,8 +52,9 @@ class Result(ABC):
         """Write ``result.json`` and the pictures into a new folder, whole or not at all.
 
         Raises InputError if the folder already holds something; with `force` only for what no
-        result wrote. Also for values that are no JSON or have a name that the format uses itself,
-        for what is no `made_with` of a session, and for a link or a result.json that was drawn.
+        result wrote. Also for values that JSON cannot represent or have a name that the format uses
+        itself, for anything but a session's `made_with`, and for a link or a result.json that was
+        drawn.
         """
         values = self.values()
         name = type(self).__name__

@@ -28,8 +28,8 @@ class Value:
         Traceback (most recent call last):
         dcgan_probe.errors.InputError: windows.json: boxes[0].x0: found "10", expected a number
 
-    `found` is the bare value. Every method that takes something out raises InputError where it is
-    not there, or is not of the kind that was asked for.
+    `found` is the bare value. Every method that takes something out raises InputError if it is
+    missing, or not of the kind that was asked for.
     """
 
     def __init__(self, found: Any, source: str, place: str = ""):
@@ -78,7 +78,7 @@ class Value:
 
     def whole(self, low: int, high: int) -> int:
         """A whole number from `low` to `high`, both included."""
-        # bool is an int to Python, but true is not a number to whoever wrote the file.
+        # bool is an int to Python, but the file's author meant true as a boolean.
         right = isinstance(self.found, Integral) and not isinstance(self.found, bool)
         if not right or not low <= self.found <= high:
             raise self.error(f"a whole number from {low} to {high}")
@@ -144,7 +144,7 @@ def load(path: Path, kind: str) -> Value:
 
 
 def read_own(path: Path, kind: str, written: str) -> Value:
-    """The JSON of a file of ours, whose "format" is `written`; raises as `load` does, or for it."""
+    """Load JSON whose "format" is `written`; raises as `load` does, or for another format."""
     file = load(path, kind)
     if "format" not in file or file["format"].found != written:
         format_name = file["format"].found if "format" in file else None
@@ -155,7 +155,7 @@ def read_own(path: Path, kind: str, written: str) -> Value:
 def check_replaceable(path: Path, written: str) -> None:
     """Make sure that what is at a path may be written over: nothing, or JSON of format `written`.
 
-    Raises InputError for whatever else is there; `--force` is no reason to write over it.
+    Raises InputError for whatever else is there; `--force` does not overwrite it.
     """
     if not path.exists() and not path.is_symlink():
         return

@@ -25,7 +25,7 @@ class Health:
     The discriminator has won when the mean of its loss over `WINDOW` steps is below `WON_LOSS`:
     it is then right about every image by a wide margin, and the generator's gradient is next to
     nothing. The generator has collapsed when its samples differ from each other by less than
-    `COLLAPSED_SPREAD` of what real images do. Each is said again only after it was over.
+    `COLLAPSED_SPREAD` of what real images do. Each is reported again only after it had ended.
     """
 
     def __init__(self) -> None:

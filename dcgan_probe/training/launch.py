@@ -121,7 +121,7 @@ def launch(
         ) as bar:
 
             def progress(step: int, losses: dict[str, float] | None) -> None:
-                if losses is None:  # where it starts: images seen before are no part of the rate
+                if losses is None:  # where it starts: images seen before do not count for the rate
                     bar.initial = bar.n = step * full.batch
                     return
                 shown = {name[0].upper(): f"{value:.2f}" for name, value in losses.items()}

@@ -176,7 +176,7 @@ class _Run:
             self.record = Record(folder, trainer.steps, caption, tensorboard)
         self.shown = latents.sample(trainer.config, SHOWN, seed=0)
         if due is not None and self.record is not None:
-            self._write_rest(due, self.record)  # whoever was killed may not have come to it
+            self._write_rest(due, self.record)  # a killed process may not have come to it
 
     def step(self) -> dict[str, float] | None:
         """One step; every tenth returns the mean losses of ten."""
@@ -280,7 +280,7 @@ class _Run:
                 try:
                     self.record.samples(name, trainer.samples(self.shown), trainer.steps)
                 except Exception:
-                    # The steps are worth more than their picture, which whoever resumes draws.
+                    # The steps are worth more than their picture, which is drawn on resuming.
                     if trainer.ranks.world == 1:
                         self._write(self.record, {"pictures": [name], "best": None})
                     raise

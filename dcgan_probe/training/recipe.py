@@ -111,6 +111,6 @@ class Recipe:
         """Minibatches of images that one step uses up.
 
         The authors' code takes a minibatch for every turn, also for the generator's, which does
-        not look at it. So an epoch of theirs shows the discriminator half of the images.
+        not look at it. So their epoch shows the discriminator half of the images.
         """
         return 2 if self.name == "paper" else 1

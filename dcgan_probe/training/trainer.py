@@ -271,7 +271,7 @@ class Trainer:
         return SINCE | members
 
     def settings(self) -> dict[str, object]:
-        """What a run must have in common with another to go on with its state."""
+        """What a run must share with another to resume its state."""
         recipe = {f"recipe.{k}": v for k, v in dataclasses.asdict(self.recipe).items()}
         network = {f"network.{k}": v for k, v in dataclasses.asdict(self.config).items()}
         more = {"images": len(self.minibatches.images), "data": self.data}

@@ -32,7 +32,7 @@ from dcgan_probe.plugins.options import EXAMPLE
     metavar="X0,Y0,X1,Y1|BOXES",
     help="Only in a region, in pixels; or in boxes, on the samples they were drawn on.",
 )
-@click.option("--undo", is_flag=True, help="Lift the last edit in force, and nothing else.")
+@click.option("--undo", is_flag=True, help="Remove the last active edit, and do nothing else.")
 @pass_session
 def ablate(
     session: Any,

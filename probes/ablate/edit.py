@@ -57,7 +57,7 @@ def replace_maps(session: Session, selection: Selection, how: str) -> Selection:
     if how == INSERTED and not any(values):
         raise InputError(
             f"--insert: found {selection.layer} filters that put out nothing on {SAMPLES} samples, "
-            "expected some that do; an edit in force may drop them"
+            "expected some that do; an active edit may drop them"
         )
     edits = [edit.change() for edit in session.edits]
     measured = {"samples": SAMPLES, "seed": session.seed, "edits": edits}

@@ -50,5 +50,5 @@ class Ablated(Result):
             if self.unresolved:
                 count = len(self.boxes.boxes)
                 lines.append(f"{self.unresolved} of {count} boxes hold no cell of this layer")
-            lines.append("this edit is of the boxed samples only: it is not left in force")
+            lines.append("this edit is of the boxed samples only: later commands do not see it")
         return "\n".join(lines)

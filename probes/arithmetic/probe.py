@@ -42,7 +42,7 @@ def run(
     averaged, samples, as 3:17, and what earlier commands kept. name: under which the sum is kept
     in the session. classifier: measure `draws` draws of exemplars, see `trials.measure`.
     keep: what the sum must not change of its base, the last concept that is added; see
-    `keeping.find`. The sum without it is kept beside it. Edits in force are kept.
+    `keeping.find`. The sum without it is kept beside it. Active edits apply.
 
     Raises InputError for a malformed expression, unknown names, concepts of fewer exemplars, and as
     `keeping.find` does. Source: section 6.3.2, figure 7; Shen et al. (2020) for `keep`.

@@ -31,7 +31,7 @@ def add(
     Raises InputError as `latents.concepts.exemplars_of` and `Concepts.write` do.
     """
     latents = exemplars_of(exemplars, session.config, session.checkpoint.sha256)
-    with files.locked(path):  # whoever else adds at the same time waits
+    with files.locked(path):  # another process that adds at the same time waits
         concepts = read(session, path)
         named = {**concepts.named, name: Concept(latents, shows)}
         changed = replace(concepts, named=named)

@@ -77,7 +77,7 @@ def suggest(
         >>> suggest(session, "smiling", ["smile", "not hat"], faces).samples[:3]
         ('0:...', '0:...', '0:...')
 
-    The first n samples of the session's seed, with the edits in force. Raises InputError for a
+    The first n samples of the session's seed, with the active edits. Raises InputError for a
     name that is not one word and for conditions that the classifier does not know.
     """
     at_least(1, n=n, top=top)

@@ -47,7 +47,7 @@ def dissect(
 
     boxes = session.read_boxes(path)
     with distributed.joined(session.device.type) as own:
-        # The session opened on the first GPU: each process goes on with its own.
+        # The session opened on the first GPU: each process continues with its own.
         session.generator.to(own.device)
         result = run(session, boxes, layer, label, n, judge, top, own)
         # All have reserved the folder by now, which is why one of them may fill it.

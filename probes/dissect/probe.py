@@ -55,7 +55,7 @@ def run(
     top: how many filters are drawn, those of the largest effect. ranks: processes that share the
     filters; all return the same. Memory holds the layer's maps of the boxed samples, and a batch.
 
-    Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
+    Raises InputError for boxes of another checkpoint, an unknown label, a layer without
     places or in which the boxes hold no cell or all cells, and what a detector does wrongly.
     Source: Bau et al. 2019, GAN Dissection, with boxes in place of its segmentations; dropping,
     section 6.3.1.

@@ -135,7 +135,7 @@ class Classified(Result):
     def _departures(self) -> str:
         if not self.departs:
             return ""
-        return f"NOT the protocol {self.protocol.name} to the letter: {'; '.join(self.departs)}. "
+        return f"NOT the protocol {self.protocol.name} exactly: {'; '.join(self.departs)}. "
 
     def __str__(self) -> str:
         train, valid, test = self.counts

@@ -23,7 +23,7 @@ from dcgan_probe.recognition.samples import BoxedSamples
 OPEN = 0.95  # a gate that is further open is taken for open
 SCANNED, VERIFIED = 24, 96  # samples on which `causal` compares filters, and measures what it chose
 BATCH = 24
-LEAST_CHANGE = 1e-3  # outside; smaller ones are no merit
+LEAST_CHANGE = 1e-3  # outside; smaller ones all count the same
 CHOOSING = 100_000  # samples from here on are chosen with, those before are judged and shown
 
 
@@ -54,7 +54,7 @@ def causal(samples: BoxedSamples, settings: RuleSettings) -> list[Ranking]:
     guidance = _guidance(samples)
     filters = [f for f, weight in enumerate(samples.regression.weights) if weight > 0]
     count = guidance.maps.shape[1]
-    paper = math.inf  # where the rule chooses none or all it is no measure
+    paper = math.inf  # where the rule chooses none or all, the ratio means nothing
     if 0 < len(filters) < count:
         paper = measure_dropped(guidance, [filters], torch.zeros(count), VERIFIED)[0, 1].item()
     return [rank_by_effect(guidance, values, settings.left, paper)]
@@ -118,7 +118,7 @@ def rank_by_effect(
         others = [f for f in range(count) if f not in dropped]
         scanned = measure_dropped(guidance, [[], *([f] for f in others)], put, SCANNED, dropped)
         gone, change = (scanned[0] - scanned[1:])[:, 0], (scanned[1:] - scanned[0])[:, 1]
-        # Where nothing goes, the change outside is no credit.
+        # Where nothing is removed, a small change outside does not count.
         worth = torch.where(gone > 0, gone / (change.clamp_min(0) + LEAST_CHANGE), gone)
         good = worth.argsort(descending=True, stable=True).tolist()
         # In the first round nothing is dropped yet, so every filter is among the others.

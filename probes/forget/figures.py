@@ -140,7 +140,7 @@ def rows_to_show(before: Tensor, after: Tensor, judges: Sequence[Detector]) -> l
 
 
 def name_samples(rows: Sequence[int], start: int, seed: int) -> str:
-    """Which samples are shown, as captions have it.
+    """Name the samples that are shown, for captions.
 
     >>> name_samples([0, 2, 5], 150, 0)
     'samples 150, 152 and 155 of seed 0'

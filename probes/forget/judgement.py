@@ -189,7 +189,7 @@ class Tally:
         if not (before[0] > PRESENT * pixels).any():
             raise InputError(
                 f"detector {self.judge.name}: found no object on {samples} fresh samples, expected "
-                "some: nothing can be said of what an edit leaves"
+                "some: what an edit leaves cannot be measured"
             )
         if not before[1].any():
             raise InputError(

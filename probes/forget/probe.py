@@ -115,7 +115,7 @@ def run(
     resamples: how often to choose again from boxed images drawn with replacement. real: N x C x S x
     S images to measure drift from; other samples if not given.
 
-    by: "filters" is all that is said above, the paper's experiment. "places" erases the object
+    by: "filters" is as above, the paper's experiment. "places" erases the object
     where a regression sees it, all filters of it, and returns an `Erased`; it chooses layers, fill
     and width itself (see `recognition.erasing.choose_erasing`), and takes label, layer, left,
     judges, n, controls (3 if None: the edit at the places of other samples), `fill`: "mix", "clone"
@@ -123,9 +123,9 @@ def run(
     kept to.
 
     The accuracy of the regression is held-out: of 5 folds by image, no image on both sides.
-    Raises InputError for boxes of another checkpoint, a label that is not there, a layer without
+    Raises InputError for boxes of another checkpoint, an unknown label, a layer without
     places or in which the boxes hold no cell or all cells, a choice of no filter or of all, and
-    for a judge that finds no object or puts out what is no mask.
+    for a judge that finds no object or returns an invalid mask.
     Source: section 6.3.1, figure 6.
     """
     if by not in WAYS:

@@ -24,7 +24,7 @@ def read(path: str | os.PathLike[str], config: AnyConfig, resize: bool = False) 
         >>> read("my_room.png", Config(), resize=True).shape
         torch.Size([1, 3, 64, 64])
 
-    Raises InputError where there is no file, for one that is no image and, unless `resize`, for
+    Raises InputError where there is no file, for one that is not an image and, unless `resize`, for
     one of another size.
     """
     path, expected = Path(path), "an image file"

@@ -29,7 +29,7 @@ def run(
 
     photo: a file, or C x H x W float32 in [-1, 1]. resize: take a file of another size, cropped to
     its centre square and resized. starts, steps: see `search.search`. name: under which the
-    nearest latent is kept in the session, if not the file's. Edits in force are kept. The same
+    nearest latent is kept in the session, if not the file's. Active edits apply. The same
     search for a sample, the first that is not among the candidates, says what can be reached.
 
     Raises InputError for a file that is not an image or of another size, and a name that is not a

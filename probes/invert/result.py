@@ -62,7 +62,7 @@ class Inversion(Result):
         own, best = float(self.again.near.psnr[0]), float(self.found.near.psnr[0])
         if own < SURE_DB:
             return (
-                f"it cannot be said how close this is: even a sample is found again with {own:.1f} "
+                f"it is unknown how close this is: even a sample is found again with {own:.1f} "
                 f"dB only, expected {SURE_DB:g}; try more steps or starts"
             )
         if best >= own - CLOSE_DB:
@@ -130,6 +130,6 @@ def _row(label: str, matches: Matches) -> str:
 
 
 def _difference(images: Tensor, target: Tensor) -> np.ndarray:
-    """How far images are from a target in the mean of their channels, as grey."""
+    """How far images are from a target averaged over channels, as grey."""
     levels = (images - target).abs().mean(1, keepdim=True) * 127.5
     return pixels(levels / BRIGHTEST * 2 - 1)

@@ -76,7 +76,7 @@ class Matches:
 
 
 def search(session: Session, target: Tensor, starts: int, steps: int, label: str) -> Matches:
-    """The latents whose images are nearest to a target, with the session's edits in force.
+    """The latents whose images are nearest to a target, with the session's active edits.
 
         >>> session = Session.open("rooms")
         >>> search(session, session.sample(1, seed=7), starts=4, steps=50, label="looking").z.shape

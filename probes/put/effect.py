@@ -20,7 +20,7 @@ from dcgan_probe.recognition.judges import away_from
 THERE = 0.5  # an object is there if so much of the box is marked
 FREE = 0.1  # a sample has none there if less of the box is marked
 OUTSIDE = 0.02  # change outside that is little
-NEGLIGIBLE = 0.005  # change outside that is none
+NEGLIGIBLE = 0.005  # a change outside that does not count
 USUAL = 0.6  # a rim that stands out no more than this does not stand out
 
 

@@ -63,7 +63,7 @@ def run(
     The maps under the object's box are moved by whole locations of the layers, so it lands a
     little beside what is asked for: the result says by how much. An object that would leave the
     image is not taken, nor one that is cut by a side of its own image and would be moved away from
-    it. The donor is drawn without the edits in force; those act on the samples that it is put into.
+    it. The donor is drawn without the active edits; those act on the samples that it is put into.
 
     judges: detectors by name or path, or themselves, that say on n fresh samples whether it is
     there; if not given, the one that ships for the object, or "boxes", which is learnt from every

@@ -89,7 +89,7 @@ class Put(Result):
             if not len(judged.free):
                 lines.append(
                     f"EVERY SAMPLE SHOWS A {self.label.upper()} THERE ALREADY, says judge {name}: "
-                    "nothing can be said of what is put"
+                    "what is put cannot be measured"
                 )
                 continue
             outcome = judged.outcomes[PUT]

@@ -12,7 +12,7 @@ from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, blank, rendere
 
 COLOURS = (BLUE, ORANGE, GREEN)
 HEIGHT, TOP, BOTTOM = 300, 0.91, 0.15
-# The names stand beside the lines: so many have room, and so much of the scale is between two.
+# The names are next to the lines: so many have room, and so much of the scale is between two.
 NAMED, APART = 16, 0.068
 # Of the width, in pixels: names, the scale, and what is between two charts.
 NAMES, SCALE, GAP, LONGEST = 130, 48, 12, 20

@@ -48,7 +48,7 @@ def run(
     "FILE:2", the second of a file of latents. The samples are the first n of the session's seed;
     `steps` places lie evenly from -reach to +reach lengths of the axis. classifier: measure what
     changes on other samples. keep: what must not move along, see `keeping.find`; the axis as it was
-    is measured beside it. video: the ending of a film to write. Edits in force are kept.
+    is measured beside it. video: the ending of a film to write. Active edits apply.
 
     Raises InputError for unknown names, for one place only, for concepts of the same mean, and as
     `keeping.find` does.

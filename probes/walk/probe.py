@@ -47,7 +47,7 @@ def run(
     first `exemplars` the mean is taken, and what earlier commands kept. steps: images from one
     point to the next, both ends included. closed: from the last point back to the first. video:
     the ending of films to write. images: a set of images, such as those of the training: show the
-    nearest to every image of the first way. Edits in force are kept. The length of a step is seen
+    nearest to every image of the first way. Active edits apply. The length of a step is seen
     by the discriminator; without one, in pixels.
 
     Raises InputError for less than two points, less than two steps and unknown names.

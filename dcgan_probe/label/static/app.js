@@ -1,4 +1,4 @@
-// Opens the page: asks the server for the work, and hands it to whoever shows it.
+// Opens the page: asks the server for the work, and hands it to the views.
 
 import { drawing } from "./drawing.js";
 import { picking } from "./concepts.js";
@@ -6,7 +6,7 @@ import { Server } from "./server.js";
 
 const $ = (id) => document.getElementById(id);
 const server = new Server(tell);
-let standing = ""; // what is said until it is dismissed
+let standing = ""; // the message until it is dismissed
 
 function tell(kind, text = "") {
   document.body.dataset.kind = kind;

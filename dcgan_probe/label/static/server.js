@@ -21,7 +21,7 @@ export class Server {
     return post(path, { tab: this.tab, ...body });
   }
 
-  /** The work as the server has it, and the changes on top of it that only this browser has. */
+  /** The work on the server, and later changes that only this browser has. */
   async join(path = "/join") {
     const state = await this.post(path);
     this.key = `dcgan-probe ${state.key}`;

@@ -1,4 +1,4 @@
-// All samples, small. Each is a button; what is on it is drawn and said.
+// All samples, small. Each is a button; what is on it is drawn and announced.
 
 export class Sheet {
   /** press(image, event) is called for a sample that is clicked. */

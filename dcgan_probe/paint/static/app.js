@@ -29,7 +29,7 @@ function tell(kind, text = "") {
   }[kind];
   if (kind === "unsaved") banner(`${text}. What you paint is kept here, and written once it can be.`);
   else if (kind === "gone") {
-    banner(`The server stopped. Run the same line again: it goes on with ${state?.file ?? "the file"}, as of the last “Saved”.`);
+    banner(`The server stopped. Run the same command again: it resumes ${state?.file ?? "the file"}, as of the last “Saved”.`);
   } else if (kind === "reading") {
     banner("Another tab paints. Here it is read-only.", "Take over", () => start("/take"));
   } else if (kind === "refused") banner(text, "Dismiss", () => banner(""));
@@ -82,7 +82,7 @@ async function start(path) {
   const words = [...state.notices];
   if (!Object.keys(state.layers).length) words.push("This generator has no layer of maps: only sliders work.");
   else if (state.whole.includes(state.layer)) {
-    words.push("This network cannot be cut behind its layers: every answer runs the whole of it, which is slower.");
+    words.push("This network cannot be cut behind its layers: every answer runs all of it, which is slower.");
   }
   if (words.length) banner(words.join(" "), "Dismiss", () => banner(""));
   await again();

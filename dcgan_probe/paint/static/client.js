@@ -114,7 +114,7 @@ export class Client {
   }
 }
 
-/** How long from the event to the pixels, for whoever asks the browser. */
+/** How long from the event to the pixels, for callers. */
 function measure({ path, at, done }) {
   const name = `${path.slice(1)}${done ? " done" : ""}`;
   performance.measure(name, { start: at, end: performance.now() });

@@ -81,7 +81,7 @@ const fitAll = () => frames.forEach((fit) => fit());
 addEventListener("resize", fitAll);
 fitAll();
 
-// Films begin when they are first seen, where motion is welcome; what moves by itself gets a button.
+// Films begin when they are first seen, where motion is welcome; animations get a button.
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const first = new IntersectionObserver((seen) => {
   for (const { target, isIntersecting } of seen) {
