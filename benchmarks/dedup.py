@@ -98,7 +98,7 @@ def load(name: str, half: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def usable(changes: dict, size: int) -> dict:
-    """Less those that change nothing: a 64th of 32 pixels is none."""
+    """Less those that change nothing: a 64th of 32 pixels is less than one."""
     return {name: change for name, change in changes.items() if size == 64 or "1/64" not in name}
 
 
@@ -167,7 +167,7 @@ def measure_autoencoder(
 def grouped(
     pixels: np.ndarray, codes: np.ndarray, sheet: str, radii: Sequence[int]
 ) -> dict[str, Any]:
-    """Groups of equal and of near codes, and a sheet of each, to be judged by eye."""
+    """Groups of equal and of near codes, and a sheet of each, to be looked at."""
     SHEETS.mkdir(parents=True, exist_ok=True)
     codes = np.pad(codes, ((0, 0), (0, hashing.BITS // 8 - codes.shape[1])))
     counts: dict[str, Any] = {}

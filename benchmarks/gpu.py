@@ -108,7 +108,7 @@ class Report:
 
     @contextlib.contextmanager
     def section(self, title: str) -> Iterator[list[str]]:
-        """A heading and lines; an error in it is told there, and the others go on."""
+        """A heading and lines; an error in it is reported there, and the others continue."""
         lines = ["", f"## {title}", ""]
         start = time.monotonic()
         try:

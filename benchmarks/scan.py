@@ -1,4 +1,4 @@
-"""Every filter of a layer dropped by itself: `tails.Tail` beside the whole generator and its tail.
+"""Every filter of a layer dropped alone: `tails.Tail` beside the whole generator and its tail.
 
 One command: ``python benchmarks/scan.py`` (two minutes) writes
 ``benchmarks/results/scan_cpu.md`` and ``.json``. The network is the 64-pixel `torch` preset with
@@ -184,7 +184,7 @@ def main() -> None:
                       f"{found['largest_difference']:.1e}.", "",
                       f"Time of `tails.Tail`: {', '.join(parts)}.", ""]  # fmt: skip
     head = [
-        "# Every filter of a layer dropped by itself",
+        "# Every filter of a layer dropped alone",
         "",
         f"CPU, 1 thread, {platform.system()}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, {date.today()}. Made by `python benchmarks/scan.py`.",

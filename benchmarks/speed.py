@@ -46,7 +46,7 @@ from dcgan_probe.storage import files
 from dcgan_probe.training import cpu
 
 HERE = Path(__file__).resolve().parent
-Ways = dict[str, Callable[[], Any]]  # names of ours begin with OURS
+Ways = dict[str, Callable[[], Any]]  # our names begin with OURS
 OURS = "dcgan-probe, "
 
 
@@ -201,7 +201,7 @@ def starts(rounds: int) -> list[str]:
 
 
 def rows(found: dict[str, list[float]], macs: dict[str, float]) -> list[str]:
-    """A line a way: seconds; of ours, how much faster than each peer, and what could be had."""
+    """A line for each way: seconds; for our own, the gain over each peer, and what is possible."""
     peers = [name for name in found if not name.startswith(OURS)]
     lines = []
     for name, times in found.items():

@@ -72,7 +72,7 @@ pygments_dark_style = "github-dark"
 
 
 def lead_on(app: Sphinx, doctree: nodes.document) -> None:
-    """Links that the repository's view follows and the site must be told: folders, the README."""
+    """Resolve links that only the repository's view follows: to folders and the README."""
     for node in doctree.findall(addnodes.pending_xref):
         if node["reftype"] != "myst":
             continue
@@ -88,7 +88,7 @@ def lead_on(app: Sphinx, doctree: nodes.document) -> None:
 def shorten(
     app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, text: nodes.TextElement
 ) -> nodes.reference | None:
-    """Lead from `dp.Session`, as signatures of probes have it, to where Session is defined."""
+    """Resolve `dp.Session`, in signatures of probes, to where Session is defined."""
     name = node["reftarget"].removeprefix("dp.")
     full = docstrings.target(name, "dcgan_probe") if name != node["reftarget"] else None
     python = env.domains.python_domain

@@ -4,7 +4,7 @@
     name: what it means     a point of a list, where the function or class has such a parameter
     an indented block       code; examples begin with >>>
 
-All other text is taken for text: a star or an underscore in it is no markup.
+All other text is taken for text: a star or an underscore in it is not markup.
 """
 
 from __future__ import annotations

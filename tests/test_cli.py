@@ -248,10 +248,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, tmp_path, arguments, message
 @pytest.mark.parametrize(
     ("line", "place"),
     [
-        (["show", "X", "--json"], "--json stands before the command: dcgan-probe --json show"),
+        (["show", "X", "--json"], "--json goes before the command: dcgan-probe --json show"),
         (
             ["sample", "--seed", "3"],
-            "--seed stands before the command: dcgan-probe --seed ... sample",
+            "--seed goes before the command: dcgan-probe --seed ... sample",
         ),
     ],
 )

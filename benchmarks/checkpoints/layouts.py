@@ -30,7 +30,7 @@ layouts: Any = importlib.import_module("layouts")  # the tests' own, with their 
 OPTIONS = {"d_slope": "d-slope", "label": "class"}
 HEAD = """# Layouts that open
 
-Which checkpoints of other projects open, what has to be said of each, and how far the network that
+Which checkpoints of other projects open, which options each needs, and how far the network that
 is opened is from a plain forward of the same weights. Written by
 `python benchmarks/checkpoints/layouts.py`; a test opens each layout again.
 

@@ -161,7 +161,7 @@ def main(
         Task(
             "svhn",
             lambda: dp.Session.open("svhn", SEED),
-            "the authors' SVHN network (cross-domain; epoch 200 of theirs)",
+            "the authors' SVHN network (cross-domain; their epoch 200)",
             ("pixels", "random", "kmeans"),
         ),
         *map(trained, checkpoint),

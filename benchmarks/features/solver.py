@@ -217,7 +217,7 @@ def table(cells: list[dict[str, Any]]) -> str:
     """One line a cell."""
     lines = [
         "| features | rows x columns | C | ours, CPU s | by | LinearSVC, CPU s "
-        "| ours / LinearSVC | gap of ours | objective, ours / LinearSVC - 1 |",
+        "| ours / LinearSVC | our gap | objective, ours / LinearSVC - 1 |",
         "|" + "---|" * 9,
     ]
     for ours, library in ((of["ours"], of["library"]) for of in cells):
@@ -262,7 +262,7 @@ Dense: {words}, 10 classes;
 CPU seconds of one thread, on a machine that was busy with other work (load {min(loads):.1f} to
 {max(loads):.1f}); the two of a line ran one after the other.
 
-Ours is `svm.fit` as it chooses by itself, with its gap of {GAP:g} of the objective. LinearSVC is
+Ours is `svm.fit` with its own choice, with its gap of {GAP:g} of the objective. LinearSVC is
 as it comes: a tolerance of 1e-4 of its own measure, 1000 iterations; \\* where these ran out, so
 what it returned is not settled. It is stopped after {PATIENCE:g} times our seconds, and after
 {AT_LEAST:g} at least.
@@ -277,8 +277,8 @@ second at most; on many it has the zeros left out, which LinearSVC as it comes d
 
 ## Memory
 
-{MAPPED_ROWS:,} x {WIDTH:,} features, {feature_mib:,.0f} MiB in a mapped file, C 1e-5, one fit of
-ours in {mapped["cpu"]:.0f} CPU seconds: at the peak {mapped["own"]:,.0f} MiB of the process's own \
+{MAPPED_ROWS:,} x {WIDTH:,} features, {feature_mib:,.0f} MiB in a mapped file, C 1e-5, one of
+our fits in {mapped["cpu"]:.0f} CPU seconds: at the peak {mapped["own"]:,.0f} MiB of the process's own \
 memory, of which {mapped["own_before"]:,.0f} MiB were there
 before it began (the interpreter with torch). With the mapped pages, which the system takes back
 when it needs them, {mapped["rss"]:,.0f} MiB (`ru_maxrss`).

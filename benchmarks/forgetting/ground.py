@@ -2,7 +2,7 @@
 
     python benchmarks/forgetting/ground.py
 
-The honest answer is that nothing can be said; this shows that `forget` gives it.
+The honest answer is that the question cannot be answered; this shows that `forget` gives it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GANs of other people's packages, with small random weights, as `Session.from_modules` takes them.
+"""GANs of third-party packages, with small random weights, as `Session.from_modules` takes them.
 
     pip install --no-deps pytorch-pretrained-biggan==0.1.1 stylegan2-pytorch==1.9.0 \\
         lightweight-gan==1.2.1 torch-mimicry==0.1.16 torchgan==0.1.0 pro-gan-pth==3.4 \\

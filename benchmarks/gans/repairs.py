@@ -1,4 +1,4 @@
-"""What keeps packages of other people from being imported, or run with random weights, today.
+"""What keeps third-party packages from being imported, or run with random weights, today.
 
 Nothing here is about dcgan-probe: the same would be needed to draw one image with them.
 """

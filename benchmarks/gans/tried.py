@@ -1,4 +1,4 @@
-"""Probes on GANs of other people's packages: what works, what is refused, and is it the same image.
+"""Probes on Third-party GANs: what works, what is refused, and is it the same image.
 
     python benchmarks/gans/tried.py [--only NAME ...] [--to FOLDER]
 
@@ -262,11 +262,11 @@ def page(rows: list[dict[str, str]], seconds: float) -> str:
     ]
     return "\n".join(
         [
-            "# GANs of other people's packages",
+            "# Third-party GANs",
             "",
             f"1 thread, {platform.system()}, torch {torch.__version__}, {date.today()}, "
-            f"{seconds / 60:.0f} minutes. Made by `python benchmarks/gans/tried.py`; how to "
-            "install the packages is said in `benchmarks/gans/networks.py`.",
+            f"{seconds / 60:.0f} minutes. Made by `python benchmarks/gans/tried.py`; to "
+            "install the packages, see `benchmarks/gans/networks.py`.",
             "",
             "The weights are random, and the networks are small. Nothing is claimed of what their "
             "filters mean: this says only whether each probe runs on such an architecture and "

@@ -1,4 +1,4 @@
-"""captum on a generator of one's own, and a new analysis beside it.
+"""captum on your own generator, and a new analysis.
 
 python benchmarks/peers/with_captum.py blame                      # which filters are for light?
 python benchmarks/peers/with_captum.py means --to up2_means.json  # mean of each filter

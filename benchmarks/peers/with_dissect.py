@@ -1,4 +1,4 @@
-"""dissect on a generator of one's own, and a new analysis beside it.
+"""dissect on your own generator, and a new analysis.
 
 With its checkout on PYTHONPATH (benchmarks/peers/installing.md says what that takes):
 

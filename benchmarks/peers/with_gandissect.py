@@ -1,4 +1,4 @@
-"""gandissect on a generator of one's own, and a new analysis beside it.
+"""gandissect on your own generator, and a new analysis.
 
 Where `import netdissect` works (see benchmarks/peers/installing.md), this folder on PYTHONPATH:
 

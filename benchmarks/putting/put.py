@@ -184,7 +184,7 @@ def write(results: dict[str, Any]) -> None:
             f"there. Chosen on held-out objects, of {len(found['tried'])} ways: {chosen}. An "
             f"unedited object overlaps with its own box by {known:.3f}, as the judge marks it. The "
             f"middle of a box lands {right:.1f} pixels beside and {down:.1f} above or below where "
-            "it was asked for, in the mean. Unedited samples are "
+            "it was asked for, on average. Unedited samples are "
             f"{drift['as they are']:.1f} from the others. {made}.\n\n{HEAD}"
             + "\n".join(lines)
             + "\n"

@@ -54,9 +54,9 @@ class GuidedBackprop(GradientAttribution):
     would fall silent: no ReLU or LeakyReLU leads to the output, or another activation does: CELU,
     ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus, a sigmoid or tanh between
     layers, a square root or power of each number, the largest of several maps (maxout), sums of
-    ReLUs of one tensor that are no LeakyReLU, a mask that is computed from the input, or a function
-    with a backward of its own. What is computed beside the way to the output does not count.
-    Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
+    ReLUs of one tensor that are not a LeakyReLU, a mask that is computed from the input, or a
+    function with a backward of its own. What is computed beside the way to the output does not
+    count. Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
     """
 
     def __init__(self, model: nn.Module, rule: str = "leak"):

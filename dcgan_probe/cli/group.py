@@ -164,7 +164,7 @@ def _right_place(context: click.Context, option: str) -> str:
             if place and option in (*each.opts, *each.secondary_opts):
                 if not getattr(each, "is_flag", False):
                     words.insert(words.index(option) + 1, "...")
-                return f"{option} stands before {place}: {' '.join(words)}"
+                return f"{option} goes before {place}: {' '.join(words)}"
     return ""
 
 

@@ -41,7 +41,7 @@ def open_page(
     latents: Sequence[Path] = (),
     port: int = 0,
 ) -> PaintWork:
-    """Serve the page on which samples are painted, until Ctrl-C; then the edits are in force.
+    """Serve the page on which samples are painted, until Ctrl-C; then the edits are active.
 
     to: the file of edits to write or resume. Raises InputError for whatever a file holds that is
     not of this checkpoint, and for a file that somebody paints into.

@@ -28,7 +28,7 @@ class Found:
     """Directions as they were found, k x z_size float32, and what is known of each.
 
     shares: of the variance, or of the squared weights, k numbers; of a regression the R^2 of its
-    label. known: what is to be said of all of them.
+    label. known: remarks on all of them.
     """
 
     z: Tensor

@@ -17,7 +17,7 @@ from dcgan_probe.session import Session
 
 # Images of a row.
 STEPS = 5
-# Latents for principal components, where none are said.
+# Latents for principal components, by default.
 LATENTS = 1000
 
 
@@ -43,7 +43,7 @@ def run(
     one standard deviation of its component, or of z; `reach` of them go to both sides. It is named
     by the label that a classifier sees change most, on other samples, or by the nearest of the
     concepts, and has the sense in which that rises. Each is kept in the session as direction1,
-    direction2 and so on. Edits in force are kept.
+    direction2 and so on. Active edits apply.
 
     Raises InputError for a way without what it needs or with what it does not use, for fewer
     latents than the way needs, and where the first layer is not linear ("sefa").

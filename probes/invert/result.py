@@ -98,7 +98,7 @@ class Inversion(Result):
             "has a z, searched for in the same way: what can be reached at best. Nearest random: "
             f"the nearest of {search.CANDIDATES} samples, {self.found.random_near.words()} for the "
             f"photograph and {self.again.random_near.words()} for the sample. Difference: black is "
-            f"none, white {BRIGHTEST} of 255 levels or more. {self.caption}.",
+            f"0, white {BRIGHTEST} of 255 levels or more. {self.caption}.",
             zoom=zoom,
             below=chart_losses(
                 {"photograph": self.found.losses, sample: self.again.losses}, max(600, width)

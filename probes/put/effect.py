@@ -160,8 +160,8 @@ def best(effects: Sequence[Effects], seed: int) -> int:
     Of those that change at most `OUTSIDE` outside, the one that overlaps most with the box is
     found, and those that the measurement cannot tell from it: the 95% interval of the difference,
     row by row, reaches 0. Of these the one whose rim stands out least is taken, where up to `USUAL`
-    is none; then the one that changes least outside, where up to `NEGLIGIBLE` is none; then the one
-    that overlaps most. Where none changes so little outside, the one that changes least.
+    counts as 0; then the one that changes least outside, where up to `NEGLIGIBLE` counts as 0; then
+    the one that overlaps most. Where none changes so little outside, the one that changes least.
     """
     outside = [float(each.outside.mean()) for each in effects]
     ious = [float(each.iou.mean()) for each in effects]
