@@ -278,7 +278,8 @@ second at most; on many it has the zeros left out, which LinearSVC as it comes d
 ## Memory
 
 {MAPPED_ROWS:,} x {WIDTH:,} features, {feature_mib:,.0f} MiB in a mapped file, C 1e-5, one of
-our fits in {mapped["cpu"]:.0f} CPU seconds: at the peak {mapped["own"]:,.0f} MiB of the process's own \
+our fits in {mapped["cpu"]:.0f} CPU seconds: at the peak
+{mapped["own"]:,.0f} MiB of the process's own \
 memory, of which {mapped["own_before"]:,.0f} MiB were there
 before it began (the interpreter with torch). With the mapped pages, which the system takes back
 when it needs them, {mapped["rss"]:,.0f} MiB (`ru_maxrss`).
