@@ -140,6 +140,74 @@ def test_a_class_before_z_is_told_from_one_behind_it(tmp_path):
     assert torch.equal(again.generator(z), found.generator(z))
     behind = checkpoints.load(tmp_path / "c.pth", Facts(label="3/10:last"))
     assert behind.sha256 != found.sha256
+    words = (
+        r"contradict --class 3/10:last: .* is \d+\.\d\d as said, \d+\.\d\d with the class before z"
+    )
+    assert re.search(words, behind.remarks[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "words"),
+    [
+        ("pytorch/examples", {"slope": 0.2}, "--slope 0.2: what enters main.4 .* with slope 0$"),
+        ("z uniform", {"z": "normal"}, "--z normal: what enters main.1 .* with z uniform$"),
+        ("pytorch/examples", {"z": "uniform"}, "--z uniform: what enters main.1 .* with z normal$"),
+        ("pytorch/examples", {"size": 40}, "--size 40: what enters .* with size 32$"),
+        ("pytorch/examples", {"eps": 0.8}, "--eps 0.8: what enters .* with eps 1e-05$"),
+        (
+            "pytorch/examples",
+            {"z": "uniform", "slope": 0.2},
+            "--z uniform, --slope 0.2: .* with z normal, slope 0$",
+        ),
+    ],
+)
+def test_what_is_said_against_the_statistics_is_a_warning_with_both_numbers(
+    tmp_path, name, facts, words
+):
+    layout = next(each for each in layouts.LAYOUTS if each.name == name)
+    g, _, found = opened(tmp_path, layout, **facts)
+    warnings = [remark for remark in found.remarks if "WARNING" in remark]
+    assert len(warnings) == 1
+    assert re.search(words, warnings[0])
+    assert not any("fit" in remark for remark in found.remarks)
+    said, shown = map(float, re.findall(r"by (\d+\.\d\d)", warnings[0]))
+    # The norm that is named, with what a plain forward gives it; and the same as said.
+    norm = g[int(re.search(r"what enters \S*?(\d+) ", warnings[0])[1])]
+    torch.manual_seed(0)
+    z = layouts.shaped(g, layout.draw(4096))
+    assert shown == pytest.approx(_ratio(g, norm, z), abs=0.03)
+    if facts == {"slope": 0.2}:
+        g[2] = nn.LeakyReLU(0.2)
+        assert said == pytest.approx(_ratio(g, norm, z), abs=0.03)
+    if facts == {"z": "uniform"}:
+        z = layouts.shaped(g, layouts.uniform(4096))
+        assert said == pytest.approx(_ratio(g, norm, z), abs=0.03)
+
+
+def _ratio(g, norm, z):
+    """The median, over maps, of the variance that enters a norm over the stored one."""
+    entering = []
+    handle = norm.register_forward_pre_hook(lambda _m, inputs: entering.append(inputs[0]))
+    with torch.no_grad():
+        g(z)
+    handle.remove()
+    return (entering[0].var((0, 2, 3)) / norm.running_var).median().item()
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("pytorch/examples", {"slope": 0.0, "z": "normal", "size": 32, "eps": 1e-5}),
+        ("eps 0.8 and LeakyReLU", {"slope": 0.2, "eps": 0.8}),
+        ("one-hot class behind z", {"label": "3/10:last"}),
+        ("28x28, last padding 3", {"size": 28}),
+    ],
+)
+def test_what_is_said_with_the_statistics_is_no_warning(tmp_path, name, facts):
+    layout = next(each for each in layouts.LAYOUTS if each.name == name)
+    _, _, found = opened(tmp_path, layout, **facts)
+    assert "batch-norm statistics fit" in found.remarks[-1]
+    assert not any("WARNING" in remark for remark in found.remarks)
 
 
 def test_a_class_that_may_be_at_either_end_is_said(tmp_path):

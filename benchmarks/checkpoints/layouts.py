@@ -48,10 +48,12 @@ stride 2 (SVHN), and with kernels of 3x3 and stride 2 on every second layer (Ima
 {remarks}
 
 What the statistics show comes from the batch norms: the mean and the variance that enter a norm
-must be those that training left in it. A uniform z, a one-hot class, another slope or eps, norms
-behind activations and the way of upsampling change them, and the hypothesis that they fit is taken,
-from norm to norm. Where none fits, a line that begins with WARNING says so. What the generator ends
-in (tanh or sigmoid) shows only in the norms of a discriminator beside it: say it with `--output`.
+must be those that training left in it. A uniform z, a one-hot class behind z or before it, another
+slope or eps, norms behind activations and the way of upsampling change them, and the hypothesis
+that they fit is taken, from norm to norm. Where none fits, a line that begins with WARNING says so;
+so does one where what you say contradicts them, with the variance as said and as they have it. What
+the generator ends in (tanh or sigmoid) shows only in the norms of a discriminator beside it: say it
+with `--output`.
 
 A chain is what opens: convolutions, transposed or behind upsampling, linear layers, and norms. What
 has branches (an embedding of a class, skip connections, attention) is refused; hand it over by

@@ -329,13 +329,37 @@ def _undecided(config: ChainConfig, network: StoredNetwork, facts: Facts) -> str
         return ", which no norm shows"
     if len(by_side) < 2:
         return ""
-    # Map by map, so that what the two have in common does not hide what sets them apart.
     (here, _), (there, other) = by_side[config.class_first], by_side[not config.class_first]
-    more = there - here
-    if more.mean() > DECIDED * more.std() / len(more) ** 0.5 + ROUNDED:
+    if _is_likelier(here, there):
         return ""
     side = "first" if other.class_first else "last"
     return (
         f", but the statistics as well allow the {side} {other.classes}: "
         f"--class K/{other.classes}:{side}"
     )
+
+
+def other_side(config: ChainConfig, network: StoredNetwork, facts: Facts) -> str:
+    """Words where a class is said to be at one end of the inputs and is at the other, else ""."""
+    if facts.class_first is None:
+        return ""
+    unsaid = replace(facts, label=(facts.label or "").partition(":")[0])
+    found = _classes_by_likelihood(config, network, unsaid)
+    if len(found) < 2 or found[0][1].class_first == facts.class_first:
+        return ""
+    (likely, draw), (said, _) = found
+    if not _is_likelier(likely, said):
+        return ""
+    return (
+        f"what is minus the logarithm of their likelihood is {said.sum():.2f} as said, "
+        f"{likely.sum():.2f} with the class {'before' if draw.class_first else 'behind'} z"
+    )
+
+
+def _is_likelier(likely: Tensor, other: Tensor) -> bool:
+    """Whether numbers of `_classes_by_likelihood` are lower than others by more than chance.
+
+    Map by map, so that what the two have in common does not hide what sets them apart.
+    """
+    more = other - likely
+    return bool(more.mean() > DECIDED * more.std() / len(more) ** 0.5 + ROUNDED)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from dcgan_probe import latents
 from dcgan_probe.checkpoints import (
+    contradictions,
     discriminators,
     evidence,
     hypotheses,
@@ -259,6 +260,7 @@ def _assume(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> 
         return _Assumed(candidates[0], {}, "", "")
     choice = hypotheses.choose(candidates, generator, facts)
     shown = choice.shown
+    contradicted = contradictions.contradiction(choice, networks, facts, where)
     if discriminator is not None and choice.misfit <= statistics.FITS:
         maps = _before_output(choice.config, generator)
         seen = discriminators.choose_discriminator(choice.config, discriminator, maps, facts)
@@ -268,6 +270,8 @@ def _assume(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> 
         return _Assumed(choice.config, shown, "no batch norm, so nothing to check this by", "")
     ratios = [fit.ratio for fit in choice.fits]
     span = f"{min(ratios):.2f} to {max(ratios):.2f} of the stored"
+    if contradicted:
+        return _Assumed(choice.config, shown, "", contradicted)
     if choice.misfit > statistics.FITS:
         return _Assumed(
             choice.config,
