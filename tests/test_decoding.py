@@ -160,7 +160,7 @@ def test_what_is_no_image_is_refused(data):
 @pytest.mark.parametrize("share", [0.95, 0.5, 0.1])
 def test_an_image_that_is_cut_off_is_refused(kind, share):
     data = encoded(picture(100, 100), kind)
-    with pytest.raises(Unreadable, match="OpenCV cannot decode"):
+    with pytest.raises(Unreadable, match="OpenCV cannot decode|cut off"):
         pixels(data[: int(len(data) * share)], 16, 3)
 
 

@@ -52,7 +52,7 @@ def test_a_strangers_probe_is_one_of_the_chain(run, site, tmp_path):
         ("probe = 3", "found int, expected a click command"),
         (
             "import click\nprobe = click.Group('probe')",
-            "found Group, expected a click command that",
+            "found Group, expected a click command, not a group",
         ),
         ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"),
         ("raise SystemExit('no GPU')", "cannot be imported: SystemExit: no GPU"),
