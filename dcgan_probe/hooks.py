@@ -1,15 +1,15 @@
 """Look into any ``nn.Module`` and change what passes through it, by layer name.
 
-    with record(network, "8x8") as seen:           # what 8x8 put out, at each forward
+    with record(network, "8x8") as seen:           # the output of 8x8, at each forward
         network(x)
-    with ablate(network, "8x8", [3, 17]):          # filters 3 and 17 put out zero
+    with ablate(network, "8x8", [3, 17]):          # filters 3 and 17 output zero
         network(x)
     with patch(network, "8x8", maps):              # these maps in place of its own
         network(x)
     with edit(network, "8x8", torch.relu):         # a function of its maps in their place
         network(x)
     maps = activations(network, "8x8", x)          # and nothing after 8x8 is computed
-    images, maps = run_with_cache(network, x)      # the output, and what every layer put out
+    images, maps = run_with_cache(network, x)      # the output, and every layer's output
     images = tail(network, "8x8")(maps)            # nothing before 8x8 is
 
 A layer is named as ``named_modules`` names it. Nothing stays on the module when the ``with`` ends,
@@ -56,7 +56,7 @@ def _top(module: nn.Module, prefix: str = "") -> list[str]:
 
 @contextmanager
 def record(module: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
-    """Keep what layers put out during the forwards inside the ``with``, by name.
+    """Keep the outputs of layers during the forwards inside the ``with``, by name.
 
         >>> with record(generator, "8x8", "16x16") as seen:
         ...     images = generator(z)
@@ -66,7 +66,7 @@ def record(module: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
     Yields a dict that every forward fills anew; gradients flow through it if they are on. The
     tensors are copies, made when the layer returns: an in-place activation that comes after
     changes the layer's own output, not what was recorded. Raises InputError for an unknown name
-    and, in the forward, for a layer that puts out something else than one tensor.
+    and, in the forward, for a layer that outputs something else than one tensor.
     """
     seen: dict[str, Tensor] = {}
 
@@ -86,7 +86,7 @@ class _Stop(Exception):
 
 
 def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
-    """What a layer puts out for inputs; what comes after the layer is not computed.
+    """The output of a layer for inputs; what comes after the layer is not computed.
 
         >>> activations(generator, "8x8", z).shape
         torch.Size([1, 512, 8, 8])
@@ -99,7 +99,7 @@ def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
 def collect(
     module: nn.Module, names: Sequence[str], *args: Any, **kwargs: Any
 ) -> dict[str, Tensor]:
-    """What several layers put out for inputs; what comes after the last of them is not computed.
+    """The outputs of several layers for inputs; what comes after the last of them is not computed.
 
         >>> collect(generator, ("8x8", "16x16"), z)["16x16"].shape
         torch.Size([1, 256, 16, 16])
@@ -127,7 +127,7 @@ def collect(
 
 
 def run_with_cache(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Run a module once and keep what all of its layers put out, in the order they return.
+    """Run a module once and keep the outputs of all its layers, in the order they return.
 
         >>> images, cache = run_with_cache(generator, z)
         >>> cache["8x8.conv"].shape
@@ -152,7 +152,7 @@ def run_with_cache(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, d
 
 @contextmanager
 def edit(module: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Put a function of what a layer puts out in its place inside the ``with``.
+    """Put a function of a layer's output in its place inside the ``with``.
 
         >>> with edit(generator, "8x8", lambda maps: maps.flip(3)):
         ...     mirrored = generator(z)
@@ -222,12 +222,12 @@ def edit_input(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Itera
         yield
 
 
-# Functions of what layers put out, by layer, made of what the layers would put out without them.
+# Functions of the outputs of layers, by layer, made of what the layers would output without them.
 Plan = Callable[[dict[str, Tensor]], dict[str, Callable[[Tensor], Tensor]]]
 
 
 def lookahead(module: nn.Module, names: Sequence[str], plan: Plan) -> _Lookahead:
-    """Edit layers by what they, and layers after them, put out without the edit.
+    """Edit layers by what they, and layers after them, output without the edit.
 
         >>> def mirror(maps):     # at 8x8, where something is bright at 32x32
         ...     bright = maps["32x32"].amax((1, 2, 3)) > 1
@@ -237,7 +237,7 @@ def lookahead(module: nn.Module, names: Sequence[str], plan: Plan) -> _Lookahead
 
     At each forward the module first runs as far as the last of `names`, as it was when the
     ``with`` was entered: hooks that are older act, those that are newer do not. `plan` takes what
-    the layers put out, by name, and returns functions of maps for some of them. With those the
+    the layers output, by name, and returns functions of maps for some of them. With those the
     forward then runs. Several nest: the inner one sees what the outer one edits. Gradients flow
     through both runs. Raises InputError for an unknown name, and `Uncut` where a layer is called
     outside of a forward of the module, as in its `tail`.
@@ -344,7 +344,7 @@ def ablate(
         >>> with ablate(generator, "8x8", [3, 17], value=[0.4, 1.1], where=mask):  # put in
         ...     inserted = generator(z)
 
-    filters: indices along dimension 1 of what the layer puts out. gain, value: one for all, or a
+    filters: indices along dimension 1 of the layer's output. gain, value: one for all, or a
     sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the places
     to change, bool, h x w or N x h x w as the layer's maps are; None is all places. The layer's
     own output is not written to.
@@ -369,7 +369,7 @@ def check_filters(name: str, filters: Sequence[int], count: int | None = None) -
         raise InputError(f"layer {name!r}: found filter {wrong[0]}, expected 0 to {count - 1}")
 
 
-# Layers that put out as many filters as they take, one by one.
+# Layers that output as many filters as they take, one by one.
 _ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout, nn.Dropout2d)
 _COUNTS = {
     nn.Conv2d: "out_channels",
@@ -381,14 +381,14 @@ _COUNTS = {
 
 
 def _count_filters(part: nn.Module) -> int | None:
-    """How many filters a layer puts out, or None where only a forward can tell."""
+    """How many filters a layer outputs, or None where only a forward can tell."""
     while type(part) is nn.Sequential:
         following = [each for each in part if type(each) not in _ELEMENTWISE]
         if not following:
             return None
         part = following[-1]
     name = _COUNTS.get(type(part))
-    if name is None or part._forward_hooks:  # a hook may put out anything
+    if name is None or part._forward_hooks:  # a hook may output anything
         return None
     return int(getattr(part, name))
 
@@ -437,7 +437,7 @@ class Ablation:
         return numbers
 
     def edit(self, maps: Tensor) -> Tensor:
-        """What takes the place of maps that the layer puts out."""
+        """What takes the place of maps that the layer outputs."""
         count = maps.shape[1]
         check_filters(self.name, self.filters.tolist(), count)
         gains, shifts = maps.new_ones(count), maps.new_zeros(count)
@@ -462,13 +462,13 @@ class Ablation:
 
 @contextmanager
 def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
-    """Let a layer put out given maps, whatever goes in, inside the ``with``.
+    """Let a layer output given maps, whatever goes in, inside the ``with``.
 
         >>> maps = activations(generator, "8x8", z)
         >>> with patch(generator, "8x8", maps.flip(0)):       # each sample with another one's maps
         ...     swapped = generator(z)
 
-    maps: in the shape of what the layer puts out; gradients flow into them. A copy is handed on.
+    maps: in the shape of the layer's output; gradients flow into them. A copy is handed on.
     Raises InputError for an unknown name and, in the forward, for maps of another shape and for a
     layer that one forward calls more than once. Known as activation patching.
     """
@@ -501,7 +501,7 @@ class Uncut(InputError):
 
 
 def tail(module: nn.Module, name: str) -> nn.Module:
-    """The part of a module after a layer: takes what the layer puts out, returns the output.
+    """The part of a module after a layer: takes the layer's output, returns the output.
 
         >>> rest = tail(generator, "8x8")
         >>> images = rest(activations(generator, "8x8", z))      # equals generator(z)
@@ -561,5 +561,5 @@ def _is_of_any_batch(node: fx.Node) -> bool:
 def _tensor(name: str, output: object) -> Tensor:
     if not isinstance(output, Tensor):
         kind = type(output).__name__
-        raise InputError(f"layer {name!r}: puts out a {kind}, expected one tensor")
+        raise InputError(f"layer {name!r}: outputs a {kind}, expected one tensor")
     return output

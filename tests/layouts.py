@@ -119,7 +119,7 @@ def linear_last() -> nn.Sequential:
 
 
 def one_by_one() -> nn.Sequential:
-    """A generator whose linear layer puts out maps of 1x1."""
+    """A generator whose linear layer outputs maps of 1x1."""
     first = nn.Linear(Z, 24), nn.Unflatten(1, (24, 1, 1)), nn.ReLU()
     return nn.Sequential(*first, *up(4, 4, 4, 4, z=24))
 

@@ -358,7 +358,7 @@ LAYER = ["--layer", "8x8", "--filters", "1,5"]
             ["--layer", "4x4.linear", "--filters", "1", "--where", "8,8,12,12"],
             "layer '4x4.linear': found values without places, expected maps",
         ),
-        (["--undo"], "undo: found no edit in force, expected one"),
+        (["--undo"], "undo: found no active edit, expected one"),
         (["--undo", "--gain", "0"], "--undo: found other options beside it, expected it alone"),
     ],
 )
@@ -373,7 +373,7 @@ def test_filters_that_put_out_nothing_cannot_be_inserted(run, tmp_path):
     run("ablate", "--layer", "8x8", "--filters", "1,5")
     line = ["--edit", tmp_path / "out/ablate/selection.json", "--force"]
     output = run(*line, "ablate", "--layer", "8x8", "--filters", "1,5", "--insert", expect=2)
-    assert "--insert: found 8x8 filters that put out nothing on 256 samples, expected" in output
+    assert "--insert: found 8x8 filters that output nothing on 256 samples, expected" in output
 
 
 def test_a_selection_without_filters_is_refused(run, tmp_path):

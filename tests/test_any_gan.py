@@ -45,7 +45,7 @@ PASSED = {
     "big": ("blocks.0", "blocks.1", "out.1"),
     "style": ("conv.0", "conv.1", "conv.2", "conv.3"),
 }
-# What puts out the first maps, as maps or before they have places.
+# What outputs the first maps, as maps or before they have places.
 FIRST = {
     "residual": "linear",
     "conditional": "network.first.0",

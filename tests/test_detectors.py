@@ -21,7 +21,7 @@ from dcgan_probe.storage import files
 
 
 class Puts:
-    """A detector that puts out what a function makes of the images."""
+    """A detector that outputs what a function makes of the images."""
 
     name = "puts"
     about: dict = {}

@@ -30,7 +30,7 @@ from dcgan_probe.recognition.samples import latents_of, maps_of
 
 
 class Puts:
-    """A detector that puts out what a function makes of the images."""
+    """A detector that outputs what a function makes of the images."""
 
     name = "puts"
     about = {"made_for": "this test"}

@@ -1,4 +1,4 @@
-"""Hooks see what a layer put out, change what they are asked to, and leave nothing behind."""
+"""Hooks see what a layer output, change what they are asked to, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ def test_tail_refuses_a_forward_that_branches_on_values():
 
 def test_a_layer_that_puts_out_several_tensors_is_refused():
     network = nn.Sequential(nn.LSTM(2, 2))
-    with pytest.raises(InputError, match="layer '0': puts out a tuple, expected one tensor"):
+    with pytest.raises(InputError, match="layer '0': outputs a tuple, expected one tensor"):
         hooks.activations(network, "0", torch.zeros(1, 1, 2))
 
 

@@ -54,6 +54,10 @@ PHRASES: dict[str, str] = {
     r"\bis as if there were none\b": "is treated as missing",
     r"\b(other people's|of other people)\b": "third-party",
     r"\bnothing further said\b": "by default",
+    r"\bputs? out\b": "outputs, returns",
+    r"\bnobody (said|looked|need)\b": "unknown, by default",
+    r"\bspeaks? (of|against)\b": "mentions, is a reason to doubt",
+    r"\bone (sees|does not see)\b": "you see, is visible",
 }
 # How often a phrase may occur: only ever lowered.
 MOST: dict[str, int] = {}  # MOST

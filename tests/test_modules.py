@@ -117,7 +117,7 @@ REFUSED = {
     r"generator: found numbers from 0.* brought there by 2 \* x - 1": lambda: Puts(
         lambda x: (x + 1) / 2
     ),
-    "generator: puts out a tuple, expected one tensor": lambda: Puts(lambda x: (x, x)),
+    "generator: outputs a tuple, expected one tensor": lambda: Puts(lambda x: (x, x)),
     "generator: found NaN or infinite": lambda: Puts(lambda x: x / 0),
     "generator: found an output to which no gradient leads": lambda: Puts(lambda x: x.detach()),
     "generator: found another output of the same input in another batch": lambda: Puts(noisy),

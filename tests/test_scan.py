@@ -43,7 +43,7 @@ def test_fewer_images_than_asked_for_are_refused(discriminator):
 
 
 def test_a_layer_without_feature_maps_is_refused(discriminator):
-    with pytest.raises(InputError, match="layer 'score': puts out 0-d values"):
+    with pytest.raises(InputError, match="layer 'score': outputs 0-d values"):
         responses.top_responses(discriminator, "score", [images(3)], k=1)
 
 

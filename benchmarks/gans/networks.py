@@ -35,7 +35,7 @@ class Adapted(nn.Module):
 
 
 def third(network: nn.Module, x: Tensor) -> Tensor:
-    """What a network of classes puts out for the third of them."""
+    """The output of a network of classes for the third of them."""
     return network(x, torch.full((len(x),), 3, device=x.device))
 
 

@@ -31,7 +31,7 @@ def follow(network: nn.Module, layer: str, images: Tensor) -> list[Link] | None:
     """Run images up to a layer and return the chain that led there, in order.
 
     None if what led there is no chain of convolutions, batch norms in eval mode and ReLUs or
-    LeakyReLUs, each taking what the one before put out, with one of each kind at least.
+    LeakyReLUs, each taking the output of the one before, with one of each kind at least.
     """
     links: list[Link] = []
     expected, version = images, images._version

@@ -109,7 +109,7 @@ class GuidedBackprop(GradientAttribution):
             torch.Size([2, 3, 64, 64])
 
         inputs: M x C x H x W float32. which: N int64, the input of every neuron. filters, rows,
-        columns: N int64 each, the neuron in what the layer puts out. Returns N x C x H x W float32.
+        columns: N int64 each, the neuron in the layer's output. Returns N x C x H x W float32.
 
         In eval mode the inputs of a batch do not meet, so the gradient of the sum of the neurons
         is that of each on its own input. Where a plain chain of layers leads to the neurons, those
@@ -192,8 +192,8 @@ class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):
     ) -> T:
         """Guided gradient of a neuron on the inputs.
 
-        neuron_selector: an index, a tuple of them into what the layer puts out for one input, or a
-        function of what it puts out. attribute_to_neuron_input: the neuron is what goes in.
+        neuron_selector: an index, a tuple of them into the layer's output for one input, or a
+        function of its output. attribute_to_neuron_input: the neuron is what goes in.
         """
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
         maps: list[Tensor] = []

@@ -52,7 +52,7 @@ def top_responses(
             maps = hooks.activations(network, layer, batch)
         if maps.dim() != 4:
             raise InputError(
-                f"layer {layer!r}: puts out {maps.dim() - 1}-d values, expected feature maps"
+                f"layer {layer!r}: outputs {maps.dim() - 1}-d values, expected feature maps"
             )
         values, places = maps.flatten(2).max(dim=2)
         width = maps.shape[3]

@@ -36,7 +36,7 @@ def sample_name(sha256: str, seed: int, index: int) -> str:
 
 
 def find_samples(name: str) -> set[Sample]:
-    """The samples that a file name, path or address speaks of: none, one, or, ambiguous, several.
+    """The samples that a file name, path or address names: none, one, or, ambiguous, several.
 
     >>> find_samples("https://example.org/1a2b3c4d_seed3_0017.png?download=1")
     {Sample(checkpoint='1a2b3c4d', seed=3, image=17, copy='')}

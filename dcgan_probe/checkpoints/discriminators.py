@@ -35,7 +35,7 @@ def choose_discriminator(
 ) -> Choice:
     """The config, unless the discriminator's statistics speak for another hypothesis.
 
-    before_output: what the generator puts out, without its last activation. Here a fact holds for
+    before_output: the generator's output, without its last activation. Here a fact holds for
     all layers. The statistics are also those of real images, which are not available, so one fact
     is changed after the other, only while they do not fit at all (`FITS`), and only where one
     brings the network much nearer to them.

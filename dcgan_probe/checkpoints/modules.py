@@ -343,7 +343,7 @@ def _latent(latent: Latent | None) -> tuple[int, str | Draw]:
 
 
 def _tried(network: nn.Module, inputs: Tensor, role: str) -> tuple[Tensor, tuple[Layer, ...]]:
-    """What a network puts out, on the CPU, and its layers; refused if probes cannot rely on it."""
+    """The output of a network, on the CPU, and its layers; refused if probes cannot rely on it."""
     device = next(network.parameters()).device
     shape = _shape(inputs)
     try:

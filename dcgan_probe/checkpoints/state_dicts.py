@@ -353,7 +353,7 @@ def _remark(
 
 
 def _assumptions(config: ChainConfig, facts: Facts, shown: Mapping[str, str]) -> list[str]:
-    """What nobody said and nothing showed."""
+    """Facts that were neither given nor shown."""
     result = []
     blocks = [*config.generator, *config.discriminator]
     if config.generator:

@@ -341,7 +341,7 @@ def _norm(module: _Module, place: str) -> Norm | None:
 def _linked(
     part: str, kernels: list[tuple[int, StoredLayer]], norms: list[tuple[int, Norm]], place: str
 ) -> tuple[StoredLayer, ...]:
-    """Layers of a generator or discriminator: each takes what the one before puts out."""
+    """Layers of a generator or discriminator: each takes the output of the one before."""
     layers = [layer for _, layer in kernels]
     kinds = _kinds(part, layers, place)
     layers = [replace(layer, kind=kind) for layer, kind in zip(layers, kinds, strict=True)]
@@ -357,7 +357,7 @@ def _linked(
 
 
 def check_chain(part: str, layers: Sequence[StoredLayer], place: str) -> tuple[StoredLayer, ...]:
-    """Layers of known kinds, if each takes what the one before puts out; InputError if not."""
+    """Layers of known kinds, if each takes the output of the one before; InputError if not."""
     for i, layer in enumerate(layers):
         norm = layer.norm
         if i and not _joins(layers[i - 1], layer):
@@ -426,7 +426,7 @@ def _possible(part: str, layer: StoredLayer, first: bool) -> tuple[str, ...]:
 
 
 def _joins(before: StoredLayer, after: StoredLayer) -> bool:
-    """Whether a layer takes what another puts out, as maps or flattened."""
+    """Whether a layer takes another's output, as maps or flattened."""
     if after.kind == "linear" and before.kind != "linear":
         return after.inputs % before.outputs == 0 and _square(after.inputs // before.outputs)
     if before.kind == "linear" and after.kind != "linear":
@@ -479,6 +479,6 @@ def _why(part: str, layers: Sequence[StoredLayer], i: int, place: str) -> str:
     if i == len(layers) - 1 and part == "generator":
         return (
             f"{where} behind {shape} of {before.path}, expected a last layer of 1 or 3 channels "
-            "that takes what that one puts out"
+            "that takes the output of that one"
         )
     return f"{where} behind {shape} of {before.path}, expected as many inputs as that has outputs"

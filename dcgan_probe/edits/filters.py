@@ -198,7 +198,7 @@ def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig) -
         >>> cells(boxes, "8x8", (1, 512, 8, 8), session.config).shape
         (150, 8, 8)
 
-    shape: of what the layer puts out. Raises InputError for a layer without places, and for boxes
+    shape: of the layer's output. Raises InputError for a layer without places, and for boxes
     without a cell of it, which names the coarsest layer that has one.
     """
     where = boxes.source or "boxes"

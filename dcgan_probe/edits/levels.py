@@ -52,7 +52,7 @@ def levels(
 
 
 def _maps(generator: nn.Module, layer: str, filters: Sequence[int], z: Tensor) -> Iterator[Tensor]:
-    """Batches of what filters put out, samples x filters x locations, on the CPU."""
+    """Batches of the outputs of filters, samples x filters x locations, on the CPU."""
     if not len(z):
         raise InputError(f"layer {layer!r}: found 0 samples to measure on, expected at least 1")
     device = next(chain(generator.parameters(), generator.buffers()), z).device

@@ -339,7 +339,7 @@ class Planner:
     def on(self, generator: nn.Module) -> AbstractContextManager[Any]:
         """A ``with`` inside of which a generator is edited."""
         if self.edit.regression is None and len(self.edit.layers) == 1:
-            # What the layer puts out is all that it needs: nothing to look ahead for.
+            # The layer's output is all that it needs: nothing to look ahead for.
             return hooks.edit(generator, self.edit.layers[0], self._replaced)
         return hooks.lookahead(generator, self.edit.seen, self)
 

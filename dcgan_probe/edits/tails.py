@@ -36,7 +36,7 @@ _LINEAR: dict[Callable[..., Any], int] = {F.conv2d: 1, F.conv_transpose2d: 0, F.
 
 
 class Tail:
-    """What comes after a layer of a module, ready for many edits of what the layer puts out.
+    """What comes after a layer of a module, ready for many edits of the layer's output.
 
         >>> base = Tail(generator, "8x8").start(z)
         >>> base.without([3, 17]).shape
@@ -65,7 +65,7 @@ class Tail:
         return self._rest is not None
 
     def run(self, maps: Tensor, z: Tensor) -> Tensor:
-        """The images of z with maps in place of what the layer puts out; gradients flow.
+        """The images of z with maps in place of the layer's output; gradients flow.
 
             >>> maps = hooks.activations(generator, "8x8", z)
             >>> torch.allclose(Tail(generator, "8x8").run(maps, z), generator(z), atol=1e-5)
@@ -84,7 +84,7 @@ class Tail:
         return images
 
     def collect(self, maps: Tensor, z: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """What layers after the cut put out for maps of the cut's layer; as `hooks.collect`.
+        """The outputs of layers after the cut for maps of the cut's layer; as `hooks.collect`.
 
         >>> Tail(generator, "8x8").collect(maps, z, ("16x16",))["16x16"].shape
         torch.Size([1, 256, 16, 16])
@@ -106,8 +106,8 @@ class Tail:
     ) -> Base:
         """Take latents whose maps are to be edited.
 
-        maps: samples x filters x height x width, to edit in place of what the layer puts out.
-        seen: what later layers put out for them, if it is known, for `Base.planned`.
+        maps: samples x filters x height x width, to edit in place of the layer's output.
+        seen: the outputs of later layers for them, if it is known, for `Base.planned`.
         Gradients do not flow back into them. Memory is that of one forward of the tail. On a CPU
         8 to 32 samples at once are fastest: what passes between two layers stays in the cache.
         """
@@ -131,7 +131,7 @@ class Base:
         self.order = torch.channels_last if last else torch.contiguous_format
         self.maps = maps.detach().contiguous(memory_format=self.order)
         self.outputs: dict[object, Tensor] = {}  # of linear functions of these maps
-        self.seen = dict(seen)  # what later layers put out for these maps
+        self.seen = dict(seen)  # the outputs of later layers for these maps
         self._tail = tail
         self._z = z
 

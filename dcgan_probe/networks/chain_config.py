@@ -33,7 +33,7 @@ class ChainBlock:
         >>> ChainBlock(kind="deconv", filters=64, kernel=4, stride=2, padding=1).leads_to(8)
         16
 
-    kind: "linear", "conv" or "deconv" (transposed). filters: feature maps it puts out. side: of
+    kind: "linear", "conv" or "deconv" (transposed). filters: feature maps it outputs. side: of
     the maps that a generator's linear layer is reshaped to; 1 for all else. upsample: how many
     times the maps are made larger before a convolution, in the way of `UPSAMPLING`. norm: "batch";
     "unit", a batch norm with a gain for every unit of a linear layer; "instance"; or "none".
@@ -86,7 +86,7 @@ class ChainBlock:
             raise _mistake("slope", self.slope, "a number from 0 to 1")
 
     def leads_to(self, side: int) -> int:
-        """Height and width of what it puts out for maps of a side; below 1 if it does not fit."""
+        """Height and width of its output for maps of a side; below 1 if it does not fit."""
         if self.kind == "linear":
             return self.side
         side *= self.upsample
@@ -158,7 +158,7 @@ class ChainConfig:
                 raise _mistake("size", self.size, f"one that the blocks of the {network} take")
 
     def sides(self, network: str) -> tuple[int, ...]:
-        """Height and width of what each block puts out."""
+        """Height and width of each block's output."""
         side = 1 if network == "generator" else self.size
         sides = []
         for block in getattr(self, network):
@@ -169,7 +169,7 @@ class ChainConfig:
     def layers(self, network: str) -> tuple[str, ...]:
         """Names of the layers of "generator" or "discriminator", in the order of the data.
 
-        As in a `config.Config`, by the resolution of what they put out. Where several have one
+        As in a `config.Config`, by the resolution of their outputs. Where several have one
         resolution, the last has the plain name, and those before it a letter: 8x8a, 8x8b, 8x8.
         """
         sides = self.sides(network)
@@ -190,7 +190,7 @@ class ChainConfig:
         return {name: (side, side) for name, side in pairs if side > 1}
 
     def convolutions(self, network: str) -> dict[str, tuple[int, int]]:
-        """Those of `hidden` that a convolution puts out, and not a linear layer."""
+        """Those of `hidden` that a convolution outputs, and not a linear layer."""
         kinds = zip(self.layers(network), getattr(self, network), strict=True)
         convolved = {name for name, block in kinds if block.kind != "linear"}
         return {name: side for name, side in self.hidden(network).items() if name in convolved}

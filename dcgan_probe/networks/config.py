@@ -1,12 +1,12 @@
 """What a GAN is built from, or found to be: sizes, latents, layers by name; and the presets.
 
-A layer is called by the resolution of what it puts out, and that name is what users type after
+A layer is called by the resolution of its output, and that name is what users type after
 ``--layer`` and what hooks take:
 
     generator       4x4  8x8  16x16  32x32  64x64      z -> image
     discriminator   32x32  16x16  8x8  4x4  score      image -> logit
 
-Where two convolutions put out the same resolution, the first is 32x32a and the second 32x32.
+Where two convolutions output the same resolution, the first is 32x32a and the second 32x32.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Config:
         return tuple(4 * 2**i for i in range(int(math.log2(self.size // 4)) + 1))
 
     def sides(self, network: str) -> tuple[int, ...]:
-        """Heights of what the convolutions put out, and the generator's linear layer.
+        """Heights of the convolutions' outputs, and the generator's linear layer.
 
         >>> PRESETS["cifar10"].sides("discriminator")
         (32, 16, 16, 8, 8, 4)
@@ -188,7 +188,7 @@ class Config:
         return {name: (side, side) for name, side in sides.items()}
 
     def convolutions(self, network: str) -> dict[str, tuple[int, int]]:
-        """Those of `hidden` that a convolution puts out, and not the generator's linear layer."""
+        """Those of `hidden` that a convolution outputs, and not the generator's linear layer."""
         hidden = list(self.hidden(network).items())
         return dict(hidden[1:] if network == "generator" else hidden)
 

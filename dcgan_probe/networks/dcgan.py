@@ -188,7 +188,7 @@ def config_of(network: nn.Module) -> AnyConfig:
         return network.config
     if network not in _CONFIGS:
         raise InputError(
-            f"{type(network).__name__}: found a network that nobody looked into, expected one of "
+            f"{type(network).__name__}: found an unknown network, expected one of "
             "a session: see Session.from_modules"
         )
     return _CONFIGS[network]

@@ -27,11 +27,11 @@ CONVOLUTIONS = {"conv2d", "conv_transpose2d"}
 
 @dataclass(frozen=True)
 class Layer:
-    """A part of a network that puts out feature maps, one N x filters x height x width tensor.
+    """A part of a network that outputs feature maps, one N x filters x height x width tensor.
 
     passes_on: no other maps lead around it to the output, such as those of a skip connection.
     Values without places may, such as a z that enters every block anew. convolution: it is what
-    becomes of a convolution: the last part, before the next convolution, that puts out maps of the
+    becomes of a convolution: the last part, before the next convolution, that outputs maps of the
     same shape, such as the activation behind it.
     """
 
@@ -44,14 +44,14 @@ class Layer:
 
 
 def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]]:
-    """What a network puts out for inputs, and its layers in the order in which they are done.
+    """The output of a network for inputs, and its layers in the order in which they are done.
 
         >>> images, layers = trace(Generator(PRESETS["torch"]).eval(), torch.zeros(2, 100))
         >>> layers[-1]
         Layer(name='64x64', filters=3, height=64, width=64, passes_on=True, convolution=True)
 
     inputs: at least 2, on the network's device. A part is a layer if the forward calls it once and
-    it puts out one tensor of maps for each input, which depends on that; padding does not count.
+    it outputs one tensor of maps for each input, which depends on that; padding does not count.
     Names are those of ``named_modules``. Raises InputError for an output that is not one tensor, or
     in which no gradient leads to the inputs.
     """
@@ -79,7 +79,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
         for handle in handles:
             handle.remove()
     if not isinstance(output, Tensor):
-        raise InputError(f"puts out a {type(output).__name__}, expected one tensor")
+        raise InputError(f"outputs a {type(output).__name__}, expected one tensor")
     end = output.grad_fn
     if start.grad_fn not in _reached(end, _into):
         raise InputError(
@@ -112,7 +112,7 @@ class _Maps(TorchFunctionMode):
 
     Functions see them, within and between the layers; modules would show their outputs only.
     nothing: those of products with the number 0, such as a branch that is faded out. convolutions:
-    shapes of what they put out, in the order in which they are done.
+    shapes of their outputs, in the order in which they are done.
     """
 
     def __init__(self, count: int):

@@ -43,7 +43,7 @@ class Chain:
         >>> chain.images([stronger, brushed, brushed_again])        # only the last one is computed
 
     The images are those of `session.editing(*edits)`: selections come before edits by place. maps:
-    what the generator's first layer of maps puts out for the latents.
+    the output of the generator's first layer of maps for the latents.
     """
 
     def __init__(self, session: Session, z: Tensor, maps: Tensor, donors: DonorMaps):
@@ -66,7 +66,7 @@ class Chain:
 
     @torch.no_grad()
     def maps(self, name: str) -> Tensor:
-        """What a layer puts out under all edits that `images` was last asked for."""
+        """The output of a layer under all edits that `images` was last asked for."""
         return self._at(len(self.edits), name)
 
     def _follow(self, edits: Sequence[LayerEdit]) -> None:
@@ -118,7 +118,7 @@ class Chain:
             return edit.planner(generator, config, drawn)
 
     def _at(self, link: int, name: str) -> Tensor:
-        """What a layer puts out under the first so many edits."""
+        """The output of a layer under the first so many edits."""
         before = self.order[: self.order.index(name)]
         base = link
         while name not in self._maps[base] and base:
@@ -154,7 +154,7 @@ class Chain:
 
 
 def first_maps(session: Session, z: Tensor) -> Tensor:
-    """What the first layer of maps of the generator puts out, N x filters x h x w."""
+    """The output of the generator's first layer of maps, N x filters x h x w."""
     name = next(iter(session.config.hidden("generator")))
     with torch.no_grad():
         return hooks.activations(session.generator, name, z.to(session.device))

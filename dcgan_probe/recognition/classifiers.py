@@ -120,7 +120,7 @@ def find(name: str, session: Session) -> Classifier:
         >>> find("faces", Session.open("faces")).labels[0]
         'smile'
 
-    A file is a network of torch.export.save that puts out N x L probabilities; its labels are its
+    A file is a network of torch.export.save that outputs N x L probabilities; its labels are its
     name and a number. A folder holds images in a sub-folder a label: see `Learnt`. An
     installed name goes before a path. Raises InputError for an unknown name, a package
     that cannot be imported, and as `exported.read` and `Learnt.of` do.

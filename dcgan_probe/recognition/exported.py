@@ -66,7 +66,7 @@ class Network:
         >>> network(images).shape  # images: N x C x S x S float32, of any device
         torch.Size([64, 512])
 
-    One that puts out masks is a `detectors.Detector` as it is. A call raises InputError for images
+    One that outputs masks is a `detectors.Detector` as it is. A call raises InputError for images
     that the network does not take.
     """
 
@@ -306,7 +306,7 @@ def _value(argument: dict[str, Any], values: dict[str, Any], device: torch.devic
 
 
 def _names(value: Any) -> Iterator[str]:
-    """Names of the values that arguments or results speak of."""
+    """Names of the values in arguments or results."""
     if isinstance(value, list):
         for part in value:
             yield from _names(part)

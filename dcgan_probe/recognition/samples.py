@@ -1,4 +1,4 @@
-"""Samples that boxes were drawn on: their latents, what a layer puts out, and what is in boxes."""
+"""Samples that boxes were drawn on: their latents, a layer's output, and what is in boxes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dcgan_probe.storage import files
 
 @dataclass(frozen=True, eq=False)
 class BoxedSamples:
-    """The samples that boxes were drawn on, and what a layer of the generator puts out for them.
+    """The samples that boxes were drawn on, and the output of a layer of the generator for them.
 
         >>> samples = BoxedSamples.draw(session, session.read_boxes(), "16x16")
         >>> samples.maps.shape, samples.inside.shape

@@ -130,7 +130,7 @@ def html(folder: Path) -> str:
 
 
 def seen(value: Any) -> Any:
-    """Text whose every character is seen; all that the template puts out goes through here.
+    """Text whose every character is seen; all that the template outputs goes through here.
 
     >>> seen("win\\u202ewod")
     'win\\\\u202ewod'

@@ -98,7 +98,7 @@ class Trainer:
         )
         # What a step calls: the same weights, by way of the gradients' mean over processes where
         # weights are to be updated. The discriminator that judges for the generator is the plain
-        # one: its gradients are for nobody.
+        # one: its gradients are unused.
         self._call_g: nn.Module = self.ranks.wrap(self.generator)
         self._call_d: nn.Module = self.ranks.wrap(self.discriminator)
         self._judge: nn.Module = self.discriminator

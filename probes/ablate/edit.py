@@ -56,7 +56,7 @@ def replace_maps(session: Session, selection: Selection, how: str) -> Selection:
     values = measure(session.generator, selection.layer, selection.filters, z)
     if how == INSERTED and not any(values):
         raise InputError(
-            f"--insert: found {selection.layer} filters that put out nothing on {SAMPLES} samples, "
+            f"--insert: found {selection.layer} filters that output nothing on {SAMPLES} samples, "
             "expected some that do; an active edit may drop them"
         )
     edits = [edit.change() for edit in session.edits]

@@ -37,7 +37,7 @@ class Found:
 
 
 def principal(session: Session, layer: str, n: int, components: int) -> Found:
-    """Principal components of what a layer puts out, and the change of z that goes with each.
+    """Principal components of a layer's output, and the change of z that goes with each.
 
     One direction is as long as one standard deviation of its component, by linear regression of z
     on the components. Raises InputError for too few latents, or more than there is memory for.
@@ -76,7 +76,7 @@ def principal(session: Session, layer: str, n: int, components: int) -> Found:
 
 
 def closed_form(session: Session, components: int) -> Found:
-    """The directions that change most what the first layer puts out, from its weights alone.
+    """The directions that change most the output of the first layer, from its weights alone.
 
     Eigenvectors of A'A for the weights A of the layer that z goes into, the largest eigenvalue
     first; each as long as a standard deviation of z. Raises InputError where z does not go into a

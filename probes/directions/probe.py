@@ -37,7 +37,7 @@ def run(
         >>> run(session, "sefa", components=4).pixels.shape
         (4, 5, 64, 64, 3)
 
-    by: "pca", the principal components of what `layer` puts out for n latents, the generator's
+    by: "pca", the principal components of what `layer` outputs for n latents, the generator's
     first if none is given; "sefa", what changes the output of the first layer most, by its weights;
     "regression", for each label of the classifier what moves it alone. A direction is as long as
     one standard deviation of its component, or of z; `reach` of them go to both sides. It is named

@@ -80,7 +80,7 @@ def measure(
 
     The interval is of a Poisson bootstrap: each sample counts a Poisson(1) number of times in each
     of 1000 resamples, which needs no more than sums (Chamandy et al. 2012, section 2). Raises
-    InputError for what a detector puts out wrongly, and for one that finds nothing or everything.
+    InputError for what a detector outputs wrongly, and for one that finds nothing or everything.
     """
     rest = Tail(session.generator, layer)
     filters = hooks.activations(session.generator, layer, z[:1].to(session.device)).shape[1]

@@ -55,7 +55,7 @@ def run(
     share the held-out images, so four new sets of images would lie further apart than the range.
 
     Raises InputError for fewer than 4 images, and for an extractor that cannot be read safely or
-    does not put out finite N x D features.
+    does not output finite N x D features.
     Source: see `metrics.sliced_wasserstein`, `metrics.diversity`, `metrics.frechet_distance`,
     `metrics.kernel_distance`, `metrics.precision_recall`.
     """

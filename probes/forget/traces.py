@@ -45,7 +45,7 @@ class Traces:
         return lines
 
     def doubts(self, name: str, label: str, left: float) -> list[str]:
-        """What speaks against an edit of `found`.
+        """Reasons to doubt an edit of `found`.
 
         left: share of the object's area that the judge still marks.
         """

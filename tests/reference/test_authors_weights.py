@@ -55,7 +55,7 @@ def statistics(network):
 
 
 def batch_means(stage, batches):
-    """Means over batches of the mean and the (unbiased) variance of what a stage puts out."""
+    """Means over batches of the mean and the (unbiased) variance of what a stage outputs."""
     outputs = [stage(batch).transpose(0, 1).flatten(1) for batch in batches]
     means = torch.stack([output.mean(1) for output in outputs]).mean(0)
     return means, torch.stack([output.var(1) for output in outputs]).mean(0)
