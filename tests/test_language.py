@@ -55,9 +55,9 @@ PHRASES: dict[str, str] = {
     r"\b(other people's|of other people)\b": "third-party",
     r"\bnothing further said\b": "by default",
     r"\bputs? out\b": "outputs, returns",
-    r"\bnobody (said|looked|need)\b": "unknown, by default",
+    r"\bnobody (said|need|looked into)\b": "unknown, by default",
     r"\bspeaks? (of|against)\b": "mentions, is a reason to doubt",
-    r"\bone (sees|does not see)\b": "you see, is visible",
+    r"\b(that|what) one sees\b": "you see, is visible",
 }
 # How often a phrase may occur: only ever lowered.
 MOST: dict[str, int] = {}  # MOST

@@ -59,9 +59,9 @@ class Choice:
 
 
 def choose(candidates: list[ChainConfig], network: StoredNetwork, facts: Facts) -> Choice:
-    """The first candidate, unless the generator's statistics speak for another hypothesis.
+    """The first candidate, unless the generator's statistics favour another hypothesis.
 
-    Where a class is said to be, but not at which end of the inputs, the likelier end is taken.
+    If a class is given, but not at which end of the inputs, the likelier end is taken.
 
     Where what enters a norm does not fit it to within `NOISE`, the hypothesis that fits best is
     taken if it fits much better (`NEARER`). If at the end not all norms fit (`statistics.FITS`),
