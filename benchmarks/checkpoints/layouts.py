@@ -47,16 +47,16 @@ stride 2 (SVHN), and with kernels of 3x3 and stride 2 on every second layer (Ima
 
 {remarks}
 
-What the statistics show comes from the batch norms: the mean and the variance that enter a norm
-must be those that training left in it. A uniform z, a one-hot class behind z or before it, another
-slope or eps, norms behind activations and the way of upsampling change them, and the hypothesis
-that they fit is taken, from norm to norm. Where none fits, a line that begins with WARNING says so;
-so does one where what you say contradicts them, with the variance as said and as they have it. What
-the generator ends in (tanh or sigmoid) shows only in the norms of a discriminator beside it: say it
+The batch norms of a file test what it does not hold: the mean and the variance that enter a norm must
+match those that training stored in it. A uniform z, a one-hot class after or before z, another slope
+or eps, norms after activations and the kind of upsampling all change them. Norm by norm, the
+hypothesis that fits is taken. If none fits, or if your options contradict the statistics, stderr
+shows a WARNING, with the variance for your options and for the best hypothesis. The generator's
+last activation (tanh or sigmoid) affects only the norms of a discriminator in the same file: give it
 with `--output`.
 
-A chain is what opens: convolutions, transposed or behind upsampling, linear layers, and norms. What
-has branches (an embedding of a class, skip connections, attention) is refused; hand it over by
+Chains open: convolutions, transposed or after upsampling, linear layers, and norms. Networks with
+branches (class embeddings, skip connections, attention) are refused; open them with
 [`--model package.module:factory`](any-gan.md).
 """
 

@@ -23,7 +23,7 @@ def contradiction(
     """A warning if the statistics fit much better without what was said, else "".
 
     said: what was chosen with the facts. It stays: the warning has the variance that enters a norm,
-    over the stored one, as said and as the statistics have it.
+    over the stored one, with the facts as given and as the statistics suggest.
     """
     names = [name for name in SHOWN if getattr(facts, name) is not None]
     if not names or not said.fits:

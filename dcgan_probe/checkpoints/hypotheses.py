@@ -340,7 +340,7 @@ def _undecided(config: ChainConfig, network: StoredNetwork, facts: Facts) -> str
 
 
 def other_side(config: ChainConfig, network: StoredNetwork, facts: Facts) -> str:
-    """Words where a class is said to be at one end of the inputs and is at the other, else ""."""
+    """Words if a class is given at one end of the inputs and is at the other, else ""."""
     if facts.class_first is None:
         return ""
     unsaid = replace(facts, label=(facts.label or "").partition(":")[0])
