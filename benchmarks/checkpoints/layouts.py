@@ -47,13 +47,13 @@ stride 2 (SVHN), and with kernels of 3x3 and stride 2 on every second layer (Ima
 
 {remarks}
 
-The batch norms of a file test what it does not hold: the mean and the variance that enter a norm must
-match those that training stored in it. A uniform z, a one-hot class after or before z, another slope
-or eps, norms after activations and the kind of upsampling all change them. Norm by norm, the
-hypothesis that fits is taken. If none fits, or if your options contradict the statistics, stderr
-shows a WARNING, with the variance for your options and for the best hypothesis. The generator's
-last activation (tanh or sigmoid) affects only the norms of a discriminator in the same file: give it
-with `--output`.
+The batch norms of a file test what it does not hold: the mean and the variance that enter a norm
+must match those that training stored in it. A uniform z, a one-hot class after or before z,
+another slope or eps, norms after activations and the kind of upsampling all change them. Norm by
+norm, the hypothesis that fits is taken. If none fits, or if your options contradict the
+statistics, stderr shows a WARNING, with the variance for your options and for the best
+hypothesis. The generator's last activation (tanh or sigmoid) affects only the norms of a
+discriminator in the same file: give it with `--output`.
 
 Chains open: convolutions, transposed or after upsampling, linear layers, and norms. Networks with
 branches (class embeddings, skip connections, attention) are refused; open them with
