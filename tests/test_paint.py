@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from test_label_server import asked
 from torch import nn
 
 import dcgan_probe as dp
@@ -17,9 +19,10 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.figures import pixels
 from dcgan_probe.latents import sampling
 from dcgan_probe.latents.concepts import Concept, Concepts
+from dcgan_probe.pages.server import Server
 from dcgan_probe.pages.work_file import NotSaved
 from dcgan_probe.paint.desk import Desk
-from dcgan_probe.paint.opening import prepare
+from dcgan_probe.paint.opening import PAGE, prepare
 from dcgan_probe.recognition.erasing import DONORS, FIRST_DONOR
 from dcgan_probe.storage.json_values import Value
 
@@ -324,6 +327,22 @@ def test_a_network_without_maps_still_slides(tmp_path):
         assert np.abs(pixels(session.sample(1)).astype(int) - after).max() <= 1
 
 
+class Conditional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(4, 6)
+        self.plain = Plain()
+
+    def forward(self, z, label):
+        return self.plain(z + self.table(label))
+
+
+def test_the_class_of_a_conditional_generator_is_said(tmp_path):
+    torch.manual_seed(0)
+    session = dp.Session.from_modules(generator=Conditional(), latent=6, label=2, device="cpu")
+    assert ask(prepare(session, tmp_path / "p.json"), "/join")["class"] == 2
+
+
 def test_a_network_that_cannot_be_cut_is_painted_and_says_so(tmp_path):
     torch.manual_seed(0)
     session = dp.Session.from_modules(generator=Around(), latent=6, device="cpu")
@@ -336,3 +355,27 @@ def test_a_network_that_cannot_be_cut_is_painted_and_says_so(tmp_path):
     ask(desk, "/write")
     with session.editing(read(tmp_path / "p.json")):
         np.testing.assert_array_equal(pixels(session.sample(64))[:1], after)
+
+
+def test_its_server_is_as_careful_as_that_of_label(desk):
+    with Server(PAGE, 0, {}, desk.answers) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            for name in ("", *PAGE.names[1:], *PAGE.shared):
+                assert asked(server, "GET", f"/{name}")[0] == 200
+                assert asked(server, "GET", f"/{name}", secret="wrong")[0] == 403
+            assert asked(server, "POST", "/join", {"tab": "a"})[0] == 200
+            assert asked(server, "POST", "/join", {"tab": "a"}, secret="wrong")[0] == 403
+            assert asked(server, "POST", "/join", {"tab": "a"}, Host="evil.example")[0] == 403
+            assert (
+                asked(server, "POST", "/join", {"tab": "a"}, Origin="http://evil.example")[0] == 403
+            )
+            large = {"tab": "a", "points": [[1, 1]] * 20_000}
+            assert asked(server, "POST", "/stroke", large)[0] == 413
+            assert asked(server, "POST", "/stroke", {"tab": "a"})[0] == 400
+            desk.close()
+            assert asked(server, "POST", "/image", {"tab": "a"})[0] == 507
+        finally:
+            server.shutdown()
+            thread.join()

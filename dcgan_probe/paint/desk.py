@@ -107,6 +107,7 @@ class Desk:
             "file": str(self.work.path),
             "model": f"{checkpoint.name} ({checkpoint.sha256[:8]})",
             "seed": session.seed,
+            "class": self.studio.drawn_class,
             "size": config.size,
             "inForce": [str(edit) for edit in session.edits],
             "notices": self.notices,

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan_probe.checkpoints.adapters import Adapted
 from dcgan_probe.edits.painting import Painting, Part
 from dcgan_probe.edits.shift import Shift
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.latents.sampling import MAX_SEED, between
+from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.paint.chain import Chain, DonorMaps, first_maps
 from dcgan_probe.paint.state import State
 from dcgan_probe.session import BATCH, Session
@@ -44,6 +46,17 @@ class Studio:
         self._shown: tuple[tuple[str, Shift | None], Chain] | None = None
         self._strip: tuple[tuple[tuple[str, ...], Shift | None], Chain] | None = None
         self._without_maps = not session.config.hidden("generator")
+
+    @property
+    def drawn_class(self) -> int | None:
+        """The class that a conditional generator draws; None of any other."""
+        config, generator = self.session.config, self.session.generator
+        if isinstance(config, ChainConfig) and config.classes:
+            return config.label
+        if isinstance(generator, Adapted) and generator.label is not None:
+            label = generator.label
+            return int(label.argmax() if label.is_floating_point() else label[0])
+        return None
 
     def latent(self, sample: str) -> Tensor:
         """1 x z_size, of "seed:index" or a name; InputError for another text."""

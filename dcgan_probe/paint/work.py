@@ -22,9 +22,9 @@ from dcgan_probe.paint.state import History, State, axis_of
 from dcgan_probe.paint.studio import Studio
 from dcgan_probe.storage.json_values import Value
 
-FPS = 4  # edits a second
+FPS = 2  # edits a second
 FRAMES = 240  # of a film, at most
-HOLD = 4  # frames for which its end stands still
+HOLD = 3  # frames for which its end stands still
 
 
 class PaintWork:
@@ -102,7 +102,8 @@ class PaintWork:
         if saved.checkpoint != session.checkpoint.sha256:
             raise InputError(
                 f"{source}: checkpoint: found a painting on {saved.checkpoint[:8]}, expected one "
-                f"on {session.checkpoint.name} ({session.checkpoint.sha256[:8]})"
+                f"on {session.checkpoint.name} ({session.checkpoint.sha256[:8]}), or --to another "
+                "file"
             )
         about = Value(saved.about, source, "about")
         walk = about["walk"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import resource
+import shutil
 import statistics
-import time
 from pathlib import Path
 
 import numpy as np
@@ -66,51 +65,58 @@ def latencies(page, name: str) -> list[float]:
 
 def test_each_brush_changes_what_it_should_and_nothing_else(paint, context, request):
     """On sample 4 of the rooms, with a window from 26, 20 to 45, 40: see fixtures/rooms."""
-    run = paint("--sample", "0:4", "--n", "4")
+    run = paint("--sample", "0:4")
     page = begun(context, run)
     first = image(page)
     np.testing.assert_array_equal(first, pixels(dp.Session.open("rooms").sample(64))[4])
     use(page, "object")
-    drag(page, 20, 10, 50, 30)
-    drag(page, 20, 30, 50, 44)
-    edits(page, 2)
+    page.mouse.move(*place(page, 26, 22))
+    page.mouse.down()
+    for x, y in ((34, 28), (45, 28), (45, 38), (28, 38)):
+        page.mouse.move(*place(page, x, y), steps=3)
+    page.mouse.up()
+    edits(page, 1)
     gone = image(page)
     np.testing.assert_array_equal(gone, drawn(run, index=4))
     changed = np.abs(gone.astype(int) - first).max(2) > 0
     assert changed[22:38, 28:43].mean() > 0.9 and not changed[:, :8].any()
     assert not changed[56:].any()
     page.locator(".item").nth(12).click()
-    page.mouse.click(*place(page, 16, 22))
-    edits(page, 3)
+    page.mouse.click(*place(page, 18, 24))
+    edits(page, 2)
     stamped = image(page)
     np.testing.assert_array_equal(stamped, drawn(run, index=4))
     assert (stamped != gone)[16:28, 10:22].any(2).mean() > 0.9
     assert not (stamped != gone)[:, 56:].any() and not (stamped != gone)[56:].any()
     shot(page, "paint", request)
+    if folder := request.config.getoption("--shots"):
+        page.locator("#film").click()
+        expect(page.locator("#said")).to_contain_text("Wrote")
+        shutil.copy(run.folder / "painting.gif", f"{folder}/paint.gif")
     page.locator(".item").nth(0).hover()
     page.mouse.down()
     page.mouse.move(*place(page, 44, 20), steps=3)  # dragged from the palette
     page.mouse.up()
-    edits(page, 4)
+    edits(page, 3)
     use(page, "restore")
     page.locator("#size").fill("21")
     drag(page, 2, 4, 62, 24)
     drag(page, 62, 40, 2, 40)
     edits(page, 0)
     np.testing.assert_array_equal(image(page), first)
-    for _ in range(6):
+    for _ in range(5):
         page.keyboard.press("z")
     edits(page, 0)
     expect(page.locator("#undo")).to_be_disabled()
     np.testing.assert_array_equal(image(page), first)
-    for _ in range(3):
+    for _ in range(2):
         page.keyboard.press("Shift+Z")
-    edits(page, 3)
+    edits(page, 2)
     np.testing.assert_array_equal(image(page), stamped)
 
 
 def test_sliders_compose_with_brushes_and_all_is_written(paint, context, request):
-    run = paint("--n", "4", options=("--model", "faces"))
+    run = paint(options=("--model", "faces"))
     page = begun(context, run)
     drag(page, 20, 20, 30, 24)
     page.locator("#axes input").first.fill("1.5")
@@ -167,7 +173,8 @@ def test_200_strokes_bring_neither_lag_nor_memory(paint, context):
         used.append(int(status[1]) * resource.getpagesize() / 2**20)
     heap = page.evaluate("() => performance.memory?.usedJSHeapSize ?? 0") / 2**20
     print(f"median of 50 strokes: {times} ms; resident: {used} MB; page: {heap:.0f} MB")
-    assert times[-1] < 2 * times[0] + 10
+    # The table of docs/paint.md is measured with less beside it; a test shares the machine.
+    assert times[0] < 150 and times[-1] < 2 * times[0] + 10
     assert used[-1] - used[0] < 60
     assert heap < 100
 
@@ -268,30 +275,10 @@ def test_names_are_never_markup_and_all_goes_by_keyboard(paint, context, tmp_pat
     saved(page)
 
 
-def test_a_stroke_is_answered_soon(paint, context):
-    """The table of docs/paint.md is measured alone on a machine; this one shares it."""
-    run = paint("--n", "1")
-    page = begun(context, run)
-    for (x0, y0), (x1, y1) in itertools.pairwise([(10, 10), (50, 14), (20, 30), (40, 50)]):
-        page.mouse.move(*place(page, x0, y0))
-        page.mouse.down()
-        for step in range(1, 16):
-            page.mouse.move(*place(page, x0 + (x1 - x0) * step / 15, y0 + (y1 - y0) * step / 15))
-            time.sleep(0.016)
-        page.mouse.up()
-    edits(page, 3)
-    found = latencies(page, "stroke")
-    print(f"{len(found)} answers, median {statistics.median(found):.1f} ms")
-    assert len(found) > 10 and statistics.median(found) < 150
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(paint, chromium, scheme, request):
+def test_axe_finds_nothing_serious(paint, chromium, request):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    run = paint("--n", "6", options=CELLS)
-    user = chromium.new_context(
-        viewport={"width": 1280, "height": 800}, color_scheme=scheme, bypass_csp=True
-    )
+    run = paint(options=CELLS)
+    user = chromium.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True)
     page = begun(user, run)
     drag(page, 10, 10, 30, 30)
     use(page, "object")
@@ -301,13 +288,13 @@ def test_axe_finds_nothing_serious(paint, chromium, scheme, request):
     expect(page.locator("#filters .slider")).to_have_count(8)
     edits(page, 2)
     page.keyboard.press("c")
-    assert serious(axe.run(page)) == []
-    shot(page, f"paint_cells_{scheme}", request)
+    for width, height in ((1280, 800), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert serious(axe.run(page)) == []
+            shot(page, f"paint_{scheme}_{width}", request)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     page.keyboard.press("?")
     assert serious(axe.run(page)) == []
-    page.keyboard.press("Escape")
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert serious(axe.run(page)) == []
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    shot(page, f"paint_small_{scheme}", request)
     user.close()

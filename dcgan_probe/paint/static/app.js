@@ -54,7 +54,8 @@ async function start(path) {
   document.title = `${state.file} · paint`;
   $("file").textContent = state.file;
   const under = state.inForce.length ? `, on ${state.inForce.join(", ")}` : "";
-  $("model").textContent = `${state.model}, seed ${state.seed}${under}`;
+  const which = state.class === null ? "" : `, class ${state.class}`;
+  $("model").textContent = `${state.model}${which}, seed ${state.seed}${under}`;
   canvas ??= new Canvas(size, {
     tool: () => tool,
     radius: () => $("size").valueAsNumber,
@@ -199,6 +200,7 @@ function use(name) {
   $("size").disabled = name === "stamp" || name === "pick";
   $("strength").disabled = name === "stamp" || name === "pick";
   $("hint").textContent = HINTS[name];
+  $("said").textContent = "";
   say();
   warm();
   if (name === "stamp" && palette.chosen < 0) palette.mark(0);
