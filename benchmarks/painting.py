@@ -26,7 +26,7 @@ import dcgan_probe as dp
 
 HERE = Path(__file__).parent
 NETWORKS = ("rooms", "cells", "faces", "svhn", "256")
-WAYS = ("Slider", "Erase here", "Erase object", "Stamp", "Restore", "Slider under 20 strokes")
+WAYS = ("Slider", "Erase here", "Erase object", "Stamp", "Restore", "Slider after these")
 STROKES, MOVES, EVERY = 5, 25, 16  # ms
 
 
