@@ -392,6 +392,56 @@ def test_a_norm_that_is_missing_is_not_made_up_for_by_other_strides(tmp_path):
     assert "WARNING: the batch-norm statistics do not fit" in found.remarks[-1]
 
 
+UNUSUAL = {
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "sparse": lambda tensor: tensor.to_sparse(),
+    "quantized": lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+    "float8": lambda tensor: tensor.to(torch.float8_e4m3fn),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_tensors_that_are_not_dense_floats_are_named(tmp_path, kind):
+    g = layouts.up(4, 4, 4, 4)
+    tensors = {**g.state_dict(), "0.weight": UNUSUAL[kind](g[0].weight.detach())}
+    torch.save(tensors, tmp_path / "c.pth")
+    words = rf"c.pth: found {kind} .*expected dense.*; --model package.module:factory"
+    with pytest.raises(InputError, match=words) as raised:
+        checkpoints.load(tmp_path / "c.pth")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_path_that_does_not_exist_is_said_with_the_way_out(tmp_path):
+    words = "c.pth.*found no .*; --model package.module:factory opens any network"
+    for load in (checkpoints.load, lambda path: checkpoints.convert([path])):
+        with pytest.raises(InputError, match=words) as raised:
+            load(tmp_path / "c.pth")
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernels"),
+    [(48, (6, 4, 4, 4)), (96, (6, 4, 4, 4, 4)), (96, (3, 4, 4, 4, 4, 4))],
+)
+def test_sizes_that_are_three_times_a_power_of_two(tmp_path, size, kernels):
+    layout = layouts.Layout(
+        f"{size}x{size}",
+        lambda: layouts.up(*kernels),
+        lambda: layouts.down(*reversed(kernels)),
+        size,
+    )
+    g, d, found = opened(tmp_path, layout)
+    z = layouts.normal(2)
+    with torch.no_grad():
+        images = g(layouts.shaped(g, z))
+        scores = d(images)
+    assert images.shape == (2, 3, size, size)
+    torch.testing.assert_close(found.generator(z), images, atol=1e-5, rtol=1e-4)
+    scores = scores.flatten()
+    torch.testing.assert_close(found.discriminator(images), scores, atol=1e-4, rtol=1e-4)
+
+
 def test_folders_of_other_libraries_and_empty_ones_are_named(tmp_path):
     with pytest.raises(InputError, match=r"found no files of weights.*package.module:factory"):
         checkpoints.load(tmp_path)

@@ -217,9 +217,13 @@ def test_another_size_of_z_is_told_by_what_the_network_wants(pair):
 def test_weights_without_values_and_of_another_type_are_one_line(pair):
     with torch.device("meta"):
         meta = layouts.up(4, 4, 4, 4)
+    statistics_in_double = layouts.up(4, 4, 4, 4)
+    norm = statistics_in_double[1]
+    norm.running_mean, norm.running_var = norm.running_mean.double(), norm.running_var.double()
     for network, words in (
         (meta, "found weights on the meta device"),
         (layouts.up(4, 4, 4, 4).double(), "found weights of float64, expected float32"),
+        (statistics_in_double, "found buffers of float64, expected float32: call .float()"),
     ):
         with pytest.raises(InputError, match=words) as raised:
             dp.Session.from_modules(network, latent=16)

@@ -57,8 +57,9 @@ def load(name_or_path: str | os.PathLike[str], facts: Facts = NOTHING) -> Checkp
         return huggingface.load(name)
     if modules.is_factory(name):
         return _say(modules.load(name))
-    ways = ["the path of a file or folder", "hub:org/name", "package.module:factory"]
-    raise unknown("checkpoint", name, [*fixtures.shipped(), *ways])
+    known = [*fixtures.shipped(), "the path of a file or folder", "hub:org/name"]
+    error = unknown("checkpoint", name, known)
+    raise InputError(f"{error}; found no file or folder of this name; {FACTORY}")
 
 
 def _open(path: Path, facts: Facts) -> Checkpoint:

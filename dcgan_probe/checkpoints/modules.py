@@ -324,10 +324,11 @@ def _plain(network: object, role: str) -> nn.Module:
         raise InputError(f"{role}: found weights on {', '.join(devices)}, expected one device")
     if not weights:
         raise InputError(f"{role}: found no weights, expected some")
-    for weight in (*weights, *network.buffers()):
-        if weight.is_floating_point() and weight.dtype != torch.float32:
-            kind = str(weight.dtype).removeprefix("torch.")
-            raise InputError(f"{role}: found weights of {kind}, expected float32: call .float()")
+    for what, tensors in (("weights", network.parameters()), ("buffers", network.buffers())):
+        for tensor in tensors:
+            if tensor.is_floating_point() and tensor.dtype != torch.float32:
+                kind = str(tensor.dtype).removeprefix("torch.")
+                raise InputError(f"{role}: found {what} of {kind}, expected float32: call .float()")
     return network
 
 

@@ -63,6 +63,16 @@ _SETTINGS = {
 }
 
 
+# Tensors that are none of float32 and dense, by a part of what they are pickled as.
+_KINDS = {
+    "Complex": "complex",
+    "sparse": "sparse",
+    "qtensor": "quantized",
+    "QInt": "quantized",
+    "QUInt": "quantized",
+    "meta_tensor": "empty (meta)",
+    "tensor_v3": "float8 or other unusual",
+}
 _MARK = -1
 _MAX_DEPTH = 100  # of values in values; a state dict has a handful
 _MAX_INSTRUCTIONS = 5_000_000  # some thirty a tensor
@@ -194,10 +204,7 @@ def _storages(path: Path, file: Any) -> Iterator[tuple[str, int]]:
             dotted = str(argument).replace(" ", ".")
             name = f"{recent[-2]}.{recent[-1]}" if op.name == "STACK_GLOBAL" else dotted
             if name not in _NAMES | _NUMPY | _SETTINGS:
-                raise InputError(
-                    f"{path}: holds a pickled {name:.100}, expected a state dict;"
-                    " save model.state_dict()"
-                )
+                raise InputError(f"{path}: {_unexpected(name)}")
             recent.append(name)
         elif op.name == "BINPERSID":
             yield _storage(path, list(recent))
@@ -208,6 +215,14 @@ def _storages(path: Path, file: Any) -> Iterator[tuple[str, int]]:
             recent.append(memo.get(argument))
         else:
             recent.append(op.name if argument is None else argument)
+
+
+def _unexpected(name: str) -> str:
+    """What a pickle names that a state dict of float numbers does not hold."""
+    for part, kind in _KINDS.items():
+        if name.startswith("torch.") and part in name:
+            return f"found {kind} tensors ({name:.100}), expected dense ones of float32"
+    return f"holds a pickled {name:.100}, expected a state dict; save model.state_dict()"
 
 
 class _Depths:
