@@ -13,9 +13,7 @@ from dcgan_probe.terminal import answer
 
 @click.command("new-probe", cls=Last)
 @click.argument("name")
-@click.option(
-    "--to", type=click.Path(path_type=Path), help="Folder; dcgan-probe-NAME if not given."
-)
+@click.option("--to", type=click.Path(path_type=Path), help="Folder. Default: dcgan-probe-NAME.")
 @click.pass_context
 def write_probe(context: click.Context, name: str, to: Path | None) -> None:
     """Write a package with a working probe and its test, to start from."""

@@ -23,5 +23,5 @@ cache_option = click.option(
     "--cache",
     "cache_folder",
     type=click.Path(path_type=Path),
-    help="Folder of decoded images; $DCGAN_PROBE_CACHE or the user's if not given.",
+    help="Folder of decoded images. Default: $DCGAN_PROBE_CACHE or the user's.",
 )

@@ -18,7 +18,7 @@ from dcgan_probe.terminal import answer
 @click.option(
     "--boxes",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write, or to resume; of the object's name if not given.",
+    help="File to write, or to resume. Default: named after the object.",
 )
 @click.option(
     "--concepts",

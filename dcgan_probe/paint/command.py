@@ -24,7 +24,7 @@ from dcgan_probe.terminal import answer
 @click.option(
     "--boxes",
     type=click.Path(path_type=Path),
-    help="Boxes on samples of this checkpoint; those that ship with it if not given.",
+    help="Boxes on samples of this checkpoint. Default: those that ship with it.",
 )
 @concepts_option
 @click.option(

@@ -10,7 +10,7 @@ concepts_option = click.option(
     "--concepts",
     "path",
     type=click.Path(path_type=Path),
-    help="A file of concepts; those that ship with the checkpoint if not given.",
+    help="A file of concepts. Default: those that ship with the checkpoint.",
 )
 video_option = click.option(
     "--video",

@@ -16,7 +16,7 @@ boxes_option = click.option(
     "--boxes",
     "path",
     type=click.Path(path_type=Path),
-    help="Boxes on samples of this checkpoint; those that ship with it if not given.",
+    help="Boxes on samples of this checkpoint. Default: those that ship with it.",
 )
 
 

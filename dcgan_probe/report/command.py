@@ -15,7 +15,7 @@ from dcgan_probe.terminal import answer
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
-    help="File to write; FOLDER/report.html if not given.",
+    help="File to write. Default: FOLDER/report.html.",
 )
 @click.pass_context
 def report(context: click.Context, folder: Path | None, to: Path | None) -> None:

@@ -22,7 +22,7 @@ from dcgan_probe.plugins.options import EXAMPLE
     type=click.Path(path_type=Path),
     help="A selection.json that names layer and filters, in place of these two.",
 )
-@click.option("--gain", type=float, help="What the maps are multiplied by; 0 if not given.")
+@click.option("--gain", type=float, help="What the maps are multiplied by. Default: 0.")
 @click.option(
     "--replace", "value", metavar="zero|mean|FLOAT", help="What takes the place of what is gone."
 )

@@ -25,7 +25,7 @@ from dcgan_probe.plugins.contract import Last, session_of
 @click.option(
     "--classifier",
     shell_complete=completion.installed("classifier"),
-    help="For suggest: see arithmetic; what ships if not given.",
+    help="For suggest: see arithmetic. Default: the one that ships.",
 )
 @click.option("--n", default=1000, type=click.IntRange(1), help="For suggest: how many samples.")
 @click.pass_context

@@ -20,7 +20,7 @@ from dcgan_probe.probes.directions.ways import WAYS
     type=click.Choice(WAYS),
     help="Principal components of a layer; the first layer's weights; or a classifier's labels.",
 )
-@click.option("--layer", help="For pca: a layer of the generator; its first if not given.")
+@click.option("--layer", help="For pca: a layer of the generator. Default: its first.")
 @click.option("--n", type=click.IntRange(1), help="Latents, for pca (1000) and regression (4000).")
 @click.option("--components", default=6, type=click.IntRange(1), help="How many directions.")
 @click.option(

@@ -13,15 +13,15 @@ from dcgan_probe.plugins.options import boxes_option
 
 
 @click.command()
-@click.option("--layer", help="Layer of the generator; that of forget if not given.")
+@click.option("--layer", help="Layer of the generator. Default: that of forget.")
 @boxes_option
-@click.option("--object", "label", help="One label of the boxes; all of them if not given.")
+@click.option("--object", "label", help="One label of the boxes. Default: all of them.")
 @click.option("--n", default=200, type=click.IntRange(1), help="New samples to measure effects on.")
 @click.option(
     "--judge",
     shell_complete=completion.installed("detector", "boxes"),
     metavar="NAME|FILE.pt2",
-    help="Detector of the object; that which ships for it if not given.",
+    help="Detector of the object. Default: the one that ships.",
 )
 @click.option("--top", default=8, type=click.IntRange(1), help="How many filters to draw.")
 @pass_session

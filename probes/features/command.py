@@ -72,7 +72,7 @@ _PATH = click.Path(path_type=Path)
     help="Data, sizes and classes of the paper's table 1 or 2.",
 )
 @click.option("--to", type=_PATH, help="File of the features, .npy.  [default: OUT/features.npy]")
-@click.option("--layers", type=_Words(), help="Only these; all convolutions if not given.")
+@click.option("--layers", type=_Words(), help="Only these. Default: all convolutions.")
 @click.option("--grid", default=GRID, type=click.IntRange(1), help="Maps are max-pooled to it.")
 @click.option(
     "--statistics",

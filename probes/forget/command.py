@@ -20,65 +20,68 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     "--by",
     default="filters",
     type=click.Choice(WAYS),
-    help="Drop filters, as the paper does, or erase the object at its places, which hides it best.",
+    help="Drop filters everywhere, as in the paper, or erase the object only where it is, "
+    "which hides it best.",
 )
 @click.option(
     "--layer",
     "layers",
     multiple=True,
-    help="Layer of the generator; its second-highest convolution if not given, or chosen by --by "
-    "places. With --select gates and --by places it may be given again.",
+    help="Layer of the generator. Default: its second-highest convolution; with --by places, "
+    "chosen by trial. Repeatable with --select gates and --by places.",
 )
 @click.option(
     "--select",
     default="paper",
     type=click.Choice(RULE_NAMES),
-    help="Weights above zero, the --k largest, a sparse regression's, by effect, or learnt gains.",
+    help="How to choose filters: positive weights, the --k largest, a sparse regression, "
+    "measured effect, or learned gains.",
 )
 @click.option(
     "--fill",
     type=click.Choice(FILLS),
-    help="What takes the object's place, for --by places; chosen if not given.",
+    help="How the object is replaced, with --by places. Default: chosen by trial.",
 )
 @click.option(
-    "--where", metavar="X0,Y0,X1,Y1", help="Erase inside this region only, for --by places."
+    "--where", metavar="X0,Y0,X1,Y1", help="With --by places, erase inside this region only."
 )
-@click.option("--k", default=16, type=click.IntRange(1), help="How many, for --select top.")
+@click.option("--k", default=16, type=click.IntRange(1), help="Number of filters for --select top.")
 @click.option(
     "--replace",
     type=click.Choice(REPLACEMENTS),
-    help="By what dropped filters are replaced: zero, their mean, or that outside of the boxes. "
-    "Zero if not given; for causal the mean outside.",
+    help="Value of dropped filters: zero, their mean, or their mean outside the boxes. "
+    "Default: zero; for causal, outside.",
 )
 @click.option(
     "--left",
     default=LEFT,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the evidence for the object that causal and gates leave.",
+    help="Share of the evidence for the object that causal and gates may leave.",
 )
 @click.option(
     "--judge",
     "judges",
     multiple=True,
     shell_complete=completion.installed("detector", "boxes"),
-    help="Detector that says what is left: boxes, an installed one, or a .pt2; may be given again.",
+    help="Detector that measures what is left: boxes, an installed one, or a .pt2. Repeatable.",
 )
-@click.option("--n", default=160, type=click.IntRange(16), help="Fresh samples to judge.")
+@click.option("--n", default=160, type=click.IntRange(16), help="Number of new samples to judge.")
 @click.option(
     "--controls",
     type=click.IntRange(1),
-    help="Random controls: filter sets, 20 if not given, or the edit at other samples' places, 3.",
+    help="Number of random controls. Default: 20 sets of filters; with --by places, 3 edits at "
+    "the places of other samples.",
 )
 @click.option(
     "--resamples",
     default=0,
     type=click.IntRange(0),
-    help="Times to choose again from resampled boxes, to see how stable the choice is.",
+    help="Choose again from this many resamples of the boxes, to measure stability.",
 )
 @click.option(
     "--real",
     type=click.Path(path_type=Path),
-    help="Real images that edited ones drift from; other samples if not given.",
+    help="Real images to measure drift from. Default: other samples.",
 )
 @pass_session
 def forget(
@@ -91,14 +94,14 @@ def forget(
     where: str | None,
     **options: Any,
 ) -> None:
-    """Make the generator forget an object that boxes were drawn on.
+    """Make the generator forget an object, given boxes around it.
 
-    A logistic regression on the layer's activations tells inside from outside the boxes; every
-    filter with a weight above zero is dropped (section 6.3.1), in the commands after this too. On
-    fresh samples a detector says what is left, beside random filters and those it chooses last.
+    By default this is the experiment of section 6.3.1: a logistic regression separates activations
+    inside the boxes from those outside, and every filter with a positive weight is dropped. With
+    --by places, a regression finds the object in each sample, and a donor's activations replace it.
 
-    With --by places the object is erased where a regression sees it, by what another sample has
-    there or by what is around; layers and fill are chosen on held-out boxed samples.
+    A detector then measures, on new samples, what is left of the object and what else changed,
+    against random controls. Later commands of the line see the edit.
     """
     from dcgan_probe.probes.forget.places import read_where
     from dcgan_probe.probes.forget.probe import read_real, run

@@ -15,7 +15,7 @@ from dcgan_probe.plugins.contract import pass_session
 @click.option("--starts", default=8, type=click.IntRange(1), help="Random z to search from.")
 @click.option("--steps", default=200, type=click.IntRange(1), help="Of the search, from each.")
 @click.option("--resize", is_flag=True, help="Crop and resize a photograph of another size.")
-@click.option("--name", help="How later commands call the z; of the file if not given.")
+@click.option("--name", help="Name of the z for later commands. Default: the file's.")
 @pass_session
 def invert(session: Any, photo: Path, **options: Any) -> None:
     """Find the z whose image is nearest to a photograph, and say how far it is.

@@ -21,19 +21,19 @@ from dcgan_probe.probes.put.ways import FILLS
     "--from",
     "donor",
     metavar="SEED:INDEX",
-    help="The boxed sample to take it from; the best of all if not given.",
+    help="The boxed sample to take it from. Default: the best of all.",
 )
 @click.option(
     "--layer",
     "layers",
     multiple=True,
-    help="Layer of the generator; may be given again. Chosen if not given.",
+    help="Layer of the generator. Default: may be given again. Chosen.",
 )
 @click.option(
     "--fill",
     type=click.Choice(FILLS),
     help="Copy the donor's maps, or clone them: its texture at the level of what is around. "
-    "Chosen if not given.",
+    "Default: chosen by trial.",
 )
 @click.option(
     "--judge",

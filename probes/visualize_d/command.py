@@ -19,14 +19,14 @@ def _filters(_context: click.Context, _option: click.Parameter, text: str | None
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder, zip, tar, LMDB, .npz or .mat; samples of the generator if not given.",
+    help="Folder, zip, tar, LMDB, .npz or .mat. Default: samples of the generator.",
 )
 @click.option("--n", default=2000, type=click.IntRange(1), help="How many images to scan.")
-@click.option("--layer", help="Layer of the discriminator; its last convolution if not given.")
+@click.option("--layer", help="Layer of the discriminator. Default: its last convolution.")
 @click.option(
     "--filters",
     callback=_filters,
-    help=f"all, or numbers and ranges, such as {EXAMPLE}; the first 6 if not given.",
+    help=f"all, or numbers and ranges, such as {EXAMPLE}. Default: the first 6.",
 )
 @click.option("--k", default=5, type=click.IntRange(1), help="Responses to show of each filter.")
 @click.option(
