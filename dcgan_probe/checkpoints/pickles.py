@@ -63,7 +63,7 @@ _SETTINGS = {
 }
 
 
-# Tensors that are none of float32 and dense, by a part of what they are pickled as.
+# Tensors that are not dense float32, by a part of what they are pickled as.
 _KINDS = {
     "Complex": "complex",
     "sparse": "sparse",
