@@ -33,6 +33,7 @@ export class Client {
     const last = this.queue.at(-1);
     if (last && !last.done) this.queue.pop();
     this.queue.push({ path, body: { ...body, done }, takes, done, at });
+    if (done && this.writes && !this.failed) this.tell("saving"); // at once: it is not yet saved
     this.run();
   }
 
@@ -49,10 +50,7 @@ export class Client {
             this.read();
             break;
           }
-          if (job.done && answer.images) {
-            this.unwritten = true;
-            if (!this.failed) this.tell("saving"); // before it shows, so that nobody takes it for saved
-          }
+          if (job.done && answer.images) this.unwritten = true;
           job.takes(answer);
           measure(job);
         } catch (failure) {
