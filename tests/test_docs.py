@@ -148,6 +148,9 @@ def test_every_message_explained_when_forgetting_fails_exists():
     shown = re.findall(r"^\| ([A-Z][A-Z', ]{9,}[A-Z])", text, re.MULTILINE)
     assert len(shown) > 8
     assert [words for words in shown if words not in code] == []
+    said = re.findall(r"\"((?:[A-Z']{2,}[ :,]){3,})", code)
+    assert len(said) > 8
+    assert [words for words in said if words.rstrip(" :,") not in text] == []
 
 
 def test_every_page_of_a_probe_is_of_one():
