@@ -102,7 +102,9 @@ class Guiding(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         tensors = [each for each in arguments if isinstance(each, Tensor) and each.requires_grad]
         rest = [each for each in arguments if isinstance(each, Tensor) and not each.requires_grad]
-        known = name in _BENT | _ADDING | _SCALING and all(each.numel() == 1 for each in rest)
+        known = name in _BENT | _ADDING | _SCALING and all(
+            each.numel() == 1 or _is_zero(each) for each in rest
+        )
         if not known or not tensors or not isinstance(output, Tensor):
             return output
         roots = [self._root(each) for each in tensors]

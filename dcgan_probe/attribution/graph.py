@@ -18,9 +18,10 @@ from dcgan_probe.errors import InputError
 # In autograd's graph: activations that guided backpropagation says nothing about, and ReLUs that no
 # function of torch showed, such as those of compiled code.
 _OTHERS = (
-    "Abs", "Celu", "Clamp", "Elu", "Fmax", "Fmin", "Gelu", "Glu", "Hardshrink", "Hardsigmoid",
-    "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid", "Maximum", "Minimum", "Mish", "Prelu",
-    "Relu", "Rrelu", "Sgn", "Sign", "Silu", "Softplus", "Softshrink", "Threshold", "Where",
+    "Abs", "Celu", "Clamp", "Copysign", "Elu", "Fmax", "Fmin", "Gelu", "Glu", "Hardshrink",
+    "Hardsigmoid", "Hardswish", "Hardtanh", "Hypot", "LeakyRelu", "LogSigmoid", "Logaddexp",
+    "Maximum", "Minimum", "Mish", "Prelu", "Relu", "Rrelu", "Sgn", "Sign", "Silu", "Softplus",
+    "Softshrink", "Threshold", "Where",
 )  # fmt: skip
 _SQUASHING = ("Sigmoid", "Tanh")  # the score's may end in them
 _WEIGHTS = ("Addmm", "Bmm", "Convolution", "Mm", "Mv")
@@ -125,7 +126,8 @@ def _is_maxout(node: Any) -> bool:
     over = dims if isinstance(dims, tuple) else (dims,)
     # Negative ones come back as unsigned numbers.
     numbers = [(dim - 2**64 if dim >= 2**63 else dim) % len(shape) for dim in over]
-    return any(0 < number < len(shape) - 2 for number in numbers)
+    batch = len(shape) == 4  # whether the first of the dimensions must be that of the images
+    return any(batch <= number < len(shape) - 2 for number in numbers)
 
 
 def _combined(node: Any, path: set[Any], users: Users) -> str:
