@@ -193,7 +193,7 @@ class NeuronGuidedBackprop(NeuronAttribution, GradientAttribution):
         """Guided gradient of a neuron on the inputs.
 
         neuron_selector: an index, a tuple of them into the layer's output for one input, or a
-        function of its output. attribute_to_neuron_input: the neuron is what goes in.
+        function of its output. attribute_to_neuron_input: the neuron is one of the layer's input.
         """
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
         maps: list[Tensor] = []

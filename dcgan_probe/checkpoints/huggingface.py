@@ -95,7 +95,7 @@ def _model(path: Path, name: str) -> Checkpoint:
 
 
 def _said(checkpoint: Checkpoint, where: Path) -> str:
-    """What goes into config.json."""
+    """The content of config.json."""
     config, info = checkpoint.config.to_dict(), checkpoint.info
     kind = native.format_of(native.writable(checkpoint))
     about = {"format": kind, "config": config, "info": info}

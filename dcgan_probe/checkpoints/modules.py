@@ -44,8 +44,8 @@ Latent = int | tuple[int, str] | Draw
 class Traced:
     """What is known of modules that are not ours; probes ask it what they ask a `config.Config`.
 
-    found: the layers of "generator" and "discriminator". ends: the shapes of what goes into a
-    network and comes out of it, which are not hidden layers.
+    found: the layers of "generator" and "discriminator". ends: the shapes of a network's inputs and
+    outputs, which are not hidden layers.
     """
 
     size: int

@@ -54,7 +54,7 @@ class Search:
 
     @property
     def indices(self) -> np.ndarray:
-        """Q x k int64: which of all references, in the order they came; -1 where there is none."""
+        """Q x k int64: which of all references, in the order they came; -1 if missing."""
         return self._indices
 
     def add(self, references: Tensor) -> None:

@@ -175,7 +175,7 @@ def hidden(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple
         >>> hidden(layers, (3, 64, 64))
         {'4x4': (4, 4), '8x8': (8, 8), '16x16': (16, 16), '32x32': (32, 32)}
 
-    ends: shapes of what goes in and comes out, C x H x W or flattened (such as scores of patches),
+    ends: shapes of inputs and outputs, C x H x W or flattened (such as scores of patches),
     which are not hidden layers; nor are outputs without locations. Where an image is added up from
     resolution to resolution (StyleGAN2) no layer passes on all: with less than two such
     resolutions, the last layer at each is meant, but for those that have as many filters as an end.
@@ -201,7 +201,7 @@ def convolutions(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str,
 
 
 def _within(layers: tuple[Layer, ...], ends: tuple[tuple[int, ...], ...]) -> list[Layer]:
-    """Layers of several places that are not what goes in or comes out."""
+    """Layers with several locations, without inputs and outputs."""
     maps = [layer for layer in layers if layer.height * layer.width > 1]
     maps = [layer for layer in maps if (layer.filters, layer.height, layer.width) not in ends]
     return [

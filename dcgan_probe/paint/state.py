@@ -106,7 +106,7 @@ class History:
             self.now = state
 
     def undo(self) -> bool:
-        """Go one step back; False where there is none."""
+        """Go one step back; False at the beginning."""
         return self._step(self._done, self._undone)
 
     def redo(self) -> bool:

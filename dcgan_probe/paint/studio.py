@@ -93,7 +93,7 @@ class Studio:
         return Shift(tuple(whole[0].tolist()), self.session.checkpoint.sha256, about)
 
     def axis(self, start: str, end: str) -> Tensor:
-        """From one concept to another, 1 x z_size, as `turn` has it; from "" it begins at 0.
+        """From one concept to another, 1 x z_size, as in `turn`; from "" it begins at 0.
 
         Raises InputError for unknown concepts, and two of the same mean.
         """

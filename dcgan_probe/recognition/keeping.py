@@ -25,7 +25,7 @@ SAMPLES, SEED = 4000, 2
 # A direction that explains less of a label says little of where it lies: of pure noise, z_size in
 # SAMPLES are explained by chance, 0.025 for a z of 100.
 BOUND = 0.1
-# To keep a label that goes with what is asked, or against it, is to keep what is asked.
+# To keep a label that correlates with what is asked, is to keep what is asked.
 ALIKE = 0.5
 # Probabilities are taken as at least so far from 0 and 1, where logits have no end.
 EDGE = 1e-4

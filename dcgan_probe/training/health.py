@@ -1,4 +1,4 @@
-"""What goes wrong with a GAN while it trains, seen in its losses and samples."""
+"""Detect failures of GAN training, seen in its losses and samples."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Found:
 
 
 def principal(session: Session, layer: str, n: int, components: int) -> Found:
-    """Principal components of a layer's output, and the change of z that goes with each.
+    """Principal components of a layer's output, and the change of z for each.
 
     One direction is as long as one standard deviation of its component, by linear regression of z
     on the components. Raises InputError for too few latents, or more than there is memory for.

@@ -36,7 +36,7 @@ def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Char
 
 READING = Reading(
     "IoU says whether a filter's map looks like the object; effect, the share of the "
-    "object's area that goes without it, says whether the object needs it. Below zero the "
+    "object's area that disappears without it, says whether the object needs it. Below zero the "
     "object grows. A filter high on the object that changes it without effect paints what "
     "others would draw anyway.",
     "Effects are of one filter at a time and do not add up. Each interval is of one filter: "

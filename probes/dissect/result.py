@@ -78,7 +78,7 @@ class Object:
         if self.effect.area_left is None:
             judged = "no detector: effect is the change inside the boxes less that outside"
         else:
-            judged = f"judged by {self.judge}: effect is the share of the object's area that goes"
+            judged = f"judged by {self.judge}: effect is the share of the object's area lost"
         effect, place = (
             "none" if rho is None else f"{rho:.2f}" for rho in (self.tells_effect, self.tells_place)
         )

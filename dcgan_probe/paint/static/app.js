@@ -105,7 +105,7 @@ async function again() {
   await strip();
 }
 
-/** An answer with the image, or null where there is none. */
+/** An answer with the image, or null. */
 function shown(answer) {
   if (!answer) return;
   canvas.show(pictures(answer, state.size)[0]);
