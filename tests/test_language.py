@@ -68,7 +68,7 @@ def files() -> list[Path]:
 
 
 def normalised(text: str) -> tuple[str, list[int]]:
-    """Join wrapped lines, without what wraps them; and where each line begins in the result."""
+    """Join wrapped lines without their markers; also return where each line begins."""
     kept, starts, at = [], [], 0
     for line in text.splitlines():
         line = re.sub(r"^[\s#*/]*(f?r?\")?|(\\n)?[\"',]*\s*$", "", line).strip()
@@ -80,7 +80,7 @@ def normalised(text: str) -> tuple[str, list[int]]:
 
 @pytest.fixture(scope="module")
 def places() -> dict[str, list[str]]:
-    """Of each phrase, where it occurs: file, line and the words around it."""
+    """Find each phrase: file, line and the words around it."""
     found: dict[str, list[str]] = {phrase: [] for phrase in PHRASES}
     compiled = {phrase: re.compile(phrase) for phrase in PHRASES}
     for path in files():
