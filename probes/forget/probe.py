@@ -130,7 +130,6 @@ def run(
     """
     if by not in WAYS:
         raise unknown("way to forget", by, WAYS)
-    boxes = session.read_boxes(boxes)
     if by == "places":
         if select != "paper" or replace is not None or resamples or real is not None:
             raise InputError(
@@ -139,6 +138,7 @@ def run(
         controls = CONTROLS[by] if controls is None else controls
         at_least(1, n=n, controls=controls)
         layers = as_layers(layer)
+        boxes = session.read_boxes(boxes)
         return erase(session, boxes, label, layers, fill, left, judges, n, where, controls)
     if fill is not None or where is not None:
         raise InputError("--fill and --where: found one by filters, expected them by places only")
@@ -148,6 +148,7 @@ def run(
     replace = replace or ("outside" if select == "causal" else "zero")
     layers = _sort_layers(session, layer)
     settings = RuleSettings(layers=layers, select=select, k=k, replace=replace, left=left)
+    boxes = session.read_boxes(boxes)
     label = boxes.one_label(label)
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)

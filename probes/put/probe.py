@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from dcgan_probe.storage.json_values import Value
 
 def run(
     session: Session,
-    boxes: Boxes,
+    boxes: Boxes | str | os.PathLike[str] | None,
     label: str | None,
     at: Edges,
     donor: tuple[int, int] | None = None,
@@ -50,15 +51,16 @@ def run(
     """Put a boxed object into all samples at a place, and measure whether it is there.
 
         >>> session = Session.open("rooms")
-        >>> result = run(session, session.read_boxes(), "window", at=(32, 8, 52, 26))
+        >>> result = run(session, "windows.json", "window", at=(32, 8, 52, 26))
         >>> with session.editing(*result.edits):
         ...     images = session.sample(16)
 
-    boxes: drawn on samples of this very checkpoint. label: which of their labels; None where there
-    is one. at: x0, y0, x1, y1 in pixels of the image. donor: seed and index of the boxed sample to
-    take the object from; the best of all if None. layer: of the generator, one or several; fill:
-    "mix" copies the donor's maps, "clone" takes their texture at the level of what is around; both
-    are chosen on held-out boxed objects if None.
+    boxes: drawn on samples of this very checkpoint, or the path of a file of them; those that ship
+    if None. label: which of their labels; None where there is one. at: x0, y0, x1, y1 in pixels of
+    the image. donor: seed and index of the boxed sample to take the object from; the best of all if
+    None. layer: of the generator, one or several; fill: "mix" copies the donor's maps, "clone"
+    takes their texture at the level of what is around; both are chosen on held-out boxed objects if
+    None.
 
     The maps under the object's box are moved by whole locations of the layers, so it lands a
     little beside what is asked for: the result says by how much. An object that would leave the
@@ -78,6 +80,7 @@ def run(
         raise unknown("fill", fill, FILLS)
     at = region_edges(Value(at, "at"))
     region_of(at, session.config, "")
+    boxes = session.read_boxes(boxes)
     label = boxes.one_label(label)
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)
