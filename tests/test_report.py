@@ -406,7 +406,7 @@ def test_a_chain_as_it_is(tmp_path, monkeypatch):
     assert f"wrote {out / 'report.html'}" in result.output
     found = Parsed((out / "report.html").read_text())
     assert headings(found) == ["sample", "ablate", "sample-2"]
-    assert found.said.count("Drawn with an edit in force: 4 filters of 8x8 dropped") == 1
+    assert found.said.count("Drawn with an active edit: 4 filters of 8x8 dropped") == 1
     change = json.loads((out / "ablate" / "result.json").read_text())["change"]["everywhere"]
     assert f"mean change {change:.4g}" in found.said
     assert "Known doubts" not in found.said

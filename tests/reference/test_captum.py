@@ -141,10 +141,12 @@ def test_a_skip_connection_keeps_its_own_gradient():
     class Skip(nn.Module):
         def __init__(self) -> None:
             super().__init__()
+            self.same = nn.Linear(2, 2, bias=False)  # without it the sum is one activation of x
             self.act = nn.ReLU()
+            nn.init.eye_(self.same.weight)
 
         def forward(self, x):
-            return (self.act(x) * -1 + x * -3).sum(dim=1)
+            return (self.act(self.same(x)) * -1 + x * -3).sum(dim=1)
 
     found = GuidedBackprop(Skip().eval()).attribute(torch.tensor([[2.0, -1.0]]))
     assert found.tolist() == [[-3.0, -3.0]]
