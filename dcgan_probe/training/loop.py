@@ -65,7 +65,8 @@ def train(
         1000
 
     Writes into folder: ``state.pt`` (to resume from) and ``checkpoint.safetensors`` at every save,
-    ``best.safetensors`` (the least sliced Wasserstein distance so far), ``metrics.jsonl``,
+    ``best.safetensors`` (the least sliced Wasserstein distance of the saves every `save_every`
+    steps; the last state until there is one), ``metrics.jsonl``,
     ``losses.png``, and under ``samples/`` the images of the same 64 latents at every save and
     after epochs 1 and 5. SIGINT and SIGTERM end it after the step that is under way, saved.
     progress: called with the step that training starts from, and every tenth step with the mean
@@ -93,6 +94,9 @@ def train(
             due = trainer.steps % save_every == 0
             if due or trainer.steps == steps or stopped:
                 run.save(measure=due)
+    if run.best is None and trainer.ranks.first:
+        # No save was measured yet: the last state is the best there is.
+        files.write_bytes(folder / BEST, (folder / CHECKPOINT).read_bytes())
     trainer.ranks.wait()
     sha = files.sha256(folder / CHECKPOINT)
     return Outcome(trainer.steps, sha, run.best, stopped, tuple(run.warnings))

@@ -95,6 +95,13 @@ def test_the_best_state_is_kept_beside_the_last(tmp_path, monkeypatch):
     assert best.info["sliced_wasserstein"] == {"mean": 1.0}
 
 
+def test_the_last_state_is_the_best_until_one_is_measured(tmp_path):
+    assert train(trainer(), tmp_path, steps=3, save_every=5).best is None
+    assert (tmp_path / BEST).read_bytes() == (tmp_path / CHECKPOINT).read_bytes()
+    assert train(trainer(), tmp_path, steps=6, save_every=5).best is not None
+    assert dp.checkpoints.load(tmp_path / BEST).info["steps"] == 5
+
+
 def test_the_distance_is_that_of_the_saved_checkpoint_to_training_images(tmp_path):
     train(trainer(), tmp_path, steps=2, save_every=2)
     checkpoint = dp.checkpoints.load(tmp_path / CHECKPOINT)
