@@ -439,7 +439,7 @@ def test_what_only_looks_like_an_lmdb_is_one_line(tmp_path):
 def test_without_the_package_lmdb_it_is_named(tmp_path, monkeypatch):
     (tmp_path / "data.mdb").write_bytes(b"")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'dcgan-probe\[lmdb\]'"):
+    with pytest.raises(InputError, match=r"pip install lmdb"):
         open_container(tmp_path)
 
 

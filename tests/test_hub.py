@@ -474,7 +474,7 @@ def test_names_that_huggingface_hub_refuses_are_refused_in_one_line(name, client
 
 def test_a_missing_package_is_named_and_nothing_else_needs_it(monkeypatch, folder):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    refusal(f"hub:{REPO}", "no package huggingface_hub", "pip install 'dcgan-probe[hub]'")
+    refusal(f"hub:{REPO}", "no package huggingface_hub", "pip install huggingface_hub")
     assert checkpoints.load(folder).sha256
 
 

@@ -59,7 +59,7 @@ def _read_yaml(path: Path) -> list[str]:
     if importlib.util.find_spec("yaml") is None:
         raise InputError(
             f"{path}: found class names in YAML, expected the package PyYAML to read it with: pip "
-            "install 'dcgan-probe[yolo]' (or classes.txt beside it, a name on each line)"
+            "install pyyaml (or classes.txt beside it, a name on each line)"
         )
     import yaml  # type: ignore[import-untyped]
 

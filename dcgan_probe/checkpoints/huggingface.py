@@ -189,7 +189,7 @@ def _fetch(name: str, wanted: Address) -> Path:
     except ImportError as error:
         raise InputError(
             f"{name}: found no package huggingface_hub, expected it, to fetch this with: "
-            "pip install 'dcgan-probe[hub]'"
+            "pip install huggingface_hub"
         ) from error
     if terminal.current().quiet:
         disable_progress_bars()

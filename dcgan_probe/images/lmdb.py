@@ -49,7 +49,7 @@ class Lmdb(Container):
         if importlib.util.find_spec("lmdb") is None:
             raise InputError(
                 f"{path}: found an LMDB, expected the package lmdb to read it with: "
-                "pip install 'dcgan-probe[lmdb]'"
+                "pip install lmdb"
             )
         kind = "folder" if path.is_dir() else "file"
         self._child = subprocess.Popen(

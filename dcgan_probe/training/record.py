@@ -117,6 +117,6 @@ def _board(folder: Path, steps: int) -> Any:
     except ImportError as error:
         raise InputError(
             "--tensorboard: found no package tensorboard, expected it: "
-            "pip install 'dcgan-probe[tensorboard]'"
+            "pip install tensorboard"
         ) from error
     return SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)
