@@ -318,7 +318,7 @@ def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
     out = tmp_path / "out/train"
     written = {p.name for p in out.iterdir()}
     assert written == {
-        *(".lock", "state.pt", "checkpoint.safetensors"),
+        *(".lock", "state.pt", "checkpoint.safetensors", "best.safetensors"),
         *("metrics.jsonl", "losses.png", "samples"),
     }
     run("--model", out / "checkpoint.safetensors", "sample", "--n", 2)
