@@ -116,7 +116,6 @@ def _board(folder: Path, steps: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(
-            "--tensorboard: found no package tensorboard, expected it: "
-            "pip install tensorboard"
+            "--tensorboard: found no package tensorboard, expected it: pip install tensorboard"
         ) from error
     return SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)
