@@ -29,6 +29,7 @@ from dcgan_probe.results.result import FILE, Report, Result, written
 from dcgan_probe.storage import files
 
 BATCH = 64
+CONCEPTS = "concepts.json"  # in the current folder, where `concepts add` writes
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 T = TypeVar("T")
 
@@ -261,13 +262,29 @@ class Session:
         return Boxes.read(path, image_size=(self.config.size, self.config.size))
 
     def read_concepts(self, path: str | os.PathLike[str] | None = None) -> Concepts | None:
-        """Concepts of a file, or those that ship with the checkpoint; None where none ship.
+        """Concepts of a file. If None, those that ship, and those of ``concepts.json``.
 
-        Raises InputError as `Concepts.read` does, and for concepts of another checkpoint.
+        ``concepts.json`` in the current folder is where `concepts add` writes; its concepts
+        replace shipped ones of the same name. A file there that cannot be read, or is of another
+        checkpoint, is left out, and reported on stderr. Returns None if there are no concepts.
+        Raises InputError as `Concepts.read` does, and for a named file of another checkpoint.
         """
-        path = path or fixtures.shipped_concepts(self.checkpoint.name)
-        if path is None:
-            return None
+        if path is not None:
+            return self._concepts_of(path)
+        path = fixtures.shipped_concepts(self.checkpoint.name)
+        shipped = None if path is None else self._concepts_of(path)
+        if not os.path.isfile(CONCEPTS):
+            return shipped
+        try:
+            added = self._concepts_of(CONCEPTS)
+        except InputError as error:
+            terminal.note(f"{error}; left out")
+            return shipped
+        terminal.note(f"{CONCEPTS}: concepts {', '.join(added.named)}")
+        named = {**(shipped.named if shipped else {}), **added.named}
+        return Concepts(added.checkpoint, named, added.source)
+
+    def _concepts_of(self, path: str | os.PathLike[str]) -> Concepts:
         concepts = Concepts.read(path)
         own = self.checkpoint.sha256
         if concepts.checkpoint != own:

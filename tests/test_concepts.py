@@ -32,6 +32,24 @@ def test_what_is_written_is_read(tmp_path, config):
     assert torch.equal(found[1], torch.tensor(z))
 
 
+def test_concepts_in_the_current_folder_are_added_to_those_that_ship(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    session = dp.Session.open("faces", device="cpu")
+    shipped = session.read_concepts()
+    assert "smiling" in shipped.named
+    own = Concept(("7:7",))
+    for checkpoint, added in ((session.checkpoint.sha256, True), (SHA, False)):
+        Concepts(checkpoint, {"smiling": own, "me": own}).write("concepts.json")
+        found = session.read_concepts().named
+        assert found == ({**shipped.named, "smiling": own, "me": own} if added else shipped.named)
+        said = "concepts.json: concepts smiling, me\n" if added else "left out\n"
+        assert capsys.readouterr().err.endswith(said)
+    (tmp_path / "concepts.json").write_text("[1]")
+    assert session.read_concepts() == shipped
+    with pytest.raises(InputError, match="concepts.json"):
+        session.read_concepts("concepts.json")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

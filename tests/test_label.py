@@ -16,6 +16,7 @@ import dcgan_probe as dp
 from dcgan_probe.cli.group import main
 from dcgan_probe.errors import InputError
 from dcgan_probe.fixtures.cells.propose import overlap
+from dcgan_probe.label import opening
 from dcgan_probe.label.command import label as label_command
 from dcgan_probe.label.learning import Learner
 from dcgan_probe.label.picks import ConceptWork
@@ -42,6 +43,29 @@ def change(own, image, *boxes, looked=True):
 
 
 # The files
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        (("window",), "windows.json"),
+        (("glasses",), "glasses.json"),
+        (("white cell",), "white-cells.json"),
+        (("window", "door"), "boxes.json"),
+        ((), "boxes.json"),
+    ],
+)
+def test_a_file_is_named_for_its_object(labels, name):
+    assert opening._file_name(labels) == name
+
+
+def test_the_line_to_type_next_is_said(tmp_path, monkeypatch, model):
+    monkeypatch.setattr("dcgan_probe.label.opening._serve", lambda _s, own, *_: change(own, 3, BOX))
+    line = ["--model", str(model), "label", "--object", "window", "--boxes", "win dows.json"]
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, line)
+    told = f"next: dcgan-probe --model {model} forget --by places --boxes 'win dows.json'"
+    assert done.output.splitlines()[-1] == f"{told} --object window"
 
 
 def test_a_change_is_a_file_of_boxes_and_is_gone_on_with(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -47,4 +48,20 @@ def label(
 
     session = session_of(context)
     work = open_page(session, concepts or boxes, labels, n, port, picking=concepts is not None)
-    answer({"file": str(work.path), "summary": str(work)}, f"{work.path}: {work}")
+    text = f"{work.path}: {work}"
+    if following := _next_line(context, work.path, labels, concepts is not None):
+        text += f"\nnext: {shlex.join(following)}"
+    answer({"file": str(work.path), "summary": str(work)}, text)
+
+
+def _next_line(
+    context: click.Context, path: Path, labels: tuple[str, ...], picking: bool
+) -> list[str]:
+    """The command that takes up what was drawn; none where nothing was."""
+    if not path.exists():
+        return []
+    line = ["dcgan-probe", "--model", context.find_root().params["model"]]
+    if picking:
+        return [*line, "concepts", "list", "--concepts", str(path)]
+    named = ["--object", labels[0]] if len(labels) == 1 else []
+    return [*line, "forget", "--by", "places", "--boxes", str(path), *named]

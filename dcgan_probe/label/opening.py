@@ -49,9 +49,12 @@ def open_page(
 
 
 def _file_name(labels: tuple[str, ...]) -> str:
-    """windows.json for windows, boxes.json for several things or none named yet."""
+    """windows.json for window, glasses.json for glasses, boxes.json for several or no labels."""
     words = re.findall(r"\w+", labels[0]) if len(labels) == 1 else []
-    return f"{'-'.join(words)}s.json" if words else "boxes.json"
+    if not words:
+        return "boxes.json"
+    name = "-".join(words)
+    return f"{name if name.endswith('s') else f'{name}s'}.json"
 
 
 def _work(
