@@ -1,4 +1,4 @@
-"""ablate shows any edit of the generator, and leaves it in force for the commands after it."""
+"""ablate shows any edit of the generator, and keeps it active for the commands after it."""
 
 from __future__ import annotations
 

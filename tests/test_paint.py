@@ -86,7 +86,7 @@ EVERYTHING = [
 
 
 def test_what_the_page_shows_is_what_the_command_line_draws(desk, session):
-    """Every brush and slider, one on top of the other, against the edits in force."""
+    """Every brush and slider, one on top of the other, against the active edits."""
     plain = pixels(session.sample(64))
     for path, body in EVERYTHING:
         shown = ask(desk, path, **body, done=True)["pixels"][0]

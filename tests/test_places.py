@@ -266,7 +266,7 @@ def test_nan_and_wrong_weights_are_refused():
         ok.logits({"a": torch.zeros(1, 2)})
 
 
-# --- in force -------------------------------------------------------------------------------------
+# --- active edits ---------------------------------------------------------------------------------
 
 
 def erasure(session: dp.Session, **changes) -> PlaceEdit:

@@ -176,7 +176,7 @@ def test_the_donor_is_the_one_asked_for_and_is_moved(session, boxes):
 
 
 def test_it_is_put_where_an_earlier_edit_has_erased(session, boxes, result):
-    """The donor and the guide are drawn without the edits in force, the samples with them."""
+    """The donor and the guide are drawn without the active edits, the samples with them."""
     bare = PlaceEdit(
         ("coarse",), session.checkpoint.sha256, fill="smooth", where=(0, 0, SIDE, SIDE)
     )

@@ -45,7 +45,7 @@ def image(page, canvas: str = "#picture-now") -> np.ndarray:
 
 
 def drawn(run, name: str = "rooms", index: int = 0) -> np.ndarray:
-    """The same in Python: the file of edits in force, as `--edit painting.json sample`."""
+    """The same in Python: the file of active edits, as `--edit painting.json sample`."""
     session = dp.Session.open(name, device="cpu")
     with session.editing(read(run.folder / "painting.json")):
         return pixels(session.sample(64))[index]
