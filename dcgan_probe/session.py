@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import platform
@@ -373,12 +372,11 @@ class Session:
         """Reserve the folder that a command will write: refused before any work is done."""
         if self.out is None:
             raise InputError("this session has no output folder, expected Session(out=...)")
-        folder = self.out / command
-        for number in itertools.count(2):
-            taken = self.numbered and os.path.lexists(folder)
-            if not taken and folder not in self._folders:
-                break
-            folder = self.out / f"{command}-{number}"
+        folder = next(
+            each
+            for each in files.numbered(self.out / command)
+            if each not in self._folders and not (self.numbered and os.path.lexists(each))
+        )
         files.check_free(folder, self.force, written(folder))
         self._folders.append(folder)
         terminal.log(f"{folder.name}: starts")

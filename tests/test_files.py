@@ -279,3 +279,10 @@ def test_the_umask_and_the_mode_of_a_file_are_kept(tmp_path):
     (tmp_path / "a.txt").chmod(0o600)  # a private file stays one
     files.write_text(tmp_path / "a.txt", "b")
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_next_free_name_is_numbered_before_its_suffix(tmp_path):
+    assert files.next_free(tmp_path / "report.html").name == "report.html"
+    (tmp_path / "report.html").touch()
+    (tmp_path / "report-2.html").symlink_to("nowhere")  # taken too
+    assert files.next_free(tmp_path / "report.html").name == "report-3.html"

@@ -329,9 +329,10 @@ def finish(context: click.Context, *_results: Any, report: bool, **_: Any) -> No
     """What comes after the last command of a line."""
     if report:
         from dcgan_probe.report import page
+        from dcgan_probe.storage import files
 
         line = context.obj
-        to = page.next_free(line.out) if line.numbered else None
+        to = files.next_free(line.out / page.NAME) if line.numbered else None
         path = page.write(line.out, to, force=context.params["force"])
         terminal.answer({"report": str(path)}, f"wrote {path}")
 

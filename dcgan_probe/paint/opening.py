@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from torch import Tensor
@@ -30,24 +31,14 @@ PAGE = Page(
 )
 
 
-def open_page(
-    session: Session,
-    to: Path,
-    sample: str | None = None,
-    n: int = 12,
-    boxes: Path | None = None,
-    concepts: Path | None = None,
-    selections: Sequence[Path] = (),
-    latents: Sequence[Path] = (),
-    port: int = 0,
-) -> PaintWork:
+def open_page(session: Session, to: Path, port: int = 0, **options: Any) -> PaintWork:
     """Serve the page on which samples are painted, until Ctrl-C; then the edits are active.
 
-    to: the file of edits to write or resume. Raises InputError for whatever a file holds that is
-    not of this checkpoint, and for a file that somebody paints into.
+    to: the file of edits to write or resume. options: as `prepare` takes them. Raises InputError
+    for whatever a file holds that is not of this checkpoint, and for one that somebody paints into.
     """
     with lock(to, "paint") as unwritable:
-        desk = prepare(session, to, sample, n, boxes, concepts, selections, latents)
+        desk = prepare(session, to, **options)
         notices = [notice for notice in (unwritable, desk.work.notice) if notice]
         desk.notices += notices
         for notice in notices:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from dcgan_probe.figures.rasters import write_image
 from dcgan_probe.pages.work_file import NotSaved, resume
 from dcgan_probe.paint.state import History, State, axis_of
 from dcgan_probe.paint.studio import Studio
+from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value
 
 FPS = 2  # edits a second
@@ -53,7 +52,7 @@ class PaintWork:
         Returns its path, and how many of its values differ from what the page shows: none, unless
         the network's last bit depends on what else is in its batch.
         """
-        path = self._free(".png")
+        path = files.next_free(self.path.with_suffix(".png"))
         now = self.history.now
         exact = self.studio.exact(now)
         differ = int((exact != self.studio.image(now)).sum())
@@ -62,7 +61,7 @@ class PaintWork:
 
     def write_film(self) -> tuple[Path, int]:
         """Write a film: the sample as it is, then edit by edit; returns its path and its length."""
-        path = self._free(".gif")
+        path = files.next_free(self.path.with_suffix(".gif"))
         frames = self.frames()
         zoom = 2 * zoom_for(frames.shape[1])
         large = frames.repeat(zoom, 1).repeat(zoom, 2)
@@ -82,12 +81,6 @@ class PaintWork:
                    for end in ends]  # fmt: skip
         images = [self.studio.image(state) for state in states]
         return np.stack([*images[:1] * 2, *images[1:], *images[-1:] * HOLD])
-
-    def _free(self, ending: str) -> Path:
-        """A name beside the file of edits that nothing has yet."""
-        stem = self.path.stem
-        names = (f"{stem}{f'-{i}' if i > 1 else ''}{ending}" for i in itertools.count(1))
-        return next(path for path in map(self.path.with_name, names) if not os.path.lexists(path))
 
     def _guarded(self, path: Path, write: Callable[[], None]) -> None:
         try:

@@ -27,11 +27,12 @@ def report(context: click.Context, folder: Path | None, to: Path | None) -> None
         dcgan-probe --out out forget sample report
     """
     from dcgan_probe.report import page
+    from dcgan_probe.storage import files
 
     line = opener_of(context)
     where = folder or line.out
     if to is None and line.numbered:
-        to = page.next_free(where)
+        to = files.next_free(where / page.NAME)
     written = page.write(where, to, context.find_root().params["force"])
     size = written.stat().st_size / 1e6
     answer({"report": str(written)}, f"wrote {written} ({size:.1f} MB)")

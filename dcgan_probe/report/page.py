@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,14 +73,6 @@ def write(folder: Path, to: Path | None = None, force: bool = False) -> Path:
     check_free(to, force)
     files.write_text(to, html(folder))
     return to
-
-
-def next_free(folder: Path) -> Path:
-    """The first of report.html, report-2.html, ... that is not in a folder yet."""
-    name = Path(NAME)
-    numbers = (f"{name.stem}-{number}{name.suffix}" for number in itertools.count(2))
-    names = itertools.chain([NAME], numbers)
-    return next(folder / each for each in names if not os.path.lexists(folder / each))
 
 
 def check_free(to: Path, force: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import glob
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -201,6 +202,24 @@ def beside(path: str | os.PathLike[str], ending: str) -> Path:
     """
     path = Path(path)
     return path.with_name(path.name + ending)
+
+
+def numbered(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path, and then the same with -2, -3, ... before its suffix, without end.
+
+    >>> names = numbered("out/report.html")
+    >>> [next(names).name for _ in range(3)]
+    ['report.html', 'report-2.html', 'report-3.html']
+    """
+    path = Path(path)
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def next_free(path: str | os.PathLike[str]) -> Path:
+    """The first of the `numbered` names of a path under which there is nothing yet."""
+    return next(each for each in numbered(path) if not os.path.lexists(each))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
