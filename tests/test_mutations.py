@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from mutations import READERS
 
 MUTATIONS = Path(__file__).with_name("mutations.py")
 
 
-def attack(count: int, *names: str, timeout: int) -> None:
+def attack(count: int, names: list[str], timeout: int) -> None:
     """In a process of its own, which a parser in C may kill."""
     run = subprocess.run(
         [sys.executable, str(MUTATIONS), str(count), *names],
@@ -23,14 +24,15 @@ def attack(count: int, *names: str, timeout: int) -> None:
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-3000:]}"
 
 
-def test_damaged_files_are_refused_in_one_line():
-    attack(60, timeout=120)
+@pytest.mark.parametrize("half", (0, 1))
+def test_damaged_files_are_refused_in_one_line(half):
+    attack(300, list(READERS)[half::2], timeout=600)
 
 
 @pytest.mark.slow
-def test_thousands_of_damaged_files_are_refused_in_one_line():
-    """10,000 of each; fewer of those that start a process or open networks, see `Reader.cost`."""
-    attack(10_000, timeout=7200)
+@pytest.mark.parametrize("name", READERS)
+def test_thousands_of_damaged_files_are_refused_in_one_line(name):
+    attack(10_000, [name], timeout=3600)
 
 
 def test_the_tester_finds_what_it_looks_for(tmp_path):

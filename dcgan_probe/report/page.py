@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -88,16 +89,6 @@ def html(folder: Path) -> str:
     results = contents.read(folder)
     shared = _shared(results)
     sections = [_section(one, f"probe-{i}", shared) for i, one in enumerate(results, start=1)]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dcgan_probe.report", "static"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=seen,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.tests["listing"] = lambda part: isinstance(part, Listing)
-    environment.tests["group"] = lambda part: isinstance(part, Group)
     style, script = _asset("report.css"), _asset("report.js")
     policy = (
         "default-src 'none'; img-src data:; media-src data:; "
@@ -106,7 +97,7 @@ def html(folder: Path) -> str:
     )
     made = [one.made_with for one in results]
     names = list(dict.fromkeys(_checkpoint(one)[0] for one in results))
-    return environment.get_template("report.html").render(
+    return _template().render(
         title=", ".join(names),
         checkpoints=list(dict.fromkeys(map(_checkpoint, results))),
         shared=group({k: v for k, v in shared.items() if k not in _IN_WORDS and v != []}),
@@ -117,6 +108,21 @@ def html(folder: Path) -> str:
         script=Markup(script),
         list_chart=plots.chart_list,
     )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dcgan_probe.report", "static"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=seen,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["listing"] = lambda part: isinstance(part, Listing)
+    environment.tests["group"] = lambda part: isinstance(part, Group)
+    return environment.get_template("report.html")
 
 
 def seen(value: Any) -> Any:
