@@ -248,6 +248,20 @@ SLOPES = torch.linspace(0.1, 0.3, 8)[:, None, None]
         (lambda x: x * torch.sigmoid(x), "Sigmoid"),
         (torch.tanh, "Tanh"),
         (lambda x: F.glu(torch.cat([x, x], 1), 1), "Glu"),
+        (lambda x: x.softmax(1), "Softmax"),
+        (lambda x: x.log_softmax(1), "LogSoftmax"),
+        (lambda x: x * x.softmax(1), "Mul of two functions of one tensor"),
+        (lambda x: x.logsumexp(1, keepdim=True).expand_as(x), "Logsumexp"),
+        (lambda x: torch.copysign(x, torch.ones(())), "Copysign"),
+        (lambda x: x * torch.copysign(torch.ones(()), x), "Copysign"),
+        (lambda x: x.sort(1).values, "Sort"),
+        (lambda x: x.topk(8, 1).values, "Topk"),
+        (lambda x: x.kthvalue(2, 1, keepdim=True).values.expand_as(x), "Kthvalue"),
+        (lambda x: x.cummax(1).values, "Cummax"),
+        (lambda x: x.quantile(0.9, 1, keepdim=True).expand_as(x), "Sort"),
+        (lambda x: F.max_pool3d(x[:, None], (3, 1, 1), 1, (1, 0, 0))[:, 0], "MaxPool3D"),
+        (torch.sinc, "Sinc"),
+        (torch.special.i0, "I0"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(act, name):
@@ -395,6 +409,21 @@ class Maps(nn.Module):
 
     def forward(self, x, scale=1.0):
         return self.conv2(self.relu(self.conv1(x))) * scale
+
+
+class Attention(Maps):
+    """The softmax of attention says how much of each location is taken; it is no activation."""
+
+    def forward(self, x):
+        x = self.relu(self.conv1(x))
+        queries = x.flatten(2)
+        weights = (queries.transpose(1, 2) @ queries).softmax(-1)
+        return self.conv2(x + (queries @ weights.transpose(1, 2)).view_as(x)).softmax(1)
+
+
+def test_attention_and_a_softmax_at_the_end_are_no_activations():
+    found = GuidedBackprop(Attention()).attribute(torch.randn(1, 3, 8, 8), target=(1, 2, 3))
+    assert found.shape == (1, 3, 8, 8) and bool(found.any())
 
 
 def test_targets_are_counted_as_captum_counts_them():

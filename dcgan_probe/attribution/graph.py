@@ -15,22 +15,28 @@ from torch import Tensor
 from dcgan_probe.attribution.activations import Guided
 from dcgan_probe.errors import InputError
 
-# In autograd's graph: activations that guided backpropagation says nothing about, and ReLUs that no
-# function of torch showed, such as those of compiled code.
-_OTHERS = (
-    "Abs", "Celu", "Clamp", "Copysign", "Elu", "Fmax", "Fmin", "Gelu", "Glu", "Hardshrink",
-    "Hardsigmoid", "Hardswish", "Hardtanh", "Hypot", "LeakyRelu", "LogSigmoid", "Logaddexp",
-    "Maximum", "Minimum", "Mish", "Prelu", "Relu", "Rrelu", "Sgn", "Sign", "Silu", "Softplus",
-    "Softshrink", "Threshold", "Where",
+# Nodes that pass a gradient as the weights, the places or the statistics of their input say, by how
+# their names begin. Whatever is not known is refused by its name: most functions of torch that bend
+# a number, such as ELU, and what sorts, such as maxout.
+_KNOWN = (
+    "Adaptive", "AffineGrid", "AsStrided", "AvgPool", "Baddbmm", "Addbmm", "Cat", "Chunk", "Col2Im",
+    "Conj", "ConstantPad", "Contiguous", "Convolution", "Cudnn", "Cumsum", "Diag", "Dot", "Fft",
+    "Flip", "FusedRms", "Gather", "GridSampler", "Guided", "Im2Col", "Imag", "Index", "MaskedFill",
+    "MaskedScatter", "MaskedSelect", "MaxPool1D", "MaxPool2D", "MaxUnpool2D", "Miopen", "Mkldnn",
+    "Nan", "Narrow", "Native", "PixelShuffle", "PixelUnshuffle", "Put", "Real", "ReflectionPad",
+    "Repeat", "ReplicationPad", "Roll", "Rot90", "ScaledDotProduct", "Scatter", "Select", "Slice",
+    "SlowConv", "Split", "Take", "Thnn", "Trace", "Tril", "Triu", "Unbind", "Unfold", "UnsafeSplit",
+    "Upsample", "Values", "ViewAs", "WeightNorm",
 )  # fmt: skip
-_SQUASHING = ("Sigmoid", "Tanh")  # the score's may end in them
-_WEIGHTS = ("Addmm", "Bmm", "Convolution", "Mm", "Mv")
+# A score may end in them.
+_SQUASHING = ("LogSigmoid", "LogSoftmax", "Logsumexp", "Sigmoid", "Softmax", "Tanh")
+_WEIGHTS = ("Addmm", "Addmv", "Bmm", "Convolution", "Linear", "Mm", "Mv")
 # Nodes of functions of each number on its own, or that only arrange numbers.
 _CURVED = {
     "Acosh", "Asinh", "Atan", "Cos", "Erf", "Exp", "Expm1", "Log", "Log1P", "Pow", "Reciprocal",
     "Rsqrt", "Sin", "Sinh", "Sqrt",
 }  # fmt: skip
-_SUMS = {"Add", "Addcmul", "Lerp", "Rsub", "Stack", "Sub"}
+_SUMS = {"Add", "Addcdiv", "Addcmul", "Lerp", "Rsub", "Stack", "Sub"}
 _PRODUCTS = {"Div", "Mul"}
 _ARRANGING = {
     "Abs", "Alias", "Clone", "Copy", "Expand", "Neg", "Permute", "ReshapeAlias", "Squeeze",
@@ -40,7 +46,8 @@ _REDUCING = {
     "AdaptiveAvgPool2D", "Amax", "Amin", "AvgPool2D", "LinalgVectorNorm", "Logsumexp", "Max",
     "Mean", "Min", "Norm", "Std", "StdMean", "Sum", "Var", "VarMean",
 }  # fmt: skip
-_EACH = _CURVED | _SUMS | _PRODUCTS | _ARRANGING
+_EACH = _CURVED | _SUMS | _PRODUCTS | _ARRANGING | {"Softmax"}
+_PASSED = {*_EACH, *_REDUCING, *_SQUASHING, *_WEIGHTS, "CopySlice", "T"} - {"Abs"}
 
 
 def check_path(
@@ -53,7 +60,8 @@ def check_path(
     """
     path, users = _path(output, list(starts))
     names = [node.name() for node in path]
-    others = {each for each in _OTHERS for name in names if name.startswith(each)}
+    kinds = {_kind(node) for node in path}
+    others = {kind for kind in kinds - _PASSED if not kind.startswith(_KNOWN)}
     own = f"{Guided.__name__}Backward"
     others |= {
         name.removesuffix("Backward")
@@ -61,8 +69,11 @@ def check_path(
         if not name[-1].isdigit() and name.endswith("Backward") and name != own
     } - {"CopyBackwards"}
     others |= {f"{masked[node]} with a mask" for node in path if node in masked}
-    hidden = [node for node in path if _leads_to_weights(node, users)]
-    others |= {each for each in _SQUASHING for node in hidden if node.name().startswith(each)}
+    others |= {
+        _kind(node)
+        for node in path
+        if node.name().startswith(_SQUASHING) and _leads_to_weights(node, path, users)
+    }
     others |= {_kind(node) for node in path if _is_curved(node, path, users)}
     others |= {f"{_kind(node)} of several feature maps" for node in path if _is_maxout(node)}
     others |= {words for node in path if (words := _combined(node, path, users))}
@@ -81,17 +92,17 @@ def check_path(
 Users = Mapping[Any, list[Any]]
 
 
-def _leads_to_weights(node: Any, users: Users) -> bool:
-    """Whether a squashing function is followed by a layer with weights."""
-    if not node.name().startswith(_SQUASHING):
-        return False
+def _leads_to_weights(node: Any, path: set[Any], users: Users) -> bool:
+    """Whether a layer with weights follows; for a softmax, not behind a product: attention."""
+    softmax = _kind(node) == "Softmax"
     seen: set[Any] = set()
     nodes = list(users.get(node, ()))
     while nodes:
         node = nodes.pop()
-        if node.name().startswith(_WEIGHTS):
+        product = softmax and sum(source in path for source, _ in node.next_functions) > 1
+        if node.name().startswith(_WEIGHTS) and not product:
             return True
-        if node not in seen:
+        if node not in seen and not (product and _kind(node) in {"Bmm", "Mm", *_PRODUCTS}):
             seen.add(node)
             nodes.extend(users.get(node, ()))
     return False

@@ -51,12 +51,13 @@ class GuidedBackprop(GradientAttribution):
     Activations may be modules or functions, and written out, as max(x, 0.2 x); see `activations`.
 
     Raises InputError for an unknown rule, for batch norm or dropout in training mode, and where it
-    would fall silent: no ReLU or LeakyReLU leads to the output, or another activation does: CELU,
-    ELU, GELU, hardswish, ReLU6, Mish, PReLU, RReLU, SiLU, softplus, a sigmoid or tanh between
-    layers, a square root or power of each number, the largest of several maps (maxout), sums of
-    ReLUs of one tensor that are not a LeakyReLU, a mask that is computed from the input, or a
-    function with a backward of its own. What is computed beside the way to the output does not
-    count. Source: section 6.2; Springenberg et al. 2014, https://arxiv.org/abs/1412.6806.
+    would fall silent: no ReLU or LeakyReLU leads to the output, or a function does that is not
+    known to pass gradients as they are: another activation such as ELU, a sigmoid, tanh or softmax
+    between layers, a square root or power of each number, the largest of several maps (maxout),
+    sorting, sums of ReLUs of one tensor that are not a LeakyReLU, a mask that is computed from the
+    input, or a function with a backward of its own. What is computed beside the way to the output
+    does not count. The softmax of attention is taken as it is. Source: section 6.2; Springenberg et
+    al. 2014, https://arxiv.org/abs/1412.6806.
     """
 
     def __init__(self, model: nn.Module, rule: str = "leak"):
