@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import click
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -341,3 +342,15 @@ def test_a_probe_outside_of_the_command_says_so():
 def test_a_moved_module_is_found_and_warns(name):
     with pytest.warns(DeprecationWarning, match=f"dcgan_probe.{name} is now dcgan_probe"):
         assert getattr(dp, name).__name__.endswith(f".{name}")
+
+
+def test_figure_formats_hold_for_a_line_and_others_are_refused(run, tmp_path):
+    run("--figure-format", "pdf", "--figure-zoom", 2, "sample", "--n", 1)
+    assert (tmp_path / "out/sample/sheet.pdf").read_bytes().startswith(b"%PDF")
+    large = cv2.imread(str(tmp_path / "out/sample/sheet.png"))
+    run("--force", "sample", "--n", 1)
+    small = cv2.imread(str(tmp_path / "out/sample/sheet.png"))
+    assert large.shape == (2 * small.shape[0], 2 * small.shape[1], 3)
+    assert not (tmp_path / "out/sample/sheet.pdf").exists()
+    assert "'eps' is not one of 'pdf', 'svg'" in run("--figure-format", "eps", "sample", expect=2)
+    assert "5 is not in the range 1<=x<=4" in run("--figure-zoom", 5, "sample", expect=2)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import re
+
 import cv2
 import matplotlib
 import numpy as np
@@ -58,6 +61,37 @@ def test_a_figure_holds_its_images_pixel_for_pixel_and_is_the_same_twice(tmp_pat
     assert len(places) == 1
 
 
+@pytest.mark.parametrize("place", ["below", "beside"])
+def test_a_chart_keeps_its_size_in_the_picture(tmp_path, place):
+    figure = figures.blank(300, 150)
+    axes = figure.add_axes((1 / 3, 1 / 3, 1 / 3, 1 / 3))
+    axes.set_axis_off()
+    axes.imshow(np.zeros((1, 1, 3)), aspect="auto")
+    figure.text(0, 0.5, "\N{FULL BLOCK}", color="red", ha="left")
+    images = np.full((1, 1, 200, 200, 3), 255, np.uint8)
+    block = figures.Block("", images)
+    figures.draw(tmp_path / "a.png", "", [block], [""], "", 1, **{place: figure})
+    drawn = figures.read_image(tmp_path / "a.png")
+    ys, xs = np.nonzero((drawn == 0).all(2))
+    assert (np.ptp(ys) + 1, np.ptp(xs) + 1) == (50, 100)
+    left = xs.min() - 100
+    assert left > 200 if place == "beside" else ys.min() > 200
+    red = np.nonzero((drawn == (255, 0, 0)).all(2))[1]
+    assert left <= red.min() < left + 5  # what stands in the chart moves with it
+
+
+def test_labels_stand_beneath_their_images(tmp_path):
+    images = np.full((2, 2, 50, 50, 3), 200, np.uint8)
+    lines = [["", ""], ["", "\N{FULL BLOCK}"]]
+    figures.draw(tmp_path / "a.png", "", [figures.Block("", images, lines)], ["", ""], "", 2)
+    drawn = figures.read_image(tmp_path / "a.png")
+    ys, xs = np.nonzero((drawn == 200).all(2))
+    dark = np.nonzero((drawn < 100).all(2))
+    assert (np.ptp(ys), np.ptp(xs)) == (2 * 100 + 18 + 2 - 1, 2 * 100 + 2 - 1)
+    assert ys.max() < dark[0].min() and dark[0].max() < ys.max() + 18
+    assert abs(dark[1].mean() - (xs.max() - 49.5)) < 1
+
+
 def test_boxes_are_drawn_at_their_edges():
     drawn = figures.outlined(
         np.zeros((8, 8, 3), np.uint8), [(2, 1, 6, 5)], zoom=2, colour="#FF0000"
@@ -92,7 +126,7 @@ def test_a_film_of_several_images_holds_them_side_by_side(tmp_path):
     assert (first[::4, 516:772:4] == frames[0, 2]).all()
 
 
-def test_no_text_is_taken_for_mathematics():
+def test_no_text_is_taken_for_mathematics(tmp_path):
     """A name with two ``$`` was an error of matplotlib's, or was drawn in another font."""
 
     def drawn(name: str) -> np.ndarray:
@@ -103,7 +137,10 @@ def test_no_text_is_taken_for_mathematics():
         axes.set_title(name)
         figure.text(0, 0, name)
         figures.charts.legend(axes)
-        return figures.rendered(figure)
+        figures.save(tmp_path / "a.png", figure)
+        drawn = figures.read_image(tmp_path / "a.png")
+        assert drawn is not None
+        return drawn
 
     assert drawn("US$^$").shape == (200, 300, 3)
     # As many strokes as the letters have: what is parsed loses its dollars and turns italic.
@@ -111,12 +148,12 @@ def test_no_text_is_taken_for_mathematics():
     assert drawn("photos\udcff").shape == (200, 300, 3)  # a name that is no UTF-8
 
 
-def test_powers_of_ten_stay_what_they_are():
+def test_powers_of_ten_stay_what_they_are(tmp_path):
     figure = figures.blank(300, 200)
     axes = figure.subplots()
     axes.plot([1, 2], [1e-3, 1])
     axes.set_yscale("log")
-    figures.rendered(figure)
+    figures.save(tmp_path / "a.png", figure)
     assert axes.get_yticklabels()[0].get_parse_math()
 
 
@@ -131,6 +168,66 @@ def test_a_matplotlibrc_changes_no_figure(tmp_path):
     with matplotlib.rc_context({"font.weight": "bold", "savefig.bbox": "tight", "text.color": "r"}):
         assert draw("changed.png") == plain
         assert matplotlib.rcParams["font.weight"] == "bold"  # nor do ours change the user's
+
+
+def _drawn(folder) -> None:
+    images = np.random.default_rng(4).integers(0, 200, (1, 2, 8, 8, 3), np.uint8)
+    chart = figures.blank(300, 150)
+    chart.subplots().plot([1, 2], label="$x$")
+    figures.draw(folder / "a.png", "Title", [figures.Block("", images)], [""], "", 4, below=chart)
+
+
+def test_a_figure_is_also_a_pdf_and_an_svg_the_same_each_time(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        with figures.also("pdf", "svg"):
+            _drawn(tmp_path / name)
+    names = ("a.pdf", "a.png", "a.svg")
+    one, two = ([(tmp_path / f / n).read_bytes() for n in names] for f in ("one", "two"))
+    assert one == two
+    assert one[0].startswith(b"%PDF") and b"CreationDate" not in one[0]
+    _drawn(tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == one[1]
+
+
+def test_samples_in_an_svg_are_images_without_smoothing(tmp_path):
+    with figures.also("svg"):
+        _drawn(tmp_path)
+    text = (tmp_path / "a.svg").read_text()
+    images = re.findall(r'<image [^>]*?xlink:href="data:image/png;base64,\s*([^"]+)"', text)
+    drawn = cv2.imdecode(np.frombuffer(base64.b64decode(images[0]), np.uint8), cv2.IMREAD_COLOR)
+    wanted = np.random.default_rng(4).integers(0, 200, (2, 8, 8, 3), np.uint8)
+    sheet = figures.tile(wanted, 2, 4)[..., ::-1]
+    assert len(images) == 1 and "image-rendering:pixelated" in text
+    assert any(np.array_equal(each, sheet) for each in (drawn, drawn[::-1]))
+    assert "<path" in text  # the chart is drawn as lines
+
+
+def test_a_zoom_enlarges_the_png_by_a_whole_number(tmp_path):
+    (tmp_path / "three").mkdir()
+    _drawn(tmp_path)
+    with figures.also(zoom=3):
+        _drawn(tmp_path / "three")
+    small, large = (figures.read_image(f / "a.png") for f in (tmp_path, tmp_path / "three"))
+    assert large.shape == (3 * small.shape[0], 3 * small.shape[1], 3)
+    wanted = np.random.default_rng(4).integers(0, 200, (2, 8, 8, 3), np.uint8)
+    sheet = figures.tile(wanted, 2, 4)
+    y, x = np.argwhere((small == sheet[0, 0]).all(2))[0]
+    assert (large[3 * y : 3 * y + 96, 3 * x : 3 * x + 96 : 3] == sheet[:, :32].repeat(3, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("formats", "zoom", "said"),
+    [
+        (("eps",), 1, "unknown format of figures 'eps', expected one of: pdf, svg"),
+        ((), 5, "zoom: found 5, expected a whole number from 1 to 4"),
+        ((), 1.5, "zoom: found 1.5, expected a whole number from 1 to 4"),
+    ],
+)
+def test_other_formats_are_refused(formats, zoom, said):
+    with pytest.raises(InputError, match=said), figures.also(*formats, zoom=zoom):
+        pass
 
 
 def test_half_a_film_is_not_saved_as_a_whole_one(tmp_path, monkeypatch):

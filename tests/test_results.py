@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ import torch
 import dcgan_probe as dp
 from dcgan_probe import results
 from dcgan_probe.errors import InputError
+from dcgan_probe.probes import sample
 from dcgan_probe.results import differences, loading
 from dcgan_probe.storage import files
 
@@ -70,7 +72,8 @@ def test_every_probes_result_is_of_the_schema(run, tmp_path, command):
         "IMAGES": tmp_path / "images",
         "IMAGE": tmp_path / "images/0.png",
     }
-    run(command, *(files.get(word, word) for word in LINES[command]))
+    line = [files.get(word, word) for word in LINES[command]]
+    run("--figure-format", "svg", command, *line)
     value = json.loads((tmp_path / "out" / command / "result.json").read_text())
     check = jsonschema.Draft202012Validator(results.schema())
     check.check_schema(results.schema())
@@ -81,6 +84,24 @@ def test_every_probes_result_is_of_the_schema(run, tmp_path, command):
     assert found.changed() == {}
     on_disk = {p for p in (tmp_path / "out" / command).rglob("*") if p.is_file()}
     assert {found.folder / name for name in found.files} == on_disk - {found.path}
+    # Every figure comes in every format; strips and samples are no figures.
+    figures = {path.stem for path in found.pictures} - {"before", "after"}
+    assert figures == {path.stem for path in found.folder.glob("*.svg")}
+
+
+def test_a_result_gives_its_figures_to_matplotlib(session, tmp_path):
+    result = sample.run(session, n=3)
+    figure = result.figure()
+    figure.savefig(tmp_path / "mine.png", dpi=100)
+    result.save(tmp_path / "saved")
+    mine, saved = (dp.figures.read_image(tmp_path / n) for n in ("mine.png", "saved/sheet.png"))
+    assert mine.shape == saved.shape and (mine == saved).all()
+    assert list(result.figures()) == ["sheet"]
+    assert plt.get_fignums() == []
+    with pytest.raises(InputError, match="SampleSheet: unknown figure 'a', expected one of: sheet"):
+        result.figure("a")
+    with pytest.raises(InputError, match=r"Drawn: found no figure"):
+        Drawn(session.made_with(), "said", {}).figure()
 
 
 @pytest.mark.parametrize(

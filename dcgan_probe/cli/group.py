@@ -269,6 +269,20 @@ def _complete_device(
 @click.option(
     "--report", is_flag=True, help="At the end, write all that is in OUT as one HTML file."
 )
+@click.option(
+    "--figure-format",
+    "formats",
+    multiple=True,
+    type=click.Choice(("pdf", "svg")),
+    help="Write figures also in this format; may be given again.",
+)
+@click.option(
+    "--figure-zoom",
+    "zoom",
+    default=1,
+    type=click.IntRange(1, 4),
+    help="Enlarge the PNG of figures: N times 100 dots per inch.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each result as one line of JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but mistakes (and --json's lines).")
 @click.option("--verbose", is_flag=True, help="Say on stderr what is done, and where mistakes are.")
@@ -284,6 +298,8 @@ def main(
     force: bool,
     edits: tuple[Path, ...],
     report: bool,
+    formats: tuple[str, ...],
+    zoom: int,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -321,6 +337,10 @@ def main(
         # A long chain is not refused at its end for what is there at its beginning.
         page.check_free(folder / page.NAME, force)
     context.call_on_close(context.obj.close)
+    if formats or zoom > 1:
+        from dcgan_probe.figures.output import also  # matplotlib, which most lines need later
+
+        context.with_resource(also(*formats, zoom=zoom))
 
 
 @main.result_callback()

@@ -1,6 +1,7 @@
 from . import canvas as canvas
 from . import charts as charts
 from . import film as film
+from . import output as output
 from . import panels as panels
 from . import rasters as rasters
 from . import strips as strips
@@ -11,7 +12,9 @@ from .canvas import INK as INK
 from .canvas import ORANGE as ORANGE
 from .canvas import PALE as PALE
 from .canvas import blank as blank
-from .canvas import rendered as rendered
+from .output import also as also
+from .output import hold as hold
+from .output import save as save
 from .panels import Block as Block
 from .panels import draw as draw
 from .panels import grid as grid

@@ -1,23 +1,15 @@
-"""The colours and the font of all figures, and matplotlib figures as pixels or PNG."""
+"""The colours and the font of all figures, and blank ones to draw on."""
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import matplotlib
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 # Not pyplot: it would keep every figure and choose a backend for the whole program.
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogFormatter, ScalarFormatter
-
-from dcgan_probe.errors import printable
 
 DPI = 100
 FONT = "DejaVu Sans"  # comes with matplotlib, so figures look the same on every machine
@@ -29,7 +21,7 @@ WARNING = "#A33600"  # their vermilion, dark enough to be read as text
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Draw with matplotlib's own defaults inside the ``with``, whatever a matplotlibrc says.
+    """Draw with one set of defaults inside the ``with``, whatever a matplotlibrc says.
 
         >>> with look():
         ...     figure = blank(600, 240)
@@ -39,55 +31,25 @@ def look() -> Iterator[None]:
     """
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
+        # Names inside an SVG would be random; a PDF would hold letters as drawings.
+        matplotlib.rcParams.update({"svg.hashsalt": "dcgan-probe", "pdf.fonttype": 42})
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         yield
 
 
 def blank(width: int, height: int) -> Figure:
-    """An empty white matplotlib figure of a size in pixels, for `rendered`."""
+    """An empty white matplotlib figure of a size in pixels: a chart for `draw`, or for `save`.
+
+    >>> blank(600, 240).subplots().plot([0.7, 0.5])
+    """
     return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
 
 
-def rendered(figure: Figure) -> np.ndarray:
-    """A matplotlib figure as H x W x 3 uint8, to be one of the images of `draw`."""
-    _take_literally(figure)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+def size(figure: Figure) -> tuple[int, int]:
+    """Width and height of a figure in pixels.
 
-
-def png(figure: Figure) -> bytes:
-    """A matplotlib figure as the bytes of a PNG file."""
-    _take_literally(figure)
-    stream = io.BytesIO()
-    # Without its version in the file, the same picture is the same bytes.
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()
-
-
-def _take_literally(figure: Figure) -> None:
-    """Let no text be parsed: a ``$`` in a name is not mathematics, and a name need not be UTF-8.
-
-    Numbers on an axis stay as matplotlib sets them, such as powers of ten.
+    >>> size(blank(600, 240))
+    (600, 240)
     """
-    numbers: set[int] = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            formatter = axis.get_major_formatter()
-            if isinstance(formatter, FuncFormatter):  # labels that were given, not numbers
-                formatter.func = partial(_label, formatter.func)
-            elif isinstance(formatter, LogFormatter | ScalarFormatter):
-                numbers.update(map(id, axis.get_ticklabels(which="both")))
-    for text in figure.findobj(Text):
-        if id(text) not in numbers:
-            text.set_parse_math(False)
-            text.set_text(_drawable(text.get_text()))
-
-
-def _label(given: Callable[..., str], *place: float) -> str:
-    return _drawable(given(*place))
-
-
-def _drawable(text: str) -> str:
-    """Text with what no font draws escaped; lines stay lines."""
-    return "\n".join(map(printable, text.split("\n")))
+    width, height = figure.get_size_inches() * DPI
+    return round(width), round(height)

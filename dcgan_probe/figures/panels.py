@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.transforms import Affine2D, Bbox
 
-from dcgan_probe.figures.canvas import DPI, FONT, INK, PALE, WARNING, blank, look, png, rendered
-from dcgan_probe.storage import files
+from dcgan_probe.figures.canvas import DPI, FONT, INK, PALE, WARNING, blank, look, size
+from dcgan_probe.figures.output import save
 
 GAP = 2
 _TITLE, _LABEL, _LINE, _MARGIN = 14, 10, 18, 16
@@ -25,8 +27,12 @@ def zoom_for(size: int) -> int:
     return max(1, 128 // size)
 
 
-def tile(images: np.ndarray, columns: int, zoom: int = 1, gap: int = GAP) -> np.ndarray:
+def tile(
+    images: np.ndarray, columns: int, zoom: int = 1, gap: int = GAP, line: int = 0
+) -> np.ndarray:
     """N x H x W x 3 uint8 images side by side in rows, at whole-number zoom without smoothing.
+
+    line: pixels that are left white beneath each.
 
     >>> tile(np.zeros((6, 8, 8, 3), np.uint8), columns=3, zoom=2).shape
     (34, 52, 3)
@@ -34,10 +40,10 @@ def tile(images: np.ndarray, columns: int, zoom: int = 1, gap: int = GAP) -> np.
     n, height, width, _ = images.shape
     rows = -(-n // columns)
     height, width = height * zoom, width * zoom
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
+    shape = (rows * (height + line + gap) - gap, columns * (width + gap) - gap, 3)
     canvas = np.full(shape, 255, np.uint8)
     for i, image in enumerate(images):
-        y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        y, x = (i // columns) * (height + line + gap), (i % columns) * (width + gap)
         canvas[y : y + height, x : x + width] = image.repeat(zoom, 0).repeat(zoom, 1)
     return canvas
 
@@ -56,10 +62,16 @@ def grid(images: np.ndarray, columns: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Block:
-    """Images under one heading: rows x columns x H x W x 3 uint8."""
+    """Images under one heading: rows x columns x H x W x 3 uint8. labels: a line beneath each."""
 
     heading: str
     images: np.ndarray
+    labels: Sequence[Sequence[str]] = ()
+
+    def sheet(self, zoom: int, line: int) -> np.ndarray:
+        """The images side by side. line: pixels that are left free beneath each."""
+        flat = self.images.reshape(-1, *self.images.shape[2:])
+        return tile(flat, self.images.shape[1], zoom, line=line)
 
 
 @look()
@@ -70,66 +82,109 @@ def draw(
     rows: Sequence[str],
     caption: str,
     zoom: int = 2,
-    below: np.ndarray | None = None,
+    below: Figure | None = None,
+    beside: Figure | None = None,
     warnings: Sequence[str] = (),
 ) -> None:
-    """Write a PNG of blocks side by side, with labelled rows, a title above and a caption below.
+    """Write a figure of blocks side by side, with labelled rows, a title above and a caption below.
 
-    below: H x W x 3 uint8, a chart between the blocks and the caption, at its own size. warnings:
-    lines under the title that say why not to believe what is seen.
+    below: a chart between the blocks and the caption, or `beside` the blocks: a figure of `blank`,
+    which keeps its size in the picture. warnings: lines under the title that say why not to believe
+    what is seen. Written as `save` does.
 
     >>> draw("a.png", "Title", [Block("left", images), Block("right", images)], ["row"], "Caption.")
     """
-    sheets = []
     for block in blocks:
-        count, columns = block.images.shape[:2]
-        if count != len(rows):
-            raise ValueError(f"block {block.heading!r} has {count} rows, expected {len(rows)}")
-        flat = block.images.reshape(-1, *block.images.shape[2:])
-        sheets.append(tile(flat, columns, zoom))
-    row_height = block.images.shape[2] * zoom + GAP
-    left = _MARGIN + max((len(line) for row in rows for line in row.split("\n")), default=0) * 7 + 8
+        if len(block.images) != len(rows):
+            raise ValueError(
+                f"block {block.heading!r} has {len(block.images)} rows, expected {len(rows)}"
+            )
+    line = _LINE if any(block.labels for block in blocks) else 0
+    sheets = [block.sheet(zoom, line) for block in blocks]
+    longest = max((len(part) for row in rows for part in row.split("\n")), default=0)
+    left = _MARGIN + longest * 7 + 8
     width = left + sum(s.shape[1] for s in sheets) + _MARGIN * len(sheets)
-    width = max(width, 480, 0 if below is None else below.shape[1] + 2 * _MARGIN)
-    lines = textwrap.wrap(caption, max(40, (width - 2 * _MARGIN) // 7))
+    tall = max((s.shape[0] for s in sheets), default=0)
+    under = 0
+    if beside is not None:
+        across, high = size(beside)
+        width, tall = width + across + _MARGIN, max(tall, high)
+    elif below is not None:
+        across, high = size(below)
+        width, under = max(width, across + 2 * _MARGIN), high + 12
+    width = max(width, 480)
+    characters = max(40, (width - 2 * _MARGIN) // 7)
+    lines = textwrap.wrap(caption, characters)
     title_lines = textwrap.wrap(title, max(30, (width - 2 * _MARGIN) // 9))
-    warned = [
-        line
-        for warning in warnings
-        for line in textwrap.wrap(warning, max(40, (width - 2 * _MARGIN) // 7))
-    ]
+    warned = [part for warning in warnings for part in textwrap.wrap(warning, characters)]
     top = _MARGIN + len(title_lines) * 22 + len(warned) * _LINE + _LINE + 10
-    bottom = top + sheets[0].shape[0]
-    under = 0 if below is None else below.shape[0] + 12
+    bottom = top + tall
     height = bottom + under + 12 + len(lines) * _LINE + _MARGIN
-    figure = blank(width, height)
 
-    def write(x: float, y: float, text: str, size: int, colour: str = INK, **more: object) -> None:
-        at = {"fontsize": size * 72 / DPI, "color": colour, "fontfamily": FONT, **more}
+    if beside is not None:
+        place = (width - _MARGIN - across, height - top - high)
+        figure = _framed(beside, (width, height), place)
+    elif below is not None:
+        figure = _framed(below, (width, height), (_MARGIN, height - bottom - high))
+    else:
+        figure = blank(width, height)
+
+    def write(
+        x: float, y: float, text: str, pixels: int, colour: str = INK, **more: object
+    ) -> None:
+        at = {"fontsize": pixels * 72 / DPI, "color": colour, "fontfamily": FONT, **more}
         figure.text(x / width, 1 - y / height, text, **at)  # type: ignore[arg-type]
 
-    for i, line in enumerate(title_lines):
-        write(_MARGIN, _MARGIN + 22 * i, line, _TITLE + 2, va="top", fontweight="bold")
-    for i, line in enumerate(warned):
+    for i, text in enumerate(title_lines):
+        write(_MARGIN, _MARGIN + 22 * i, text, _TITLE + 2, va="top", fontweight="bold")
+    for i, text in enumerate(warned):
         y = _MARGIN + 22 * len(title_lines) + _LINE * i
-        write(_MARGIN, y, line, _LABEL + 1, WARNING, va="top")
+        write(_MARGIN, y, text, _LABEL + 1, WARNING, va="top")
     x = left
     for block, sheet in zip(blocks, sheets, strict=True):
         write(x, top - 6, block.heading, _LABEL + 2, va="bottom")
-        figure.figimage(sheet, x, height - top - sheet.shape[0], origin="upper")
+        _show(figure, sheet, x / width, 1 - (top + sheet.shape[0]) / height)
+        _, _, image_height, image_width, _ = block.images.shape
+        for row, labels in enumerate(block.labels):
+            y = top + (row + 1) * (image_height * zoom + line + GAP) - GAP - line / 2
+            for column, text in enumerate(labels):
+                middle = x + column * (image_width * zoom + GAP) + image_width * zoom / 2
+                write(middle, y, text, _LABEL, va="center", ha="center")
         x += sheet.shape[1] + _MARGIN
-    for i, row in enumerate(rows):
-        y = top + row_height * (i + 0.5)
-        write(left - 8, y, row, _LABEL + 1, va="center", ha="right", linespacing=1.3)
-    if below is not None:
-        figure.figimage(below, _MARGIN, height - bottom - under, origin="upper")
-    for i, line in enumerate(lines):
+    for i, name in enumerate(rows):
+        y = top + (i + 0.5) * (block.images.shape[2] * zoom + line + GAP)
+        write(left - 8, y, name, _LABEL + 1, va="center", ha="right", linespacing=1.3)
+    for i, text in enumerate(lines):
         y = bottom + under + 14 + i * _LINE
-        write(_MARGIN, y, line, _LABEL + 1, PALE, va="top")
-    files.write_bytes(path, png(figure))
+        write(_MARGIN, y, text, _LABEL + 1, PALE, va="top")
+    save(path, figure)
 
 
-@look()
+def _show(figure: Figure, image: np.ndarray, x: float, y: float) -> None:
+    """Show an image pixel for pixel; x, y: its lower left corner, as shares of the figure."""
+    height, width, _ = image.shape
+    across, up = size(figure)
+    axes = figure.add_axes((x, y, width / across, height / up))
+    axes.set_axis_off()
+    axes.imshow(image, interpolation="none", aspect="auto")
+
+
+def _framed(chart: Figure, whole: tuple[int, int], at: tuple[int, int]) -> Figure:
+    """Grow a chart's figure to a size, with the chart at a place, counted from below, in pixels."""
+    width, height = size(chart)
+    place = Affine2D().scale(width / whole[0], height / whole[1])
+    place.translate(at[0] / whole[0], at[1] / whole[1])
+    for axes in chart.axes:
+        axes.set_position(Bbox(place.transform(axes.get_position(original=True).get_points())))
+    for legend in chart.legends:
+        legend.set_bbox_to_anchor(Bbox(place.transform([(0, 0), (1, 1)])), chart.transFigure)
+    for text in chart.texts:
+        x, y = place.transform(text.get_position())
+        text.set_position((x, y))
+    chart.set_size_inches(whole[0] / DPI, whole[1] / DPI)
+    return chart
+
+
 def sheet(
     path: str | os.PathLike[str],
     title: str,
@@ -138,25 +193,13 @@ def sheet(
     caption: str,
     columns: int,
 ) -> None:
-    """Write a PNG of images in rows, each with its label beneath.
+    """Write a figure of images in rows, each with its label beneath.
 
     images: N x H x W x 3 uint8; labels: one for each.
 
     >>> sheet("a.png", "Title", images, [f"3:{i}" for i in range(12)], "Caption.", columns=6)
     """
-    zoom = zoom_for(images.shape[2])
-    labelled = [
-        _with_line(image.repeat(zoom, 0).repeat(zoom, 1), label)
-        for image, label in zip(images, labels, strict=True)
-    ]
-    rows = grid(np.stack(labelled), columns)
-    draw(path, title, [Block("", rows)], [""] * len(rows), caption, zoom=1)
-
-
-def _with_line(image: np.ndarray, text: str) -> np.ndarray:
-    """An image with a line of text beneath."""
-    height, width, _ = image.shape
-    figure = blank(width, _LINE)
-    at = {"fontsize": _LABEL * 72 / DPI, "color": INK, "fontfamily": FONT}
-    figure.text(0.5, 0.5, text, ha="center", va="center", **at)  # type: ignore[arg-type]
-    return np.concatenate([image, rendered(figure)])
+    rows = grid(images, columns)
+    lines = [labels[start : start + columns] for start in range(0, len(labels), columns)]
+    block = Block("", rows, lines)
+    draw(path, title, [block], [""] * len(rows), caption, zoom_for(images.shape[2]))

@@ -11,10 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.storage import files, json_values
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = "dcgan-probe/result/1"
 FILE = "result.json"
@@ -43,7 +46,10 @@ class Result(ABC):
 
     @abstractmethod
     def draw(self, folder: Path) -> None:
-        """Write the pictures, and any file beside ``result.json``, into a folder."""
+        """Write the pictures, and any file beside ``result.json``, into a folder.
+
+        Figures by `figures.draw` or `figures.save`, which serve `figure` and other formats too.
+        """
 
     @abstractmethod
     def __str__(self) -> str: ...
@@ -78,6 +84,35 @@ class Result(ABC):
                 "files": hashes(work),
             }
             files.write_json(work / FILE, {**head, **values})
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures, by their file name without its ending, as matplotlib draws them.
+
+        >>> list(forget.run(session).figures())
+        ['forget', 'where']
+
+        Those that `draw` writes with `figures.draw` or `figures.save`. pyplot knows none of them.
+        """
+        from dcgan_probe.figures.output import hold
+
+        with tempfile.TemporaryDirectory() as folder, hold() as held:
+            self._draw(Path(folder))
+        return held
+
+    def figure(self, name: str | None = None) -> Figure:
+        """One of `figures`: the first, or that of a name.
+
+            >>> result.figure().savefig("forget.pdf")
+
+        Raises InputError for another name, and where nothing is drawn.
+        """
+        drawn, kind = self.figures(), type(self).__name__
+        if not drawn:
+            raise InputError(f"{kind}: found no figure, expected a result that draws one")
+        name = next(iter(drawn)) if name is None else name
+        if name not in drawn:
+            raise unknown("figure", name, drawn, where=kind)
+        return drawn[name]
 
     def _draw(self, folder: Path) -> None:
         from dcgan_probe.figures.canvas import look  # matplotlib, which reading results needs not

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from dcgan_probe.figures import canvas, charts
-from dcgan_probe.storage import files
+from dcgan_probe.figures.output import save
 
 SIZE = 10  # of all text of the chart, in points
 
@@ -36,7 +36,7 @@ def draw(lines: Sequence[dict[str, Any]], path: Path, caption: str) -> None:
                 axes.axvline(line["step"], color=canvas.ORANGE, linestyle=":", linewidth=1)
     charts.style(panels[-1], x=f"step\n{caption}", labels=SIZE, ticks=SIZE)
     figure.subplots_adjust(left=0.09, right=0.91, bottom=0.13, top=0.96, hspace=0.12)
-    files.write_bytes(path, canvas.png(figure))
+    save(path, figure)
 
 
 def _draw_losses(axes: Axes, lines: Sequence[dict[str, Any]]) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
+from matplotlib.figure import Figure
 
 from dcgan_probe.figures import charts
-from dcgan_probe.figures.canvas import BLUE, ORANGE, blank, rendered
+from dcgan_probe.figures.canvas import BLUE, ORANGE, blank
 from dcgan_probe.metrics.intervals import Proportion
 
 
-def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> np.ndarray:
+def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> Figure:
     """Of each method the share that has what was asked, and the mean share that kept the rest.
 
-    Returns H x W x 3 uint8; a mean that is None is not drawn.
+    A mean that is None is not drawn.
     """
     figure = blank(640, 40 + 34 * len(methods))
     axes = figure.subplots()
@@ -33,4 +33,4 @@ def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> np.
     axes.grid(axis="x", color="#EEEEEE")
     charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     figure.subplots_adjust(left=0.27, right=0.98, bottom=0.12, top=0.88)
-    return rendered(figure)
+    return figure

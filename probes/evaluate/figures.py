@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dcgan_probe.figures import charts
-from dcgan_probe.figures.canvas import BLUE, FONT, INK, PALE, blank, rendered
+from dcgan_probe.figures.canvas import BLUE, FONT, INK, PALE, blank
 from dcgan_probe.probes.evaluate.comparison import ScaleComparison, Spread
 
 WIDTH = 440
@@ -17,10 +18,10 @@ FLOOR_COLOUR = "#BBBBBB"
 
 def chart_comparisons(
     panels: Sequence[tuple[str, Mapping[str, ScaleComparison]]], height: int
-) -> np.ndarray:
-    """Bars of numbers beside those of the held-out images, height x WIDTH x 3 uint8.
+) -> Figure:
+    """Bars of numbers beside those of the held-out images.
 
-    panels: a title, and numbers by their label, for each.
+    panels: a title, and numbers by their label, for each; height in pixels.
     """
     figure = blank(WIDTH, height)
     ratios = [len(rows) + 0.4 for _, rows in panels]
@@ -42,7 +43,7 @@ def chart_comparisons(
     handles = grid[0].get_legend_handles_labels()
     charts.legend(figure, *handles, loc="upper right", ncols=2)
     figure.tight_layout(rect=(0, 0, 1, 0.95))
-    return rendered(figure)
+    return figure
 
 
 def _bars(axes: Axes, label: str, spreads: Sequence[Spread], shift: float, colour: str) -> None:

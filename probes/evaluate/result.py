@@ -102,13 +102,13 @@ class Evaluation(Result):
         panels = self._panels()
         rows = sum(len(numbers) for _, numbers in panels)
         chart = chart_comparisons(panels, max(len(sheets[0]), 360, 64 * len(panels) + 46 * rows))
-        headings = ("samples", "held-out images", "")
+        headings = ("samples", "held-out images")
         draw(
             folder / "evaluate.png",
             "Samples beside images that were held out",
             [
-                Block(heading, _pad(sheet, len(chart))[None, None])
-                for heading, sheet in zip(headings, (*sheets, chart), strict=True)
+                Block(heading, sheet[None, None])
+                for heading, sheet in zip(headings, sheets, strict=True)
             ],
             [""],
             f"The first samples, the first held-out images, and distances between {self.count} of "
@@ -116,6 +116,7 @@ class Evaluation(Result):
             f"Bars are means of {SPLITS} splits of {self.images}, whiskers the least and the most. "
             f"{self.caption}.",
             zoom=1,
+            beside=chart,
             warnings=self.doubts(),
         )
 
@@ -169,8 +170,3 @@ class Evaluation(Result):
             ):
                 lines.append(f"  {name}: {each.samples}, floor {each.held_out}")
         return "\n".join([*self.doubts(), *lines])
-
-
-def _pad(sheet: np.ndarray, height: int) -> np.ndarray:
-    below = height - len(sheet)
-    return np.pad(sheet, ((0, below), (0, 0), (0, 0)), constant_values=255)

@@ -140,5 +140,4 @@ def _draw(
     axes = figure.subplots()
     plot(axes)
     figure.tight_layout()
-    chart = figures.rendered(figure)
-    figures.draw(path, title, [figures.Block("", chart[None, None])], [""], caption, zoom=1)
+    figures.draw(path, title, [], [], caption, below=figure)

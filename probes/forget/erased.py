@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
@@ -135,7 +136,7 @@ class Erased(Result):
             )
         return words + "Bars are 95% intervals. " if words else ""
 
-    def _chart(self) -> np.ndarray | None:
+    def _chart(self) -> Figure | None:
         """What a probe trained again finds, and every trial."""
         traces = self.traces[0] if self.traces and self.edits else None
         tried = self.erasing.tried
@@ -148,7 +149,7 @@ class Erased(Result):
         if tried:
             _draw_trials(panels.pop(0), tried, self.erasing.chosen)
         figure.tight_layout(w_pad=3)
-        return figures.rendered(figure)
+        return figure
 
     def doubts(self) -> list[str]:
         """Why not to believe the result; empty if nothing is known."""

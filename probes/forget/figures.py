@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from dcgan_probe import figures
@@ -172,7 +173,7 @@ def draw_traces(axes: Axes, traces: Traces) -> None:
     axes.set_xlim(min(0.45, low - 0.02) if np.isfinite(low) else 0.45, 1.01)
 
 
-def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> np.ndarray:
+def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
     """For each judge the object's area left against the change outside of it; traces."""
     count = len(proofs) + len(traces)
     figure = figures.blank(PANEL[0] * max(2, count) // 2, PANEL[1])
@@ -182,7 +183,7 @@ def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> np.ndarray:
     for axes, each in zip(panels[len(proofs) :], traces, strict=True):
         draw_traces(axes, each)
     figure.tight_layout(w_pad=3)
-    return figures.rendered(figure)
+    return figure
 
 
 def _draw_proof(axes: Axes, proof: Proof) -> None:

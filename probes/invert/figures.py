@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from dcgan_probe.figures import charts
-from dcgan_probe.figures.canvas import BLUE, ORANGE, blank, rendered
+from dcgan_probe.figures.canvas import BLUE, ORANGE, blank
 
 
-def chart_losses(losses: Mapping[str, Tensor], width: int) -> np.ndarray:
-    """The losses of every start, a colour a target, H x width x 3 uint8.
+def chart_losses(losses: Mapping[str, Tensor], width: int) -> Figure:
+    """The losses of every start, a colour a target.
 
-    losses: by the name of the target, m x (steps + 1), the best start first.
+    losses: by the name of the target, m x (steps + 1), the best start first. width: in pixels.
     """
     figure = blank(width, 240)
     axes = figure.subplots()
@@ -31,4 +31,4 @@ def chart_losses(losses: Mapping[str, Tensor], width: int) -> np.ndarray:
     charts.style(axes, x="step", y="loss")
     charts.legend(axes, loc="upper right", ncols=2)
     figure.subplots_adjust(left=80 / width, right=0.99, bottom=0.18, top=0.96)
-    return rendered(figure)
+    return figure

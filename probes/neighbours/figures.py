@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from dcgan_probe import figures
 from dcgan_probe.figures import charts
@@ -15,7 +15,6 @@ from .comparison import Comparison, Examples, SampleSet
 
 CHART = (560, 200)
 SHEET = 36  # samples of either checkpoint that are drawn side by side
-_LINE = 16
 
 
 def draw_nearest(
@@ -33,17 +32,19 @@ def draw_nearest(
     shown = comparison.shown()
     rows = [i for _, i in shown]
     zoom = _zoom(pixels)
-    samples = _labelled(pixels[rows][:, None], [[""]] * len(rows), zoom)
-    training = _labelled(examples.training, _numbers(comparison.distances[rows]), zoom)
-    blocks = [figures.Block("sample", samples), figures.Block("nearest training images", training)]
+    near = _numbers(comparison.distances[rows])
+    blocks = [
+        figures.Block("sample", pixels[rows][:, None]),
+        figures.Block("nearest training images", examples.training, near),
+    ]
     title = f"Samples and their nearest training images, by {comparison.space}"
     if comparison.verdict is not None:
         numbers = _numbers(comparison.to_held_out[rows][:, None])
-        blocks.append(figures.Block("held-out", _labelled(examples.held_out, numbers, zoom)))
+        blocks.append(figures.Block("held-out", examples.held_out, numbers))
         title += f": {comparison.verdict.name.lower()}"
     labels = [f"{why}\nsample {i}" for why, i in shown]
     below = _chart(comparison, before)
-    figures.draw(path, title, blocks, labels, caption, zoom=1, below=below)
+    figures.draw(path, title, blocks, labels, caption, zoom, below)
 
 
 def draw_checkpoints(path: Path, checkpoints: Sequence[SampleSet], caption: str) -> None:
@@ -66,22 +67,7 @@ def _numbers(distances: np.ndarray) -> list[list[str]]:
     return [[f"{distance:.3g}" for distance in row] for row in distances]
 
 
-def _labelled(images: np.ndarray, labels: list[list[str]], zoom: int) -> np.ndarray:
-    """Rows x columns of images at whole-number zoom, each with a line of text beneath."""
-    large = images.repeat(zoom, 2).repeat(zoom, 3)
-    rows, columns, height, width, _ = large.shape
-    # One figure for all lines: a figure for each would take longer than all else.
-    figure = figures.blank(columns * width, rows * _LINE)
-    style: dict[str, Any] = {"fontfamily": figures.FONT, "color": figures.INK}
-    for row, texts in enumerate(labels):
-        for column, text in enumerate(texts):
-            x, y = (column + 0.5) / columns, 1 - (row + 0.5) / rows
-            figure.text(x, y, text, ha="center", va="center", fontsize=7, **style)
-    lines = figures.rendered(figure).reshape(rows, _LINE, columns, width, 3)
-    return np.concatenate([large, lines.transpose(0, 2, 1, 3, 4)], axis=2)
-
-
-def _chart(comparison: Comparison, before: Comparison | None) -> np.ndarray:
+def _chart(comparison: Comparison, before: Comparison | None) -> Figure:
     """The distances to the nearest training image, as cumulative shares."""
     figure = figures.blank(*CHART)
     axes = figure.subplots()
@@ -96,4 +82,4 @@ def _chart(comparison: Comparison, before: Comparison | None) -> np.ndarray:
     charts.style(axes, x="distance to the nearest training image", y="share", labels=8)
     charts.legend(axes, loc="upper left")
     figure.tight_layout()
-    return figures.rendered(figure)
+    return figure

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from dcgan_probe import figures
@@ -120,7 +121,7 @@ def outline(image: np.ndarray, edges: Edges, zoom: int) -> np.ndarray:
     return large
 
 
-def chart_tried(tried: Sequence[TriedWay], chosen: Way) -> np.ndarray:
+def chart_tried(tried: Sequence[TriedWay], chosen: Way) -> Figure:
     """Every way: overlap with the box, and how its rim stands out, against the change outside."""
     figure = figures.blank(*PANEL)
     panels = figure.subplots(1, 2)
@@ -157,4 +158,4 @@ def chart_tried(tried: Sequence[TriedWay], chosen: Way) -> np.ndarray:
         axes.set_xlim(left=0)
         charts.legend(axes)
     figure.tight_layout()
-    return figures.rendered(figure)
+    return figure

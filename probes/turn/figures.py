@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dcgan_probe.figures import charts
-from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, blank, rendered
+from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, blank
 
 COLOURS = (BLUE, ORANGE, GREEN)
 HEIGHT, TOP, BOTTOM = 300, 0.91, 0.15
@@ -27,8 +28,8 @@ Line = tuple[Sequence[float], Sequence[tuple[float, float]]]
 
 def chart_responses(
     at: Sequence[float], means: Mapping[str, Mapping[str, Line]], width: int
-) -> np.ndarray:
-    """Mean probabilities along axes side by side, a line a label, H x width x 3 uint8.
+) -> Figure:
+    """Mean probabilities along axes side by side, a line a label; width in pixels.
 
     means: by the name of an axis, by label, at each place of `at`, with intervals. The labels
     that an axis moves most are in colour; each is named at the end of its line, at most `NAMED`.
@@ -43,7 +44,7 @@ def chart_responses(
         axes.set_position((left, BOTTOM, right - left, TOP - BOTTOM))
         charts.style(axes, x="lengths of the axis", ticks=9)
     panels[0].set_ylabel("mean probability", **charts.TEXT)
-    return rendered(figure)
+    return figure
 
 
 def _draw(axes: Axes, at: Sequence[float], lines: Mapping[str, Line], beside: float) -> None:

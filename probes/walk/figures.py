@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from dcgan_probe.figures import charts
-from dcgan_probe.figures.canvas import BLUE, ORANGE, PALE, blank, rendered
+from dcgan_probe.figures.canvas import BLUE, ORANGE, PALE, blank
 
 
 def chart_steps(
     lengths: Mapping[str, np.ndarray], points: Sequence[str], unrelated: float, width: int
-) -> np.ndarray:
-    """The length of every step along the points, a line a path, H x width x 3 uint8.
+) -> Figure:
+    """The length of every step along the points, a line a path.
 
-    lengths: by the name of the path, S x (steps - 1); unrelated: that of samples of no relation.
+    lengths: by the name of the path, S x (steps - 1); unrelated: that of samples of no
+    relation. width: of the chart, in pixels.
     """
     figure = blank(width, 230)
     axes = figure.subplots()
@@ -38,4 +40,4 @@ def chart_steps(
         bottom=0.12,
         top=0.95,
     )
-    return rendered(figure)
+    return figure

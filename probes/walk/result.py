@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from dcgan_probe.figures import film
@@ -124,7 +125,7 @@ class Walk(Result):
             below=self._chart(zoom),
         )
 
-    def _chart(self, zoom: int) -> np.ndarray:
+    def _chart(self, zoom: int) -> Figure:
         tracks = self.tracks.values()
         images = sum(track.pixels.shape[1] * track.pixels.shape[3] for track in tracks)
         lengths = {way: track.lengths for way, track in self.tracks.items()}
