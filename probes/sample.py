@@ -103,9 +103,11 @@ def run(session: Session, n: int = 64, numbered: bool = False) -> SampleSheet:
 
 
 @click.command()
-@click.option("--n", default=64, type=click.IntRange(1), help="How many samples.")
-@click.option("--numbered", is_flag=True, help="Sheets that name every sample, and no files.")
+@click.option("--n", default=64, type=click.IntRange(1), help="Number of samples.")
+@click.option(
+    "--numbered", is_flag=True, help="Draw contact sheets with seed and index, and no single files."
+)
 @pass_session
 def sample(session: Session, n: int, numbered: bool) -> None:
-    """Draw samples, with the active edits: a sheet, and files to draw boxes on."""
+    """Draw samples with the active edits: a sheet, and one file for each."""
     session.save(run(session, n, numbered))

@@ -102,7 +102,7 @@ def test_held_out_images_have_no_say_in_the_threshold():
 
 def test_effects_are_those_of_the_whole_generator_with_a_hook(session):
     """Of 40 samples: more than a batch, and the second batch is not full."""
-    found = dissect.run(session, boxes(), "8x8", n=40, judge=BRIGHT).objects[0].effect
+    found = dissect.run(session, boxes(), layer="8x8", n=40, judge=BRIGHT).objects[0].effect
     z = session.latents(40, start=8)
     for f in (0, 3, 7):
         before, after, change = changes_by_hand(session, "8x8", f, z)
@@ -116,7 +116,7 @@ def test_effects_are_those_of_the_whole_generator_with_a_hook(session):
 
 def test_without_a_detector_the_boxes_judge_on_their_own_samples(session):
     drawn = boxes()
-    found = dissect.run(session, drawn, "8x8", n=1).objects[0]
+    found = dissect.run(session, drawn, layer="8x8", n=1).objects[0]
     assert (found.judge, found.samples) == ("boxes", 8)
     assert "no detector" in str(found)
     assert "area_left" not in found.row(0)
@@ -135,7 +135,7 @@ def test_the_only_filter_that_paints_is_the_only_one_with_an_effect(session):
     ground = session.generator.get_submodule("32x32.conv").bias
     bare = torch.zeros(1, 3, 1, 1) if ground is None else ground.tanh().view(1, 3, 1, 1)
     painted = Puts(lambda images: (images - bare).abs().amax(1) > 1e-3)
-    found = dissect.run(session, boxes(), "16x16", n=8, judge=painted).objects[0]
+    found = dissect.run(session, boxes(), layer="16x16", n=8, judge=painted).objects[0]
     others = np.arange(len(weight)) != 2
     assert found.effect.area_left[2] == 0
     assert (found.effect.area_left[others] == 1).all()
@@ -182,7 +182,7 @@ def test_the_strongest_samples_are_those_where_the_filter_is_highest(session):
 
 def test_a_filter_that_an_edit_in_force_drops_has_no_effect_left(session):
     with session.editing(dp.Selection("8x8", (3,), session.checkpoint.sha256)):
-        found = dissect.run(session, boxes(), "8x8", n=4, judge=BRIGHT)
+        found = dissect.run(session, boxes(), layer="8x8", n=4, judge=BRIGHT)
     effect = found.objects[0].effect
     assert effect.inside[3] == effect.outside[3] == 0
     assert (effect.outside > 0).sum() > 1
@@ -193,13 +193,13 @@ def test_a_filter_that_an_edit_in_force_drops_has_no_effect_left(session):
 def test_every_label_has_its_numbers_and_its_picture(session, tmp_path):
     doors = tuple(dp.Box(i, "a/door", 8, 20, 16, 32) for i in range(2, 8))
     both = replace(boxes(), boxes=(*boxes().boxes, *doors))
-    found = dissect.run(session, both, "8x8", top=2)
+    found = dissect.run(session, both, layer="8x8", top=2)
     found.save(tmp_path / "dissect")
     names = {p.name for p in (tmp_path / "dissect").iterdir()}
     assert names == {"dissect.png", "dissect_2.png", "result.json"}
     saved = json.loads((tmp_path / "dissect/result.json").read_text())
     assert [each["label"] for each in saved["objects"]] == ["a/door", "window"]
-    alone = dissect.run(session, both, "8x8", label="window", top=2).objects[0]
+    alone = dissect.run(session, both, layer="8x8", label="window", top=2).objects[0]
     assert saved["objects"][1] == alone.values()
     rows = saved["objects"][1]["filters"]
     assert [row["filter"] for row in rows] == list(range(len(alone.effect.size)))
@@ -256,19 +256,19 @@ def test_what_does_not_fit_is_refused(session, changes, options, message):
 def test_boxes_that_hold_no_cell_or_all_of_them_name_the_layer_that_would_do(session, box, message):
     drawn = () if box is None else tuple(dp.Box(i, "window", *box) for i in range(8))
     with pytest.raises(InputError, match=message):
-        dissect.run(session, replace(boxes(), boxes=drawn), "4x4")
+        dissect.run(session, replace(boxes(), boxes=drawn), layer="4x4")
 
 
 def test_one_image_with_a_box_cannot_be_halved(session):
     message = "windows.json: layer '8x8': 'window': found 1 image with a place inside a box"
     with pytest.raises(InputError, match=message):
-        dissect.run(session, boxes(1), "8x8")
+        dissect.run(session, boxes(1), layer="8x8")
 
 
 def test_one_detector_is_not_asked_for_two_objects(session):
     both = replace(boxes(), boxes=(*boxes().boxes, dp.Box(0, "door", 8, 20, 16, 32)))
     with pytest.raises(InputError, match="detector puts: found 2 labels .* one of: door, window"):
-        dissect.run(session, both, "8x8", judge=BRIGHT)
+        dissect.run(session, both, layer="8x8", judge=BRIGHT)
 
 
 def test_without_boxes_the_command_asks_for_them(tmp_path):

@@ -1,4 +1,4 @@
-"""Options that say of a file of weights what the file itself does not hold.
+"""Options for facts about a network that its file of weights does not record.
 
 Nothing here imports torch.
 """
@@ -18,33 +18,31 @@ _OPTIONS = (
     click.option(
         "--z",
         type=click.Choice(DISTRIBUTIONS),
-        help="How z is drawn, of another library's weights; uniform is on [-1, 1].",
+        help="Distribution of z, for third-party weights; uniform is on [-1, 1].",
     ),
     click.option(
         "--output",
         type=click.Choice(OUTPUTS),
-        help="What its generator ends in; with sigmoid, images are in [0, 1] for both networks.",
+        help="Last activation of G; with sigmoid, both networks use images in [0, 1].",
     ),
-    click.option(
-        "--slope", type=float, help="Of its generator's activations below zero; 0 is ReLU."
-    ),
-    click.option("--d-slope", type=float, help="Of its discriminator's activations below zero."),
-    click.option("--size", type=int, help="Height and width of its images."),
-    click.option("--eps", type=float, help="Of its norms."),
+    click.option("--slope", type=float, help="Negative slope of G's activations; 0 is ReLU."),
+    click.option("--d-slope", type=float, help="Negative slope of D's activations."),
+    click.option("--size", type=int, help="Height and width of images, in pixels."),
+    click.option("--eps", type=float, help="eps of the norms."),
     click.option(
         "--class",
         "label",
         metavar="K/N",
-        help="It is conditional: draw class K, from 0, of N in a one-hot vector beside z; "
-        "K/N:first before it, K/N:last behind it.",
+        help="For a conditional network: draw class K (from 0) of N, as a one-hot vector that is "
+        "concatenated with z. K/N:first puts it before z, K/N:last after.",
     ),
     click.option(
-        "--weights", metavar="NAME", help="Which of its generators to take, such as g_ema."
+        "--weights", metavar="NAME", help="Generator to use if the file has several, such as g_ema."
     ),
     click.option(
         "--statistics",
         type=click.Choice(STATISTICS),
-        help="Of its batch norms: those of the file, or estimated anew.",
+        help="Batch-norm statistics: read from the file, or estimate again.",
     ),
 )
 NAMES = ("z", "output", "slope", "d_slope", "size", "eps", "label", "weights", "statistics")

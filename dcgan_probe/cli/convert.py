@@ -23,24 +23,26 @@ if TYPE_CHECKING:
     "--to",
     type=click.Path(path_type=Path),
     required=True,
-    help="File to write, NAME.safetensors; any other name is a folder as the Hugging Face hub has.",
+    help="File to write, NAME.safetensors; any other name is a folder for the Hugging Face hub.",
 )
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Images for the discriminator's batch-norm statistics, where the files hold none.",
+    help="Images to estimate D's batch-norm statistics from, if the files have none.",
 )
 @checkpoint_options
 @click.pass_context
 def convert(
     context: click.Context, paths: tuple[Path, ...], to: Path, images: Path | None, **said: Any
 ) -> None:
-    """Convert third-party checkpoints to one safetensors file, or to a folder for the hub.
+    """Convert third-party checkpoints to a safetensors file or hub folder.
 
-    PATHS are state dicts of a DCGAN (netG_epoch_N.pth, netD_epoch_N.pth, either or both, or a
-    folder of them) or a folder of the .npy arrays that the paper's authors published; for a folder
-    also a checkpoint of dcgan-probe, which keeps its SHA-256. What a file does not hold is assumed,
-    and reported; options override it, and the converted file keeps it.
+    PATHS are state dicts of a DCGAN (netG_epoch_N.pth, netD_epoch_N.pth, one or both, or a folder
+    of them), or a folder of the .npy arrays that the paper's authors published. A checkpoint of
+    dcgan-probe can be converted to a folder; it keeps its SHA-256.
+
+    Facts that the files do not record are assumed and reported. The options override them, and the
+    converted file records them.
     """
     from dcgan_probe import checkpoints
     from dcgan_probe.checkpoints import huggingface, native, weights

@@ -18,23 +18,23 @@ from dcgan_probe.terminal import answer
     "--to",
     type=click.Path(path_type=Path),
     required=True,
-    help="List to write: names of the images to keep.",
+    help="File to write: the names of the images to keep.",
 )
 @click.option(
     "--within",
     default=0,
     type=click.IntRange(0, 8),
-    help="Bits in which the codes of duplicates may differ; the paper's 0.",
+    help="Bits in which the codes of duplicates may differ; 0 is the paper's rule.",
 )
 @max_bad_option
 @cache_option
 @click.pass_context
 def dedup(context: click.Context, **options: Any) -> None:
-    """Find near-duplicates among images, and write the list of those to keep.
+    """Find near-duplicates among images, and list the images to keep.
 
-    Images with equal codes of a denoising autoencoder (section 4.1 of the paper) are duplicates,
-    and the first of them by name is kept. Writes the list, which `train --keep` reads, and into
-    OUT/dedup what was found, with a picture to check.
+    Images with equal codes of a denoising autoencoder are duplicates (section 4.1 of the paper);
+    the first by name is kept. `train --keep` reads the list. OUT/dedup holds the groups, and a
+    picture to check them.
     """
     from dcgan_probe.dedup import duplicates
     from dcgan_probe.dedup.autoencoder import Settings

@@ -14,10 +14,9 @@ from dcgan_probe.terminal import answer
 @click.argument("b", metavar="B", type=click.Path(path_type=Path))
 @click.pass_context
 def diff(context: click.Context, a: Path, b: Path) -> None:
-    """Compare two saved results: how they were made, what they found.
+    """Compare two saved results: how they were made, and what they found.
 
-    A and B are each a result.json or its folder. As diff does, it ends with exit code 0 if nothing
-    differs, and with 1 if something does.
+    A and B are each a result.json or its folder. Exit code 0: equal; 1: different.
     """
     from dcgan_probe.results.differences import describe, differences
     from dcgan_probe.results.loading import load_result

@@ -241,33 +241,32 @@ def _complete_device(
     "--model",
     default="rooms",
     shell_complete=_complete_model,
-    help="A checkpoint that ships (rooms, cells, faces, svhn), a path, hub:org/name, or "
-    "package.module:factory, which runs your code: it returns modules of any GAN.",
+    help="Network to open: one that ships (rooms, cells, faces, svhn), a path, hub:org/name, or "
+    "package.module:factory, which runs your code to build any GAN.",
 )
-@checkpoint_options
-@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all that is drawn.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all random draws.")
 @click.option(
     "--device",
     default="auto",
     shell_complete=_complete_device,
-    help="auto, cpu, cuda, cuda:N or mps.",
+    help="auto, cpu, cuda, cuda:N or mps; auto uses CUDA if there is a GPU.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the results, a sub-folder a command. If not given, out/MODEL, where a command "
-    "that is run again gets a number.",
+    help="Folder for results, with one sub-folder for each command. Default: out/MODEL, where a "
+    "repeated command gets a number.",
 )
-@click.option("--force", is_flag=True, help="Overwrite results that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing results.")
 @click.option(
     "--edit",
     "edits",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="An edit to apply: selection.json, edit.json or painting.json; may be given again.",
+    help="Edit to apply first: selection.json, edit.json or painting.json. Repeatable.",
 )
 @click.option(
-    "--report", is_flag=True, help="At the end, write all that is in OUT as one HTML file."
+    "--report", is_flag=True, help="At the end, write all results in OUT to one HTML file."
 )
 @click.option(
     "--figure-format",
@@ -284,9 +283,10 @@ def _complete_device(
     help="Enlarge the PNG of figures: N times 100 dots per inch.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each result as one line of JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but mistakes (and --json's lines).")
-@click.option("--verbose", is_flag=True, help="Say on stderr what is done, and where mistakes are.")
-@click.option("--no-plugins", is_flag=True, is_eager=True, help="Use no probes of other packages.")
+@click.option("--quiet", is_flag=True, help="Print only errors, and the lines of --json.")
+@click.option("--verbose", is_flag=True, help="Log each step to stderr, and show tracebacks.")
+@click.option("--no-plugins", is_flag=True, is_eager=True, help="Ignore plugins of other packages.")
+@checkpoint_options
 @click.version_option(package_name="dcgan-probe")
 @click.pass_context
 def main(
@@ -308,9 +308,12 @@ def main(
 ) -> None:
     """Open a trained DCGAN: see what its filters learned, prove what they cause, edit it.
 
-    Commands are a chain: what `forget` edits stays edited for the commands after it.
+    Commands on one line form a chain: `sample` below draws with the edit that `forget` made.
+    Options before the first command apply to all of them.
 
-        dcgan-probe --model rooms --seed 3 forget --boxes windows.json sample --n 64
+    \b
+        dcgan-probe --model rooms --seed 3 forget sample --n 64
+        dcgan-probe COMMAND --help
     """
 
     facts = take_facts(said)

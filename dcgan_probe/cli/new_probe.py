@@ -13,10 +13,12 @@ from dcgan_probe.terminal import answer
 
 @click.command("new-probe", cls=Last)
 @click.argument("name")
-@click.option("--to", type=click.Path(path_type=Path), help="Folder. Default: dcgan-probe-NAME.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), help="Folder to write. Default: dcgan-probe-NAME."
+)
 @click.pass_context
 def write_probe(context: click.Context, name: str, to: Path | None) -> None:
-    """Write a package with a working probe and its test, to start from."""
+    """Create a package with a working probe and its test."""
     from dcgan_probe.plugins import new_probe
 
     root = context.find_root()

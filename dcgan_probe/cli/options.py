@@ -11,7 +11,7 @@ data_option = click.option(
     "data",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder, zip, tar, LMDB, .npz or .mat.",
+    help="Training images: a folder, zip, tar, LMDB, .npz or .mat.",
 )
 max_bad_option = click.option(
     "--max-bad",
@@ -23,5 +23,5 @@ cache_option = click.option(
     "--cache",
     "cache_folder",
     type=click.Path(path_type=Path),
-    help="Folder of decoded images. Default: $DCGAN_PROBE_CACHE or the user's.",
+    help="Folder for decoded images. Default: $DCGAN_PROBE_CACHE, or your cache folder.",
 )

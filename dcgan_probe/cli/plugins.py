@@ -12,8 +12,8 @@ from dcgan_probe.terminal import answer, current
 def list_plugins(context: click.Context) -> None:
     """List every probe, detector and classifier, and whether it works.
 
-    Each is imported, in a process of its own package. Broken: cannot be imported, and why. Slow:
-    was not imported within 30 seconds. Taken: another package has the name.
+    Each package is imported in a separate process. Broken: the import failed. Slow: it took longer
+    than 30 seconds. Taken: another package uses the same name.
     """
     from dcgan_probe.plugins import trial
 

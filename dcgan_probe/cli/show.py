@@ -12,7 +12,7 @@ from dcgan_probe.terminal import answer
 @click.command()
 @click.argument("path", metavar="RESULT.json|FOLDER", type=click.Path(path_type=Path))
 def show(path: Path) -> None:
-    """Show a saved result: what it found, and how it was made."""
+    """Print a saved result: what it found, and how it was made."""
     from dcgan_probe.results.loading import load_result
 
     result = load_result(path)

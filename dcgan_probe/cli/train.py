@@ -15,78 +15,80 @@ from dcgan_probe.terminal import answer
 
 @click.command()
 @data_option
+@click.option("--steps", type=click.IntRange(1), help="Updates of each network, or use --epochs.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the images, or use --steps.")
 @click.option(
-    "--steps", type=click.IntRange(1), help="Number of updates of each network; or --epochs."
+    "--keep",
+    type=click.Path(path_type=Path),
+    help="Train only on the images of this list, as written by dedup.",
 )
+@click.option("--flip", is_flag=True, help="Mirror each image at random.")
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Number of passes over the images; or --steps."
+    "--augment",
+    is_flag=True,
+    help="Augment real and generated images (DiffAugment); for small sets.",
 )
+@max_bad_option
+@cache_option
 @click.option(
     "--preset", default="paper", type=click.Choice(list(PRESETS)), help="Architecture and latents."
 )
 @click.option("--size", type=int, help="Image size. Default: the preset's.")
 @click.option("--channels", type=int, help="Colour channels, 1 or 3. Default: the preset's.")
-@click.option("--g-width", type=int, help="Feature maps of G's last hidden layer.")
-@click.option("--d-width", type=int, help="Feature maps of D's first layer.")
+@click.option(
+    "--g-width", type=int, help="Feature maps of G's last hidden layer. Default: the preset's."
+)
+@click.option("--d-width", type=int, help="Feature maps of D's first layer. Default: the preset's.")
 @click.option(
     "--recipe",
     "name",
     default="paper",
     type=click.Choice(["paper", "shared"]),
-    help="Order of updates.",
+    help="Order of updates: G and D in turn, each with its own latents (paper), or one pass of G "
+    "for both (shared).",
 )
 @click.option(
     "--batch",
     type=click.IntRange(2),
     help="Minibatch size, over all processes. Default: 128 for the recipe paper, 64 for shared.",
 )
+@click.option("--rate", default=2e-4, type=float, help="Adam's learning rate, for both networks.")
+@click.option(
+    "--decay-steps",
+    default=0,
+    type=click.IntRange(0),
+    help="Decay the rate linearly to 0 over the second half of this many steps; 0 keeps it "
+    "constant.",
+)
 @click.option(
     "--l2",
     type=click.FloatRange(0, 1, max_open=True),
     help="L2 weight decay. Default: 1e-5 for the recipe paper, 0 for shared.",
 )
-@click.option("--rate", default=2e-4, type=float, help="Adam's learning rate, for both networks.")
 @click.option(
     "--ema",
     default=0.0,
     type=click.FloatRange(0, 1, max_open=True),
-    help="Decay of the running mean of G's weights that is saved; 0 saves the weights themselves.",
-)
-@click.option("--flip", is_flag=True, help="Mirror every second image, at random.")
-@click.option(
-    "--augment",
-    is_flag=True,
-    help="Augment all images that D sees, real and generated (DiffAugment); for small sets.",
-)
-@click.option(
-    "--decay-steps",
-    default=0,
-    type=click.IntRange(0),
-    help="Number of steps; the rate falls linearly to 0 over the second half. 0: constant.",
+    help="Save a running mean of G's weights with this decay; 0 saves the weights themselves.",
 )
 @click.option(
     "--precision",
     default="auto",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    help="Precision of the arithmetic; auto is bfloat16 on CUDA.",
+    help="Precision of the arithmetic; auto is bfloat16 on CUDA, else float32.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
-@click.option(
-    "--keep",
-    type=click.Path(path_type=Path),
-    help="Train only on the images of this list, as written by dedup.",
-)
-@max_bad_option
-@cache_option
 @click.option("--save-every", default=500, type=click.IntRange(1), help="Steps between saves.")
-@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too.")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
 @click.pass_context
 def train(context: click.Context, **options: Any) -> None:
     """Train a DCGAN with the paper's recipe, or resume a training.
 
-    Writes samples, losses, the state to resume from, checkpoint.safetensors and best.safetensors
-    into OUT/train. Rerun the command to resume; with more --steps or --epochs, it trains further.
-    Under torchrun, all processes train together:
+    Stop it at any time. Rerun the command to resume, or with more --steps or --epochs to train
+    further. OUT/train then holds samples, losses, the last state (checkpoint.safetensors) and the
+    best one (best.safetensors).
+
+    Under torchrun, processes share each minibatch:
 
         torchrun --nproc-per-node 2 -m dcgan_probe train --images photographs.zip --epochs 5
     """

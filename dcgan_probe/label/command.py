@@ -14,19 +14,21 @@ from dcgan_probe.terminal import answer
 
 
 @click.command()
-@click.option("--object", "labels", multiple=True, help="What to draw boxes on; may be repeated.")
-@click.option("--n", default=150, type=click.IntRange(1, MAX_SAMPLES), help="How many samples.")
+@click.option("--object", "labels", multiple=True, help="Object to draw boxes on. Repeatable.")
+@click.option("--n", default=150, type=click.IntRange(1, MAX_SAMPLES), help="Number of samples.")
 @click.option(
     "--boxes",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write, or to resume. Default: named after the object.",
+    help="File of boxes to write, or to resume. Default: named after the object.",
 )
 @click.option(
     "--concepts",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Pick samples of concepts into this file instead.",
+    help="Pick exemplars of concepts instead, into this file.",
 )
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Any free one if 0.")
+@click.option(
+    "--port", default=0, type=click.IntRange(0, 65535), help="Port of the page; 0 takes a free one."
+)
 @click.pass_context
 def label(
     context: click.Context,
@@ -36,9 +38,9 @@ def label(
     concepts: Path | None,
     port: int,
 ) -> None:
-    """Draw boxes on samples, or pick samples of concepts, in a browser.
+    """Draw boxes on samples, or pick exemplars of concepts, in the browser.
 
-    Writes after every change; the same line resumes the work. Ctrl-C ends it.
+    Every change is saved. Ctrl-C ends the page; rerun the command to continue.
 
         dcgan-probe --model rooms label --object window forget --boxes windows.json
     """

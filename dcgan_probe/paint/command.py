@@ -17,10 +17,12 @@ from dcgan_probe.terminal import answer
     "--to",
     default="painting.json",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of edits to write, or to resume; pictures and films go beside it.",
+    help="File of edits to write, or to resume. Pictures and films are saved next to it.",
 )
-@click.option("--sample", help="The sample to begin with, as 3:17 (seed and index).")
-@click.option("--n", default=12, type=click.IntRange(1, 24), help="How many others in the strip.")
+@click.option("--sample", help="Sample to start with, as SEED:INDEX, such as 3:17.")
+@click.option(
+    "--n", default=12, type=click.IntRange(1, 24), help="Number of other samples to show."
+)
 @click.option(
     "--boxes",
     type=click.Path(path_type=Path),
@@ -32,21 +34,24 @@ from dcgan_probe.terminal import answer
     "selections",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A selection.json whose filters get a slider; may be given again.",
+    help="selection.json whose filters get a slider. Repeatable.",
 )
 @click.option(
     "--latents",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A z.safetensors, as invert finds it for a photograph; may be given again.",
+    help="z.safetensors to paint on, such as the one that invert writes. Repeatable.",
 )
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Any free one if 0.")
+@click.option(
+    "--port", default=0, type=click.IntRange(0, 65535), help="Port of the page; 0 takes a free one."
+)
 @click.pass_context
 def paint(context: click.Context, path: Path | None, **options: Any) -> None:
-    """Brush objects away and stamp them elsewhere, in a browser.
+    """Erase objects with a brush and stamp them elsewhere, in the browser.
 
-    Writes after every change; the same line resumes the work. Ctrl-C ends it.
+    Every change is saved. Ctrl-C ends the page; rerun the command to continue.
 
+    \b
         dcgan-probe --model rooms paint
         dcgan-probe --model rooms --edit painting.json sample --n 64
     """

@@ -10,22 +10,22 @@ concepts_option = click.option(
     "--concepts",
     "path",
     type=click.Path(path_type=Path),
-    help="A file of concepts. Default: those that ship with the checkpoint.",
+    help="File of concepts. Default: those that ship, and concepts.json in this folder.",
 )
 video_option = click.option(
     "--video",
     type=click.Choice(["mp4", "png", "gif"]),
-    help="Write a film too: mp4, or an animated PNG or GIF.",
+    help="Also write a film: mp4, or an animated PNG or GIF.",
 )
 exemplars_option = click.option(
     "--exemplars",
     default=3,
     type=click.IntRange(1),
-    help="How many of a concept's exemplars are averaged; its first.",
+    help="Average the first N exemplars of each concept.",
 )
 keep_option = click.option(
     "--keep",
     multiple=True,
-    help="A label of the classifier (or all) that should not move along, once or more; without "
-    "--classifier, a concept.",
+    help="Label of the classifier that should not change, or all; without --classifier, a concept. "
+    "Repeatable.",
 )

@@ -19,10 +19,10 @@ from dcgan_probe.terminal import answer
 )
 @click.pass_context
 def report(context: click.Context, folder: Path | None, to: Path | None) -> None:
-    """Write what a chain found as one HTML file, to read, print or mail.
+    """Write the results of a chain to one HTML file, to read, print or mail.
 
-    FOLDER holds the results, each in its sub-folder; it is that of --out if not given. The file
-    needs nothing beside it and asks for nothing from anywhere.
+    FOLDER holds the results, each in its own sub-folder. Default: the folder of --out. The HTML
+    file is self-contained.
 
         dcgan-probe --out out forget sample report
     """

@@ -1,4 +1,4 @@
-"""Change any filters of the generator: drop, scale or replace them, everywhere or in a region."""
+"""Drop, scale, replace or insert filters of the generator, everywhere or in a region."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ from dcgan_probe.plugins.options import EXAMPLE
 
 
 @click.command()
-@click.option("--layer", help="Layer of the generator that the filters are of.")
-@click.option("--filters", help=f"Numbers and ranges, such as {EXAMPLE}.")
+@click.option("--layer", help="Layer of the generator.")
+@click.option("--filters", help=f"Filters of the layer: numbers and ranges, such as {EXAMPLE}.")
 @click.option(
     "--selection",
     "path",
     type=click.Path(path_type=Path),
-    help="A selection.json that names layer and filters, in place of these two.",
+    help="selection.json to use instead of --layer and --filters.",
 )
-@click.option("--gain", type=float, help="What the maps are multiplied by. Default: 0.")
 @click.option(
-    "--replace", "value", metavar="zero|mean|FLOAT", help="What takes the place of what is gone."
+    "--gain", type=float, help="Factor for the feature maps. Default: 0, which drops them."
 )
-@click.option("--insert", is_flag=True, help="Turn them up: replace by their 99th percentile.")
+@click.option(
+    "--replace",
+    "value",
+    metavar="zero|mean|FLOAT",
+    help="Value to insert: zero, each filter's mean, or a number. Default: zero.",
+)
+@click.option("--insert", is_flag=True, help="Insert each filter's 99th percentile.")
 @click.option(
     "--where",
     metavar="X0,Y0,X1,Y1|BOXES",
-    help="Only in a region, in pixels; or in boxes, on the samples they were drawn on.",
+    help="Edit only this region, in pixels; or only inside the boxes of a file, on their samples.",
 )
-@click.option("--undo", is_flag=True, help="Remove the last active edit, and do nothing else.")
+@click.option("--undo", is_flag=True, help="Only remove the last active edit.")
 @pass_session
 def ablate(
     session: Any,
@@ -47,7 +52,7 @@ def ablate(
 ) -> None:
     """Drop, scale, replace or insert filters of the generator, everywhere or in a region.
 
-    A feature map becomes gain * map + (1 - gain) * value, in the commands after this too.
+    A feature map becomes gain * map + (1 - gain) * value. Later commands of the line see the edit.
     """
     if undo:
         if any((layer, filters, path, value, insert, where)) or gain is not None:

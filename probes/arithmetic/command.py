@@ -16,15 +16,17 @@ from dcgan_probe.plugins.latent_options import concepts_option, exemplars_option
 @click.argument("expression")
 @concepts_option
 @exemplars_option
-@click.option("--name", default="result", help="How later commands of the line call the sum.")
+@click.option("--name", default="result", help="Name of the sum, for later commands of the line.")
 @click.option(
     "--classifier",
     shell_complete=completion.installed("classifier"),
-    help="Measure how often it works, as this sees it: an installed classifier (faces), a file of "
-    "torch.export, or a folder of images with a sub-folder a label.",
+    help="Count how often the sum works, with this classifier: an installed one (faces), a .pt2, "
+    "or a folder of images with one sub-folder for each label.",
 )
 @keep_option
-@click.option("--draws", default=100, type=click.IntRange(2), help="Of exemplars, to measure.")
+@click.option(
+    "--draws", default=100, type=click.IntRange(2), help="Random draws of exemplars to count over."
+)
 @pass_session
 def arithmetic(session: Any, path: Path | None, classifier: str | None, **options: Any) -> None:
     """Add and subtract concepts: "smiling_woman - neutral_woman + neutral_man"."""

@@ -1,4 +1,4 @@
-"""Name exemplars, list or remove names, or suggest exemplars."""
+"""Add, remove, list or suggest concepts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from dcgan_probe.plugins.contract import Last, session_of
     "path",
     default="concepts.json",
     type=click.Path(path_type=Path),
-    help="The file; a new one is made.",
+    help="File of concepts; created if missing.",
 )
-@click.option("--shows", multiple=True, help='A label of the classifier, or "not" and one.')
+@click.option(
+    "--shows", multiple=True, help='Label that the concept has, or "not LABEL". Repeatable.'
+)
 @click.option(
     "--classifier",
     shell_complete=completion.installed("classifier"),
-    help="For suggest: see arithmetic. Default: the one that ships.",
+    help="Classifier for suggest, as in arithmetic. Default: the one that ships.",
 )
-@click.option("--n", default=1000, type=click.IntRange(1), help="For suggest: how many samples.")
+@click.option("--n", default=1000, type=click.IntRange(1), help="Number of samples for suggest.")
 @click.pass_context
 def concepts(
     context: click.Context,
@@ -38,15 +40,15 @@ def concepts(
     classifier: str | None,
     n: int,
 ) -> None:
-    """Name exemplars, list or remove names, or suggest exemplars.
+    """Name latents as concepts, list or remove them, or suggest exemplars.
 
     \b
-    dcgan-probe concepts add smiling_woman 3:17 3:42 5:8     seed and index, or a z.safetensors
-    dcgan-probe concepts remove smiling_woman
-    dcgan-probe concepts list
-    dcgan-probe concepts suggest smiling --shows smile --shows "not hat"
+        dcgan-probe concepts add smiling_woman 3:17 3:42 5:8
+        dcgan-probe concepts remove smiling_woman
+        dcgan-probe concepts list
+        dcgan-probe concepts suggest smiling --shows smile --shows "not hat"
 
-    An exemplar of add may also be a z.safetensors, as arithmetic and invert write it.
+    An exemplar is SEED:INDEX, or a z.safetensors that arithmetic or invert wrote.
     """
     from dcgan_probe.probes.concepts import naming, suggestions
     from dcgan_probe.recognition import classifiers

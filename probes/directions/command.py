@@ -1,4 +1,4 @@
-"""Find directions in latent space, and name each by what it moves."""
+"""Find directions in latent space, and name each by what it changes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,28 @@ from dcgan_probe.probes.directions.ways import WAYS
     "--by",
     default="pca",
     type=click.Choice(WAYS),
-    help="Principal components of a layer; the first layer's weights; or a classifier's labels.",
+    help="Method: principal components of a layer (pca), singular vectors of the first layer's "
+    "weights (sefa), or a regression of a classifier's labels.",
 )
-@click.option("--layer", help="For pca: a layer of the generator. Default: its first.")
-@click.option("--n", type=click.IntRange(1), help="Latents, for pca (1000) and regression (4000).")
-@click.option("--components", default=6, type=click.IntRange(1), help="How many directions.")
+@click.option("--layer", help="Layer of the generator for pca. Default: its first.")
 @click.option(
-    "--reach", default=3.0, type=float, help="How far to both sides, in standard deviations."
+    "--n",
+    type=click.IntRange(1),
+    help="Number of latents. Default: 1000 for pca, 4000 for regression.",
+)
+@click.option("--components", default=6, type=click.IntRange(1), help="Number of directions.")
+@click.option(
+    "--reach", default=3.0, type=float, help="Distance to both sides, in standard deviations."
 )
 @concepts_option
 @click.option(
     "--classifier",
     shell_complete=completion.installed("classifier"),
-    help="Name directions by what this sees change; else concepts do. See arithmetic.",
+    help="Classifier that names the directions, as in arithmetic. Default: concepts name them.",
 )
 @pass_session
 def directions(session: Any, path: Path | None, classifier: str | None, **options: Any) -> None:
-    """Find directions in latent space, and name each by what it moves."""
+    """Find directions in latent space, and name each by what it changes."""
     from dcgan_probe.probes.directions.probe import run
     from dcgan_probe.recognition import classifiers
 

@@ -1,4 +1,4 @@
-"""Dissect a layer: which filters look like an object, and which of them cause it."""
+"""Find which filters of a layer match an object, and which cause it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from dcgan_probe.plugins.options import boxes_option
 
 
 @click.command()
-@click.option("--layer", help="Layer of the generator. Default: that of forget.")
+@click.option("--layer", help="Layer of the generator. Default: its second-highest convolution.")
 @boxes_option
-@click.option("--object", "label", help="One label of the boxes. Default: all of them.")
-@click.option("--n", default=200, type=click.IntRange(1), help="New samples to measure effects on.")
+@click.option(
+    "--object", "--label", "label", help="Label of the object. Default: all labels of the boxes."
+)
+@click.option(
+    "--n", default=200, type=click.IntRange(1), help="Number of new samples to measure effects on."
+)
 @click.option(
     "--judge",
     shell_complete=completion.installed("detector", "boxes"),
     metavar="NAME|FILE.pt2",
-    help="Detector of the object. Default: the one that ships.",
+    help="Detector of the object: an installed one, or a .pt2. Default: the one that ships.",
 )
-@click.option("--top", default=8, type=click.IntRange(1), help="How many filters to draw.")
+@click.option("--top", default=8, type=click.IntRange(1), help="Number of filters to draw.")
 @pass_session
 def dissect(
     session: Any,
@@ -34,11 +38,13 @@ def dissect(
     judge: str | None,
     top: int,
 ) -> None:
-    """Find which filters of a layer look like an object, and which cause it.
+    """Find which filters of a layer match an object, and which cause it.
 
-    Every filter against every labelled object: how well its map matches the boxes, and what is
-    left of the object without it. Under torchrun, all its processes share the filters (its -- keeps
-    it from taking --n for an option of its own):
+    For every filter and label: the IoU of its thresholded feature map with the boxes, and the share
+    of the object that disappears when the filter is dropped.
+
+    Under torchrun, processes share the filters. Write its -- before dcgan_probe; otherwise torchrun
+    reads --n as its own option:
 
         torchrun --nproc-per-node 2 -m -- dcgan_probe dissect --n 500
     """
@@ -49,7 +55,7 @@ def dissect(
     with distributed.joined(session.device.type) as own:
         # The session opened on the first GPU: each process continues with its own.
         session.generator.to(own.device)
-        result = run(session, boxes, layer, label, n, judge, top, own)
+        result = run(session, boxes, label, layer, n, judge, top, own)
         # All have reserved the folder by now, which is why one of them may fill it.
         if own.first:
             session.save(result)

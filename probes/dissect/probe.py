@@ -25,40 +25,41 @@ from dcgan_probe.session import Session
 
 def run(
     session: Session,
-    boxes: Boxes | str | os.PathLike[str] | None,
-    layer: str | None = None,
+    boxes: Boxes | str | os.PathLike[str] | None = None,
     label: str | None = None,
+    layer: str | None = None,
     n: int = 200,
     judge: str | Detector | None = None,
     top: int = 8,
     ranks: Ranks | None = None,
 ) -> Dissected:
-    """Hold every filter of a generator's layer against every object that boxes were drawn on.
+    """Compare every filter of a layer with every boxed object: does it match, does it cause it?
 
         >>> session = Session.open("rooms")
         >>> found = run(session, Boxes.read("windows.json"), layer="16x16", n=50)
         >>> found.objects[0].effect.area_left.shape
         (128,)
 
-    boxes: drawn on samples of this very checkpoint, or the path of a file of them; those that
-    ship if None. layer: of the generator, that of `forget` if
-    None. label: one of the labels of the boxes; all if None.
+    boxes: boxes on samples of this checkpoint, or the path of a file of them; by default those
+    that ship. label: one label of the boxes; all by default. layer: of the generator; by default
+    its second-highest convolution.
 
-    Agreement is measured on the boxed samples: the IoU of boxes and map > threshold at the layer's
-    size; half of the images choose the threshold, the others score it. Effect is measured on n
-    samples that no box was drawn on, by dropping each filter alone: what a detector still finds of
-    the object, and the mean absolute change of pixels, on images in [-1, 1], inside and outside of
-    where it was before. judge: a detector, or what `detectors.find` takes; if None, that which
-    ships for the label. Where none does, the change is measured on the boxed samples, in and out
-    of the boxes.
+    Agreement is the IoU of the boxes with map > threshold, on the boxed samples, at the layer's
+    resolution. Half of the images choose the threshold, the others score it. Effect is measured on
+    n samples without boxes: each filter alone is dropped, and a detector marks the object before
+    and after. The change is the mean absolute difference of pixels on images in [-1, 1], inside
+    and outside of where the object was before.
 
-    top: how many filters are drawn, those of the largest effect. ranks: processes that share the
-    filters; all return the same. Memory holds the layer's maps of the boxed samples, and a batch.
+    judge: a detector, or what `detectors.find` takes; by default the one that ships for the label.
+    Without a detector, the change is measured on the boxed samples, inside and outside the boxes.
+    top: number of filters to draw, those with the largest effect. ranks: processes that share the
+    filters; all return the same result. Memory holds the layer's maps of the boxed samples, and
+    one batch.
 
-    Raises InputError for boxes of another checkpoint, an unknown label, a layer without
-    places or in which the boxes hold no cell or all cells, and what a detector does wrongly.
-    Source: Bau et al. 2019, GAN Dissection, with boxes in place of its segmentations; dropping,
-    section 6.3.1.
+    Raises InputError for boxes of another checkpoint, an unknown label, a layer without feature
+    maps, boxes that contain no location of the layer or all of them, and invalid output of a
+    detector. Source: Bau et al. 2019, GAN Dissection, with boxes instead of segmentations; section
+    6.3.1 for dropping.
     """
     at_least(1, n=n, top=top)
     boxes = session.read_boxes(boxes)

@@ -1,4 +1,4 @@
-"""Compare samples with held-out images, beside held-out images with each other."""
+"""Measure how far samples are from held-out images."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from dcgan_probe.plugins.contract import pass_session
     "--images",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder, zip, tar, LMDB, .npz or .mat of images that the generator was not trained on.",
+    help="Images that the generator was not trained on: a folder, zip, tar, LMDB, .npz or .mat.",
 )
 @click.option(
-    "--n", default=2000, type=click.IntRange(4), help="At most so many of them; half at a time."
+    "--n",
+    default=2000,
+    type=click.IntRange(4),
+    help="Maximum number of images; half of them are compared at a time.",
 )
 @click.option(
     "--features",
     type=click.Path(path_type=Path),
-    help="Feature extractor, a file of torch.export.save, or the published weights of FID's "
-    "Inception network: Fréchet and kernel distance, precision and recall.",
+    help="Feature extractor: a file of torch.export.save, or the published weights of FID's "
+    "Inception network.",
 )
 @pass_session
 def evaluate(session: Any, **options: Any) -> None:
-    """Compare samples with held-out images, beside held-out images with each other.
+    """Measure how far samples are from held-out images.
 
-    Sliced Wasserstein distance at every scale and MS-SSIM of pairs for diversity. In the features
-    of an extractor also Fréchet and kernel distance (FID and KID, if it is their Inception
-    network), precision and recall.
+    Sliced Wasserstein distance by scale, and MS-SSIM of pairs for diversity; next to each, the same
+    between two halves of the held-out images. With --features also Fréchet distance, kernel
+    distance (FID and KID with their Inception network), precision and recall.
     """
     from dcgan_probe.probes.evaluate.probe import run
 

@@ -1,4 +1,4 @@
-"""Extract the discriminator's features of images, and classify by them."""
+"""Extract the discriminator's features, and train a linear classifier on them."""
 
 from __future__ import annotations
 
@@ -53,52 +53,53 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.option("--images", required=True, type=_PATH, help="Folder, zip, tar, LMDB, .npz or .mat.")
-@click.option(
-    "--labels",
-    metavar="[folders|y|FILE.csv]",
-    help="Classify: images lie in folders of their class; y beside X in a .mat; a CSV of name, "
-    "label and perhaps split. Without it features are extracted, no more.",
-)
-@click.option("--column", default="label", help="Of the CSV, the one with labels.")
-@click.option(
-    "--name-column",
-    help="Of the CSV, the one with names, if it is not name, file, file_name, filename, image_id "
-    "or path.",
-)
-@click.option("--test", type=_PATH, help="Other images, for testing, with labels of the same kind.")
-@click.option(
-    "--protocol",
-    type=click.Choice(list(PROTOCOLS)),
-    help="Data, sizes and classes of the paper's table 1 or 2.",
-)
-@click.option("--to", type=_PATH, help="File of the features, .npy.  [default: OUT/features.npy]")
-@click.option("--layers", type=_Words(), help="Only these. Default: all convolutions.")
-@click.option("--grid", default=GRID, type=click.IntRange(1), help="Maps are max-pooled to it.")
+@click.option("--to", type=_PATH, help="File to write, .npy.  [default: OUT/features.npy]")
+@click.option("--layers", type=_Words(), help="Layers of D. Default: all convolutions.")
+@click.option("--grid", default=GRID, type=click.IntRange(1), help="Max-pool maps to this grid.")
 @click.option(
     "--statistics",
     type=click.Choice(STATISTICS),
-    help="Of batch norm: as stored, or averaged over the (training) images, as the authors did. "
-    "[default: stored, or of the protocol]",
+    help="Batch-norm statistics: stored, or averaged over the (training) images, as the authors "
+    "did.  [default: stored, or the protocol's]",
 )
-@click.option("--resize", is_flag=True, help="Bring images of another size to that of D.")
-@click.option("--n", type=click.IntRange(1), help="At most so many; labelled, of either side.")
+@click.option("--resize", is_flag=True, help="Resize images to the size that D takes.")
+@click.option("--n", type=click.IntRange(1), help="Maximum number of images; with labels, per set.")
+@click.option(
+    "--labels",
+    metavar="[folders|y|FILE.csv]",
+    help="Classify. Labels are the names of the images' folders, the array y of a .mat, or columns "
+    "name and label (and split) of a CSV. Default: only extract features.",
+)
+@click.option("--column", default="label", help="Column of the CSV that holds labels.")
+@click.option(
+    "--name-column",
+    help="Column of the CSV that holds names. Default: name, file, file_name, filename, image_id "
+    "or path.",
+)
+@click.option("--test", type=_PATH, help="Test images, with labels of the same kind.")
 @click.option("--valid", type=click.FloatRange(0, min_open=True), help="Images to choose C by.")
-@click.option("--per-class", type=_Counts(), help="Labels a class: 10,100,all is a curve.")
-@click.option("--draws", type=click.IntRange(1), help="How often labels are drawn, to report.")
-@click.option("--c", type=_Floats(), help="The only values of C to try.")
+@click.option("--per-class", type=_Counts(), help="Labels per class: 10,100,all draws a curve.")
+@click.option("--draws", type=click.IntRange(1), help="Number of random draws of labels.")
+@click.option("--c", type=_Floats(), help="Values of C to try.")
+@click.option(
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    help="Data, sizes and classes of the paper's table 1 (cifar10) or 2 (svhn-1000).",
+)
 @click.option(
     "--beside",
     type=_Words(),
     default=(),
     show_default=False,
-    help=f"Of the same images: {', '.join(BASELINES)}.",
+    help=f"Baselines on the same images: {', '.join(BASELINES)}.",
 )
 @pass_session
 def features(session: Session, to: Path | None, **options: Any) -> None:
-    """Extract the discriminator's features of images, and classify by them.
+    """Extract the discriminator's features, and train a linear classifier on them.
 
-    Every convolution layer, max-pooled to a 4x4 grid (section 5.1), in a file that numpy maps. With
-    labels a linear L2-SVM: accuracy by labels a class, confusion, and which layers carry it.
+    Every convolution layer is max-pooled to a 4x4 grid (section 5.1) and written to a .npy file.
+    With --labels, a linear L2-SVM is trained on them: accuracy by number of labels, confusion
+    matrix, and accuracy of each layer alone.
     """
     from .probe import run
 

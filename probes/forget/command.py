@@ -1,4 +1,4 @@
-"""Make a generator forget an object: find the filters that draw it from boxes, and drop them."""
+"""Make a generator forget an object, given boxes around it."""
 
 from __future__ import annotations
 
@@ -15,35 +15,29 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
 
 @click.command()
 @boxes_option
-@click.option("--object", "label", help="Which label; not needed where the boxes have only one.")
+@click.option(
+    "--object", "--label", "label", help="Label of the object. Not needed if there is only one."
+)
 @click.option(
     "--by",
     default="filters",
     type=click.Choice(WAYS),
-    help="Drop filters everywhere, as in the paper, or erase the object only where it is, "
-    "which hides it best.",
+    help="filters: drop filters everywhere, as in the paper. places: replace all filters, only "
+    "where the object is; this hides it best.",
 )
 @click.option(
     "--layer",
     "layers",
     multiple=True,
-    help="Layer of the generator. Default: its second-highest convolution; with --by places, "
-    "chosen by trial. Repeatable with --select gates and --by places.",
+    help="Layer of the generator. Repeatable with --select gates and --by places. Default: its "
+    "second-highest convolution; with --by places, chosen by trial.",
 )
 @click.option(
     "--select",
     default="paper",
     type=click.Choice(RULE_NAMES),
-    help="How to choose filters: positive weights, the --k largest, a sparse regression, "
-    "measured effect, or learned gains.",
-)
-@click.option(
-    "--fill",
-    type=click.Choice(FILLS),
-    help="How the object is replaced, with --by places. Default: chosen by trial.",
-)
-@click.option(
-    "--where", metavar="X0,Y0,X1,Y1", help="With --by places, erase inside this region only."
+    help="How to choose filters: paper (positive weights), top (the --k largest weights), l1 "
+    "(sparse regression), causal (measured effect) or gates (learned gains).",
 )
 @click.option("--k", default=16, type=click.IntRange(1), help="Number of filters for --select top.")
 @click.option(
@@ -56,8 +50,18 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     "--left",
     default=LEFT,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the evidence for the object that causal and gates may leave.",
+    help="Share of the object that may remain, with causal, gates and --by places.",
 )
+@click.option(
+    "--fill",
+    type=click.Choice(FILLS),
+    help="Replacement, with --by places: a donor's maps (mix), the same by Poisson image editing "
+    "(clone), or a smooth fill. Default: chosen by trial.",
+)
+@click.option(
+    "--where", metavar="X0,Y0,X1,Y1", help="Erase only inside this region, with --by places."
+)
+@click.option("--n", default=160, type=click.IntRange(16), help="Number of new samples to judge.")
 @click.option(
     "--judge",
     "judges",
@@ -65,7 +69,6 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     shell_complete=completion.installed("detector", "boxes"),
     help="Detector that measures what is left: boxes, an installed one, or a .pt2. Repeatable.",
 )
-@click.option("--n", default=160, type=click.IntRange(16), help="Number of new samples to judge.")
 @click.option(
     "--controls",
     type=click.IntRange(1),
@@ -76,7 +79,7 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     "--resamples",
     default=0,
     type=click.IntRange(0),
-    help="Choose again from this many resamples of the boxes, to measure stability.",
+    help="Repeat the choice on this many resamples of the boxes, to measure its stability.",
 )
 @click.option(
     "--real",

@@ -36,7 +36,7 @@ from dcgan_probe.session import BATCH, Session
 @overload
 def run(
     session: Session,
-    boxes: Boxes | str | os.PathLike[str] | None,
+    boxes: Boxes | str | os.PathLike[str] | None = ...,
     label: str | None = ...,
     layer: str | Sequence[str] | None = ...,
     *,
@@ -53,7 +53,7 @@ def run(
 @overload
 def run(
     session: Session,
-    boxes: Boxes | str | os.PathLike[str] | None,
+    boxes: Boxes | str | os.PathLike[str] | None = ...,
     label: str | None = ...,
     layer: str | Sequence[str] | None = ...,
     controls: int | None = ...,
@@ -73,7 +73,7 @@ def run(
 
 def run(
     session: Session,
-    boxes: Boxes | str | os.PathLike[str] | None,
+    boxes: Boxes | str | os.PathLike[str] | None = None,
     label: str | None = None,
     layer: str | Sequence[str] | None = None,
     controls: int | None = None,
@@ -89,38 +89,37 @@ def run(
     fill: str | None = None,
     where: tuple[float, float, float, float] | None = None,
 ) -> Forgotten | Erased:
-    """Find the filters that draw an object, and what is left of it without them.
+    """Find the filters that draw an object, drop them, and measure what is left.
 
         >>> session = Session.open("rooms")
         >>> result = run(session, "windows.json", label="window")
         >>> with session.editing(*result.edits):
         ...     without = session.sample(16)
 
-    boxes: drawn on samples of this very checkpoint, or the path of a file of them; those that ship
-    if None. label: which of their labels; may be left out
-    where there is one. layer: of the generator, see `default_layer`; several for "gates".
-    controls: how many random filter sets of equal size to compare with, 20 if None.
+    boxes: boxes on samples of this checkpoint, or the path of a file of them; by default those
+    that ship. label: the object; not needed if the boxes have one label. layer: of the generator,
+    see `default_layer`; several only for "gates".
+    controls: number of random filter sets of equal size to compare with; 20 by default.
 
-    select: "paper", every filter with a weight above zero in a logistic regression that tells
-    activations inside the boxes from as many drawn at random outside of them on the same images;
-    "top", the `k` of largest weight; "l1", those of a sparse regression; "causal", by the effect of
-    dropping them; "gates", gains and replacements learnt by gradient. replace: what takes the place
-    of dropped filters, "zero", their "mean", or that "outside" of the boxes, which is the default
-    for causal, as zero is for the others; gates learn their own.
-    left: how much of the evidence for the object causal and gates leave, to their own guide.
+    select: how filters are chosen. "paper": those with a weight above zero in a logistic regression
+    that separates activations inside the boxes from as many random ones outside, on the same
+    images. "top": the `k` with the largest weights. "l1": those of a sparse regression. "causal":
+    by the measured effect of dropping them. "gates": gains and replacements learned by gradient
+    descent. replace: value of dropped filters: "zero", their "mean", or their mean "outside" the
+    boxes. The default is "outside" for causal and "zero" otherwise; gates learn it.
+    left: share of the evidence for the object that causal and gates may leave, by their own guide.
 
-    judges: detectors by name or path (see `detectors.find`), or themselves, that say what is left
-    on n fresh samples; "boxes" is one learnt from every second image with boxes, and the choice is
-    then made on the others only. If not given, the detector that ships for the object, or "boxes".
-    resamples: how often to choose again from boxed images drawn with replacement. real: N x C x S x
-    S images to measure drift from; other samples if not given.
+    judges: detectors, by name or path (see `detectors.find`) or as objects, that mark the object
+    on n new samples. "boxes" is learned from every second boxed image; filters are then chosen on
+    the others only. By default the detector that ships for the object, or "boxes".
+    resamples: number of repeated choices on boxed images drawn with replacement. real: N x C x S x
+    S images to measure drift from; by default other samples.
 
-    by: "filters" is as above, the paper's experiment. "places" erases the object
-    where a regression sees it, all filters of it, and returns an `Erased`; it chooses layers, fill
-    and width itself (see `recognition.erasing.choose_erasing`), and takes label, layer, left,
-    judges, n, controls (3 if None: the edit at the places of other samples), `fill`: "mix", "clone"
-    or "smooth", and `where`: a region x0, y0, x1, y1 of the image, in its pixels, that the edit is
-    kept to.
+    by: "filters" is the experiment above. "places" replaces all filters where a regression finds
+    the object, and returns an `Erased`. It chooses layers, fill and width by trial (see
+    `recognition.erasing.choose_erasing`), and takes label, layer, left, judges, n, controls (the
+    same edit at the places of other samples; 3 by default), `fill` ("mix", "clone" or "smooth")
+    and `where`, a region x0, y0, x1, y1 in pixels that limits the edit.
 
     The accuracy of the regression is held-out: of 5 folds by image, no image on both sides.
     Raises InputError for boxes of another checkpoint, an unknown label, a layer without

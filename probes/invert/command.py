@@ -1,4 +1,4 @@
-"""Find the z whose image is nearest to a photograph, and say how far it is."""
+"""Find the latent whose image is nearest to a photograph."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from dcgan_probe.plugins.contract import pass_session
 
 @click.command()
 @click.argument("photo", type=click.Path(path_type=Path))
-@click.option("--starts", default=8, type=click.IntRange(1), help="Random z to search from.")
-@click.option("--steps", default=200, type=click.IntRange(1), help="Of the search, from each.")
-@click.option("--resize", is_flag=True, help="Crop and resize a photograph of another size.")
-@click.option("--name", help="Name of the z for later commands. Default: the file's.")
+@click.option(
+    "--starts", default=8, type=click.IntRange(1), help="Number of random latents to start from."
+)
+@click.option(
+    "--steps", default=200, type=click.IntRange(1), help="Optimiser steps from each start."
+)
+@click.option("--resize", is_flag=True, help="Crop and resize the photograph.")
+@click.option("--name", help="Name of the latent. Default: the name of the file.")
 @pass_session
 def invert(session: Any, photo: Path, **options: Any) -> None:
-    """Find the z whose image is nearest to a photograph, and say how far it is.
+    """Find the latent whose image is nearest to a photograph.
 
-    Later commands take it by its name: invert me.png arithmetic "me + smiling - neutral".
+    Measures how far that image is from the photograph. Later commands use the latent by its name:
+
+        dcgan-probe invert me.png arithmetic "me + smiling - neutral"
     """
     from dcgan_probe.probes.invert.probe import run
 

@@ -1,4 +1,4 @@
-"""Find training images nearest to samples, and say whether they are copies."""
+"""Find the training images nearest to samples, and test whether samples are copies."""
 
 from __future__ import annotations
 
@@ -18,30 +18,34 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--images", required=True, type=_PATH, help="What the generator was trained on.")
-@click.option("--held-out", type=_PATH, help="Images of the same source that it never saw.")
+@click.option("--images", required=True, type=_PATH, help="Training images of the generator.")
+@click.option("--held-out", type=_PATH, help="Images of the same source, not used in training.")
 @click.option(
     "--split",
     is_flag=True,
-    help="Take held-out images out of --images; honest only if G was not trained on them.",
+    help="Hold out a part of --images; only valid if G was not trained on it.",
 )
-@click.option("--n", default=1000, type=click.IntRange(1), help="Samples, and held-out images.")
+@click.option(
+    "--n", default=1000, type=click.IntRange(1), help="Number of samples, and of held-out images."
+)
 @click.option(
     "--in",
     "spaces",
     multiple=True,
     type=click.Choice(SPACES),
-    help="Where to compare; several may be given.  [default: pixels and features]",
+    help="Space to compare in. Repeatable.  [default: pixels and features]",
 )
-@click.option("--before", type=_PATH, help="An earlier checkpoint of the same training.")
-@click.option("--resize", is_flag=True, help="Bring images of another size to that of G.")
-@click.option("--cells", type=click.IntRange(1), help="Of the three-sample test.  [default: n/100]")
+@click.option("--before", type=_PATH, help="Earlier checkpoint, to compare with.")
+@click.option("--resize", is_flag=True, help="Resize images to the size of samples.")
+@click.option(
+    "--cells", type=click.IntRange(1), help="Cells of the three-sample test.  [default: n/100]"
+)
 @pass_session
 def neighbours(session: Session, spaces: tuple[str, ...], **options: Any) -> None:
-    """Find training images nearest to samples, and say whether they are copies.
+    """Find the training images nearest to samples, and test whether samples are copies.
 
-    By pixels or by the discriminator's features. The verdict compares with images that were held
-    out (Meehan et al. 2020).
+    Distances are of pixels and of the discriminator's features. The test compares with held-out
+    images (Meehan et al. 2020).
     """
     from .probe import run
 

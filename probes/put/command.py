@@ -1,4 +1,4 @@
-"""Put a boxed object of one sample into any other, by a transplant of feature maps."""
+"""Copy a boxed object into other samples by transplanting feature maps."""
 
 from __future__ import annotations
 
@@ -15,35 +15,39 @@ from dcgan_probe.probes.put.ways import FILLS
 
 @click.command()
 @boxes_option
-@click.option("--object", "label", help="Which label; not needed where the boxes have only one.")
-@click.option("--at", metavar="X0,Y0,X1,Y1", required=True, help="Where to put it, in pixels.")
+@click.option(
+    "--object",
+    "--label",
+    "label",
+    help="Label of the object. Not needed if the boxes have only one.",
+)
+@click.option("--at", metavar="X0,Y0,X1,Y1", required=True, help="Box to put it into, in pixels.")
 @click.option(
     "--from",
     "donor",
     metavar="SEED:INDEX",
-    help="The boxed sample to take it from. Default: the best of all.",
+    help="Boxed sample to copy the object from. Default: chosen by trial.",
 )
 @click.option(
     "--layer",
     "layers",
     multiple=True,
-    help="Layer of the generator. Default: may be given again. Chosen.",
+    help="Layer of the generator. Repeatable. Default: chosen by trial.",
 )
 @click.option(
     "--fill",
     type=click.Choice(FILLS),
-    help="Copy the donor's maps, or clone them: its texture at the level of what is around. "
-    "Default: chosen by trial.",
+    help="Copy the donor's feature maps (mix), or adapt them to their surroundings by Poisson "
+    "image editing (clone). Default: chosen by trial.",
 )
 @click.option(
     "--judge",
     "judges",
     multiple=True,
     shell_complete=completion.installed("detector", "boxes"),
-    help="Detector that says whether it is there: boxes, an installed one, or a .pt2; may be "
-    "given again.",
+    help="Detector that finds the object: boxes, an installed one, or a .pt2. Repeatable.",
 )
-@click.option("--n", default=160, type=click.IntRange(16), help="Fresh samples to judge.")
+@click.option("--n", default=160, type=click.IntRange(16), help="Number of new samples to judge.")
 @pass_session
 def put(
     session: Any,
@@ -55,12 +59,13 @@ def put(
     judges: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Put a boxed object into all samples, at a place that you name.
+    """Put a boxed object into all samples, at a place that you choose.
 
-    The feature maps under the box of one sample, the donor, are copied to the place, moved by
-    whole locations of the layer. Layers, fill and donor are chosen on held-out boxed samples; on
-    fresh samples a detector says whether the object is there, beside pixels that are pasted and
-    filters that are turned up. The edit acts in the commands after this too.
+    The feature maps under the box of one sample, the donor, are copied to the place, moved by whole
+    locations of the layer. Layers, fill and donor are chosen on held-out boxed samples.
+
+    On new samples, a detector then measures whether the object is there. Pasted pixels and
+    amplified filters are measured for comparison. Later commands of the line see the edit.
     """
     from dcgan_probe.probes.put.options import read_at, read_sample
     from dcgan_probe.probes.put.probe import run

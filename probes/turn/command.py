@@ -18,22 +18,24 @@ from dcgan_probe.plugins.latent_options import (
 
 
 @click.command()
-@click.option("--from", "start", help="A concept, or a sample, as 3:17.")
-@click.option("--to", "end", help="The same, for the other end.")
+@click.option("--from", "start", help="Concept or sample (3:17) at one end.")
+@click.option("--to", "end", help="Concept or sample at the other end.")
 @click.option(
     "--axis",
-    help="In place of both ends: the name of a direction of this line, as direction2, or "
-    "FILE.safetensors:2, the second of a file.",
+    help="Direction to use instead of --from and --to: direction2 of a command `directions` before "
+    "this one, or FILE.safetensors:2.",
 )
-@click.option("--n", default=8, type=click.IntRange(1), help="How many samples to turn.")
-@click.option("--steps", default=7, type=click.IntRange(2), help="Places along the axis.")
-@click.option("--reach", default=1.0, type=float, help="How far to both sides, in its lengths.")
+@click.option("--n", default=8, type=click.IntRange(1), help="Number of samples.")
+@click.option("--steps", default=7, type=click.IntRange(2), help="Number of images along the axis.")
+@click.option(
+    "--reach", default=1.0, type=float, help="Distance to both sides, in lengths of the axis."
+)
 @concepts_option
 @exemplars_option
 @click.option(
     "--classifier",
     shell_complete=completion.installed("classifier"),
-    help="Measure what changes, as this sees it; see arithmetic.",
+    help="Classifier that measures what changes, as in arithmetic.",
 )
 @keep_option
 @video_option

@@ -19,28 +19,30 @@ def _filters(_context: click.Context, _option: click.Parameter, text: str | None
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder, zip, tar, LMDB, .npz or .mat. Default: samples of the generator.",
+    help="Images: a folder, zip, tar, LMDB, .npz or .mat. Default: samples of the generator.",
 )
-@click.option("--n", default=2000, type=click.IntRange(1), help="How many images to scan.")
+@click.option("--n", default=2000, type=click.IntRange(1), help="Number of images to scan.")
 @click.option("--layer", help="Layer of the discriminator. Default: its last convolution.")
 @click.option(
     "--filters",
     callback=_filters,
-    help=f"all, or numbers and ranges, such as {EXAMPLE}. Default: the first 6.",
+    help=f"Filters: all, or numbers and ranges, such as {EXAMPLE}. Default: the first 6.",
 )
-@click.option("--k", default=5, type=click.IntRange(1), help="Responses to show of each filter.")
+@click.option(
+    "--k", default=5, type=click.IntRange(1), help="Number of responses to show for each filter."
+)
 @click.option(
     "--rule",
     default="leak",
     type=click.Choice(["leak", "strict"]),
-    help="What LeakyReLU passes back where its input is negative: its slope, or nothing.",
+    help="Gradient of LeakyReLU for a negative input: its slope (leak), or zero (strict).",
 )
 @pass_session
 def visualize_d(session: Any, **options: Any) -> None:
     """Show what the discriminator's filters respond to, by guided backpropagation.
 
-    For each filter the strongest responses over a set of images, what in the image raised them,
-    and the same for a network of random weights (section 6.2, figure 5).
+    For each filter: the strongest responses over a set of images, the pixels that caused them, and
+    the same for random weights (section 6.2, figure 5).
     """
     from dcgan_probe.probes.visualize_d.probe import run
 

@@ -1,4 +1,4 @@
-"""Walk from sample to sample: do the images change smoothly, or jump?"""
+"""Interpolate between samples, and measure whether images change smoothly or jump."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from dcgan_probe.probes.walk.ways import WAYS
 
 
 @click.command()
-@click.option("--points", default=9, type=click.IntRange(2), help="How many samples to go through.")
+@click.option("--points", default=9, type=click.IntRange(2), help="Number of samples to visit.")
+@click.option("--through", help="Samples and concepts to visit instead: 3:17,smiling,3:20.")
 @click.option(
-    "--through", help="Names of points in place of samples, with commas: 3:17,smiling,3:20."
+    "--steps", default=10, type=click.IntRange(2), help="Number of images from point to point."
 )
-@click.option("--steps", default=10, type=click.IntRange(2), help="Images from point to point.")
 @click.option(
     "--way",
     default="both",
     type=click.Choice(["both", *WAYS]),
-    help="A straight line, or at an even angle.",
+    help="Interpolation: linear, spherical (slerp) or both.",
 )
-@click.option("--closed", is_flag=True, help="Go back to the first point.")
+@click.option("--closed", is_flag=True, help="Return to the first point.")
 @concepts_option
 @exemplars_option
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Images, such as those of the training: show the nearest to each of the first way.",
+    help="Images, such as the training set: show the nearest to each step of the first path.",
 )
 @video_option
 @pass_session
@@ -42,7 +42,7 @@ def walk(
     path: Path | None,
     **options: Any,
 ) -> None:
-    """Walk from sample to sample: do the images change smoothly, or jump?"""
+    """Interpolate between samples, and measure whether images change smoothly or jump."""
     from dcgan_probe.probes.walk.probe import run
 
     names = points if through is None else [name.strip() for name in through.split(",")]
