@@ -1,4 +1,4 @@
-"""The processes of one training: a single one, or those that torchrun started."""
+"""The processes of one run: a single process, or those that torchrun started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user got wrong, in one line."""
+"""User errors, in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look into any ``nn.Module`` and change what passes through it, by layer name.
+"""Record and change the outputs of layers in any ``nn.Module``, by layer name.
 
     with record(network, "8x8") as seen:           # the output of 8x8, at each forward
         network(x)

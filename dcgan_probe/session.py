@@ -1,4 +1,4 @@
-"""What the commands of one command line, or the cells of a notebook, share."""
+"""The state that the commands of one line, or the cells of a notebook, share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command line is answered: results on stdout, messages on stderr.
+"""Output of a command line: results on stdout, messages on stderr.
 
 A command gives its result to `answer`, which knows whether a person reads it or, under
 ``--json``, a program. In a script there is no command line, and `current` says so.

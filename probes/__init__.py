@@ -1,4 +1,4 @@
-"""The probes that ship, one a module; found by entry point, as any other package's are.
+"""The probes that ship, found by entry point like those of any other package.
 
 from dcgan_probe import probes
 

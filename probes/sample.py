@@ -1,4 +1,4 @@
-"""Samples of the generator, with the active edits: a sheet, and a file for each."""
+"""Draw samples with the active edits: a sheet, and one file for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find ReLUs and LeakyReLUs as they are computed, whatever they are written as, and guide them.
+"""Detect ReLU and LeakyReLU as they are computed, however they are written, and guide them.
 
 `Guiding` sees every function of torch that a forward calls, in modules or out of them. What is
 max(x, s x) with 0 <= s < 1 by its values (``F.leaky_relu``, ``torch.where(x > 0, x, .2 * x)``,

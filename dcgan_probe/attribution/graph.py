@@ -1,4 +1,4 @@
-"""Follow the way from an input to a neuron in autograd's graph, and name what guiding cannot take.
+"""Follow autograd's graph from an input to a neuron; refuse operations that cannot be guided.
 
 A node is a function of torch that a forward called; the edges are the tensors between. Here ReLUs
 and LeakyReLUs that `activations` knew are nodes of `activations.Guided`.

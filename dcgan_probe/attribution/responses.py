@@ -1,4 +1,4 @@
-"""Stream many images through a network and keep only what is asked for."""
+"""Stream images through a network and keep the strongest responses of each filter."""
 
 from __future__ import annotations
 

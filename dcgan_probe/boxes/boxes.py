@@ -1,4 +1,4 @@
-"""Boxes that a person drew on samples of a generator: read, check, write, put on a layer's grid.
+"""Boxes drawn on samples: read, check, write, rasterise on a layer's grid.
 
 The paper draws 52 boxes on the windows of 150 samples to find what draws windows (section 6.3.1).
 

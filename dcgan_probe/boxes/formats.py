@@ -1,4 +1,4 @@
-"""The formats that boxes come in, recognised by what is in the file; one small module reads each.
+"""Read boxes of any supported format, recognised by content; each has its own small module.
 
 What the rectangles must fulfil to be boxes on samples is checked in `boxes`, once for all formats.
 """

@@ -1,4 +1,4 @@
-"""Names of samples: which checkpoint, seed and latent an image is of."""
+"""Sample names: parse and write the checkpoint, seed and index of a sample."""
 
 from __future__ import annotations
 

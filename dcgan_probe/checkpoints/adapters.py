@@ -1,4 +1,4 @@
-"""Give networks the inputs they were made for: z with places, a class, images in another range."""
+"""Adapt networks to probes: the shape of z, a class, the range of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From chains of layers, and facts about them, to a config and networks.
+"""Build a config and networks from chains of layers and known facts.
 
 The paper's family becomes a `config.Config`, whatever its tensors are called, so that one network
 has one converted file; every other chain becomes a `chain_config.ChainConfig`.

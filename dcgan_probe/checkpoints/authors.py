@@ -1,4 +1,4 @@
-"""Read the arrays that the paper's authors published: one .npy file an array.
+"""Read the arrays that the paper's authors published: one .npy file for each array.
 
 The arrays are numbered, ``200_gen_params.jl_01.npy``, ..., so names translate by arithmetic on the
 number of a block.

@@ -1,4 +1,4 @@
-"""Compare what a user says of a file with what the statistics of its batch norms show."""
+"""Compare the facts that a user gives with the statistics of batch norm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose what a file does not hold of a discriminator, by the statistics of its batch norms."""
+"""Infer what a file does not record about a discriminator from batch-norm statistics."""
 
 from __future__ import annotations
 

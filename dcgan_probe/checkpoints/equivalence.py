@@ -1,4 +1,4 @@
-"""Tell which file a module would become: what was drawn on one is then taken by the other.
+"""Find the file that a module would convert to, so that both have one identity.
 
 A DCGAN that is handed over as a module and the file that `convert` makes of its weights are one
 network. Where its layers are a chain that a dcgan-probe file can hold, and the network of that file

@@ -1,4 +1,4 @@
-"""What enters the norms of stored layers, under a guess of what lies between them."""
+"""Predict the inputs of each norm under a hypothesis, and compare them with stored statistics."""
 
 from __future__ import annotations
 

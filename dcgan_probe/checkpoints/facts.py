@@ -1,4 +1,4 @@
-"""What a user says of a file of weights that the file itself does not hold.
+"""Facts about a network that its file of weights does not record.
 
 Nothing here imports torch, so that the command line can name it.
 """

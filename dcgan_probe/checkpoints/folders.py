@@ -1,4 +1,4 @@
-"""Read folders that other libraries leave behind: state dicts of both networks, or arrays."""
+"""Read folders of other libraries: state dicts of both networks, or arrays."""
 
 from __future__ import annotations
 

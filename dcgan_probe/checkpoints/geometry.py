@@ -1,4 +1,4 @@
-"""Strides and paddings, which a file of weights does not hold, from kernel sizes and image size.
+"""Infer strides and paddings, which files of weights do not record, from kernel and image sizes.
 
 A search over all that is customary: every choice for a layer has a cost, lowest for what most
 networks do (a kernel of 4 with stride 2 and padding 1), and the cheapest way from z to an image of

@@ -1,4 +1,4 @@
-"""Weights where users have them: folders in the layout of the Hugging Face hub, and the hub itself.
+"""Read and write the folder layout of the Hugging Face hub, and download from the hub.
 
     rooms/model.safetensors     a dcgan-probe checkpoint, complete: its SHA-256 is its name
     rooms/config.json           what the file says of itself, where the hub's tools look for it

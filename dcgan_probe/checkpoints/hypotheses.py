@@ -1,4 +1,4 @@
-"""Choose, by the statistics of batch norms, what a file of weights does not hold.
+"""Infer what a file of weights does not record from batch-norm statistics.
 
 A hypothesis (how z is drawn, eps, slopes, strides, upsampling, the order of norms and activations)
 says what enters a norm; the statistics that training left there say which one is right. Norms are

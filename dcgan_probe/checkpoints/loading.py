@@ -1,4 +1,4 @@
-"""Open a checkpoint, whatever holds it: find out what a name or a path is, and hand it on."""
+"""Open a checkpoint: find out what a name or path is, and call its reader."""
 
 from __future__ import annotations
 

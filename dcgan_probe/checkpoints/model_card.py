@@ -1,4 +1,4 @@
-"""The model card of a checkpoint: what the Hugging Face hub shows of it."""
+"""Write the model card of a checkpoint for the Hugging Face hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any GAN: modules that are not ours, looked into and checked, so that every probe takes them.
+"""Wrap third-party modules of any GAN: trace and check them, so every probe accepts them.
 
     session = Session.from_modules(generator=g, discriminator=d, latent=128)
 

@@ -1,4 +1,4 @@
-"""The checkpoint format of dcgan-probe: write it, read it, check what it claims.
+"""The native checkpoint format: write, read and check it.
 
 A checkpoint is one safetensors file. Its tensors are the networks' state dicts under
 ``generator.`` and ``discriminator.`` (either may be absent); its metadata holds, under

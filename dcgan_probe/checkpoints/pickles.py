@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, read without trust.
+"""Read files of ``torch.save`` without executing pickles.
 
 Such a file is a program for a small machine, the pickle. It is first read as text, without running
 it, to see that it names nothing but tensors and claims no more bytes than the file has; only then

@@ -1,4 +1,4 @@
-"""Read state dicts of DCGANs, whatever their tensors are called and however deep they lie.
+"""Read state dicts of DCGANs, whatever their names and nesting.
 
 Networks are found by the shapes of their tensors (`structure`), strides by what is customary
 (`geometry`), and the rest by what was said (`facts`), by the batch-norm statistics (`hypotheses`),

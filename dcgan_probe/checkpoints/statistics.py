@@ -1,4 +1,4 @@
-"""Batch-norm statistics of networks: estimate them, and see what those that are stored say.
+"""Batch-norm statistics: estimate them, and check the stored ones.
 
 A norm that was trained has seen what enters it: mean and variance of its input must be near those
 that it has stored. Where they are not, something that the file does not hold was assumed wrongly.

@@ -1,4 +1,4 @@
-"""Find networks in tensors by their shapes: chains of (transposed) convolutions and norms.
+"""Recognise networks in tensors by shape: chains of (transposed) convolutions and norms.
 
 Names only say which tensors are of one layer, and which layers of one network; what is called what
 does not matter.

@@ -1,4 +1,4 @@
-"""Files of weights: of which kind one is, what it claims of its tensors, and taking them.
+"""Files of weights: detect the kind, check the claimed sizes, read the tensors.
 
 What a file claims is checked before memory is taken for it, and nothing in it is executed.
 """

@@ -1,4 +1,4 @@
-"""Where a command line ends: whatever was raised becomes one line and an exit code.
+"""Turn every exception of a command line into one line and an exit code.
 
 Exit codes: 0 done, 1 a bug (of this package or a plugin), 2 a mistake in the input or something
 that the system refused, 130 interrupted by Ctrl-C.

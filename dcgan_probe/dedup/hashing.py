@@ -1,4 +1,4 @@
-"""Binary codes of images: which are equal, which nearly so, and how much their bits say.
+"""Binary codes of images: equal codes, near codes, and how much each bit tells.
 
 Semantic hashing (section 4.1 of the paper): with equal codes for duplicates, finding them is one
 sort.

@@ -1,4 +1,4 @@
-"""Images of many edits of the same latents, whose common work is done once; random edits."""
+"""Generate images of many edits of the same latents, sharing the common work; random edits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Donors: samples whose activations take the place of others, matched on the rim of a place."""
+"""Donors: samples whose activations replace others, matched at the rim of a region."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every edit of a generator has, and reading one of any kind from a file."""
+"""The base class of all edits, and reading any kind of edit from a file."""
 
 from __future__ import annotations
 

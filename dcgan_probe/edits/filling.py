@@ -1,4 +1,4 @@
-"""What takes the place of feature maps at some locations: mixed in, cloned, or smooth.
+"""Replace feature maps at some locations: mix, clone or fill smoothly.
 
 One equation has all three (Perez, Gangnet and Blake, 2003, "Poisson image editing", here on the
 maps of a layer instead of an image):

@@ -1,4 +1,4 @@
-"""An edit of a generator: filters of one layer, and what becomes of them."""
+"""A selection: an edit of some filters of one layer."""
 
 from __future__ import annotations
 

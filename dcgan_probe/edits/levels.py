@@ -1,4 +1,4 @@
-"""What an edit puts in place of feature maps: the mean of each filter, or how high it goes."""
+"""Values to replace feature maps with: each filter's mean, or its 99th percentile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A painting: edits of a generator one after the other, in one file."""
+"""A painting: a sequence of edits in one file."""
 
 from __future__ import annotations
 

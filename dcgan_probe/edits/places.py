@@ -1,4 +1,4 @@
-"""Edits by place: what is drawn at some locations is replaced, all filters of it.
+"""Edits by place: replace all filters of a layer at some locations.
 
     with session.editing(edit):          # a PlaceEdit, from `forget --by places` or a file
         images = session.sample(16)      # wall where the windows were

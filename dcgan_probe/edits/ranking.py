@@ -1,4 +1,4 @@
-"""A layer's filters in the order in which a rule would change them, and random ones beside them."""
+"""Order the filters of a layer by a rule, and draw random orders for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of logistic regressions that say at which locations of layers an object is."""
+"""Weights of the logistic regressions that locate an object on feature maps."""
 
 from __future__ import annotations
 

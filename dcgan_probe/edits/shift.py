@@ -1,4 +1,4 @@
-"""An edit of latents: a vector that is added to every z before the generator takes it."""
+"""A shift: an edit that adds a vector to every latent."""
 
 from __future__ import annotations
 

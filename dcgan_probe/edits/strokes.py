@@ -1,4 +1,4 @@
-"""Strokes of a brush: how much of each location of a layer they take in."""
+"""Brush strokes, and how much of each location of a layer they cover."""
 
 from __future__ import annotations
 

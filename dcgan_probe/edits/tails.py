@@ -1,4 +1,4 @@
-"""Many edits of the same feature maps, each at the price of what it changes.
+"""Run many edits of one layer, computing only what each of them changes.
 
     base = Tail(generator, "16x16").start(z)
     for f in range(128):

@@ -1,4 +1,4 @@
-"""Films of images: mp4, or an animated PNG or GIF, told by the ending of the file."""
+"""Films of images: mp4, or an animated PNG or GIF, by the file's extension."""
 
 from __future__ import annotations
 

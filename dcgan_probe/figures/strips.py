@@ -1,4 +1,4 @@
-"""Strips of the same samples before and after an edit, for a report to lay over each other."""
+"""Strips of the same samples before and after an edit, for the sliders of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that lie in one array: NumPy's `.npz`, MNIST's idx, and the MATLAB files of SVHN."""
+"""Images stored in one array: NumPy's `.npz`, MNIST's idx, and the MATLAB files of SVHN."""
 
 from __future__ import annotations
 

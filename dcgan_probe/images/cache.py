@@ -1,4 +1,4 @@
-"""Images decoded once, into a file that is mapped into memory ever after."""
+"""Decode images once, into a memory-mapped file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds many images under names: the contract, and folders, zips and tars."""
+"""Containers of named images: the protocol; folders, zips and tars."""
 
 from __future__ import annotations
 

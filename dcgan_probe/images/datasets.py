@@ -1,4 +1,4 @@
-"""Images with what they show: labels by folder, in a CSV, or beside the images of a `.mat`."""
+"""Labelled images: labels from folders, from a CSV, or from the same `.mat`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the bytes of a file, or the array of a data set, to the pixels a network takes."""
+"""Decode an image file or array to the pixels that a network takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the headers of image files say that the decoder does not pass on: orientation, alpha."""
+"""Read image headers for what the decoder does not report: orientation and alpha."""
 
 from __future__ import annotations
 

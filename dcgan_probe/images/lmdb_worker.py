@@ -1,4 +1,4 @@
-"""A process of its own that reads an LMDB and hands its entries out, through a pipe.
+"""A separate process that reads an LMDB and sends its entries through a pipe.
 
 LMDB trusts the pages it maps: a damaged file, or one made to, kills its reader. So it is read
 here, where nobody else dies. `lmdb_files` is the other end. All numbers are little-endian.

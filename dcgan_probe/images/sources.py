@@ -1,4 +1,4 @@
-"""Images of a path or of a generator, brought to the size and range a network takes."""
+"""Images from a path or a generator, at the size and range that a network takes."""
 
 from __future__ import annotations
 

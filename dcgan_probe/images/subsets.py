@@ -1,4 +1,4 @@
-"""Some images of one or several sources, as they are or brought to size."""
+"""Subsets of one or several image sources, at their own size or resized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answers that the page asks for, and which of its tabs may change the work."""
+"""Answer the requests of the page; only one tab may change the work."""
 
 from __future__ import annotations
 

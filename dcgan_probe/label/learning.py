@@ -1,4 +1,4 @@
-"""What the page asks for: boxes to propose, and a preview of forgetting an object."""
+"""Propose boxes, and preview forgetting an object."""
 
 from __future__ import annotations
 

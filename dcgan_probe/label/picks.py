@@ -1,4 +1,4 @@
-"""Samples that a person picked as exemplars of concepts, on the disk after every change."""
+"""Exemplars that a person picks on the page, saved after every change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person does on the page, on the disk after every change: boxes, and samples looked at."""
+"""Boxes that a person draws on the page, and samples viewed, saved after every change."""
 
 from __future__ import annotations
 

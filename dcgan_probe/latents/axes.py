@@ -1,4 +1,4 @@
-"""Axes in latent space: what moves a value linearly, and axes that leave other values alone."""
+"""Axes in latent space: linear directions of a value, and axes that keep other values constant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances between sets of images, and how alike the images of one set are.
+"""Distances between image sets, and the diversity of one set.
 
 Nothing here needs a trained network. Every number depends on how many images it is of, so it
 means something beside the same number for two sets of real images, and little alone.

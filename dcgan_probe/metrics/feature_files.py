@@ -1,4 +1,4 @@
-"""Features of many images in a file that is mapped into memory, with what they are beside it."""
+"""Features of many images in a memory-mapped file, with a description next to it."""
 
 from __future__ import annotations
 

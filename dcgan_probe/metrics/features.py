@@ -1,4 +1,4 @@
-"""What a discriminator sees in images: its feature maps, as numbers to classify or compare by."""
+"""Features of images: a discriminator's feature maps, as numbers to classify or compare by."""
 
 from __future__ import annotations
 

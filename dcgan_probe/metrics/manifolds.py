@@ -1,4 +1,4 @@
-"""Precision and recall of samples: how many look real, and how much of what is real they cover."""
+"""Precision and recall of samples: how many look real, and how much of the real set they cover."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nearest of many vectors, which come in batches, to a few that are held."""
+"""Exact nearest neighbours of a few vectors among many that arrive in batches."""
 
 from __future__ import annotations
 

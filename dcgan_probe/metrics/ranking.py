@@ -1,4 +1,4 @@
-"""How well scores rank places with an object above places without, with intervals by image."""
+"""AUC of location scores, with intervals by image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Split rows into parts that do not overlap: alternating halves, or some held out at random."""
+"""Split rows into disjoint parts: alternating halves, or a random held-out part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generators and discriminators that are a chain of blocks, from a `chain_config.ChainConfig`."""
+"""Generators and discriminators that are chains of blocks, built from a `ChainConfig`."""
 
 from __future__ import annotations
 

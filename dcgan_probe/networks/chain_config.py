@@ -1,4 +1,4 @@
-"""What a GAN outside of the paper's family is built from: a chain of blocks, each written out.
+"""The config of a GAN outside the paper's family: a list of blocks.
 
 `config.Config` describes the paper's networks by a handful of numbers, from which every layer
 follows. Public checkpoints differ layer by layer (a last kernel of 1, a first one of 7, biases, a

@@ -1,4 +1,4 @@
-"""What a GAN is built from, or found to be: sizes, latents, layers by name; and the presets.
+"""The config of a GAN: sizes, latents, layers by name; and the presets.
 
 A layer is called by the resolution of its output, and that name is what users type after
 ``--layer`` and what hooks take:

@@ -1,4 +1,4 @@
-"""The layers of a network that is not ours, found by running it once."""
+"""Find the layers of a third-party network by running it once."""
 
 from __future__ import annotations
 

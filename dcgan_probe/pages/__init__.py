@@ -1,4 +1,4 @@
-"""What pages in a browser share: a server for this machine alone, resumable work files.
+"""Browser pages: a server for this machine only, and resumable work files.
 
 `server` carries what a page asks for, `writers` lets one tab at a time change the work, `opening`
 serves a page until Ctrl-C, `work_file` resumes a file.

@@ -1,4 +1,4 @@
-"""Say where a page is, open it in a browser, and serve it until Ctrl-C."""
+"""Print the address of a page, open it in a browser, and serve it until Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serve a page on this machine alone: a fixed table of routes, and who may ask for them."""
+"""Serve a page on this machine only: a fixed table of routes, and access checks."""
 
 from __future__ import annotations
 

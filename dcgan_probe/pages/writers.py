@@ -1,4 +1,4 @@
-"""Which of the tabs of a page may change the work."""
+"""Let one tab of a page at a time change the work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page on which the generator answers the brush: `dcgan-probe paint`.
+"""The page of `dcgan-probe paint`: edit feature maps with a brush.
 
 `opening` serves it until Ctrl-C. `desk` answers what the page asks; `brushes` turns strokes into
 edits, `state` holds what was done, `chain` draws images of edits quickly, `work` writes files.

@@ -1,4 +1,4 @@
-"""What a brush does to the generator: strokes, and stamped objects, as edits by place."""
+"""Turn brush strokes and stamped objects into edits by place."""
 
 from __future__ import annotations
 

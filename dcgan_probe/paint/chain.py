@@ -1,4 +1,4 @@
-"""Images under edits that come one after the other: what stays the same is computed once."""
+"""Generate images under a sequence of edits, caching what has not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``dcgan-probe paint``: open the page, and say where it is."""
+"""The command ``dcgan-probe paint``: open the page and print its address."""
 
 from __future__ import annotations
 

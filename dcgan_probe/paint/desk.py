@@ -1,4 +1,4 @@
-"""The answers that the page asks for."""
+"""Answer the requests of the page."""
 
 from __future__ import annotations
 

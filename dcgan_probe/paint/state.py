@@ -1,4 +1,4 @@
-"""What was done on the page, step by step: undo and redo without end."""
+"""The state of the page, with unlimited undo and redo."""
 
 from __future__ import annotations
 

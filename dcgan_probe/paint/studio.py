@@ -1,4 +1,4 @@
-"""Draws what a state shows: the sample, and others beside it."""
+"""Generate the images of a state: the sample, and others next to it."""
 
 from __future__ import annotations
 

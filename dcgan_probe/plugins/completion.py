@@ -1,4 +1,4 @@
-"""What a shell completes beside commands and options: files, and names that are installed."""
+"""Shell completion of values: files, and installed names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Click options that the probes of latent space share: concepts, exemplars, films, what to keep."""
+"""Click options that the probes of latent space share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A package with a probe in it, to start one's own from."""
+"""Create a package with a working probe, from the template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed, and whether it works: every probe, detector and classifier, really imported.
+"""Import every installed probe, detector and classifier, and report whether it works.
 
 Every package has a child process, ``python -m dcgan_probe.plugins.trial``, that imports what it
 offers one after the other and prints a line of JSON for each. What hangs or dies

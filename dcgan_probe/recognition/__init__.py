@@ -1,4 +1,4 @@
-"""Who says what an image shows: detectors, classifiers, and the regression on boxes."""
+"""Detectors and classifiers, and the regression on boxes."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""A detector that is learnt from boxes alone: logistic regression at every place of an image."""
+"""A detector learned from boxes only: logistic regression at every location of an image."""
 
 from __future__ import annotations
 

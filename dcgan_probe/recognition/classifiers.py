@@ -1,4 +1,4 @@
-"""Classifiers: who says what an image shows, and how they are found.
+"""Image classifiers: their protocol, and how they are discovered.
 
 A classifier is any callable from images to probabilities, with a name, the labels that it knows and
 what is known of it. A package offers one by a factory under the entry point group

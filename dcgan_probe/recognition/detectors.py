@@ -1,4 +1,4 @@
-"""Detectors: who says where an object is on images, and how they are found.
+"""Object detectors: their protocol, how they are discovered, masks from their output.
 
 A detector is any callable from images to masks or boxes, with a name and what is known of it. A
 package offers one by a factory under the entry point group ``dcgan_probe.detectors``, which takes

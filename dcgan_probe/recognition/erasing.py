@@ -1,4 +1,4 @@
-"""Choose how to erase an object by place: layers, fill and width, tried on held-out samples."""
+"""Choose how to erase an object by place: try layers, fills and widths on held-out samples."""
 
 from __future__ import annotations
 

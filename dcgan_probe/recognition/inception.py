@@ -1,4 +1,4 @@
-"""The Inception network that FID and KID are defined by, from the published file of weights.
+"""The Inception network of FID and KID, from its published weights.
 
 What it differs in from torchvision's network of that name: the resizing of TensorFlow 1, averages
 that leave out the border, a maximum in the last block, and 1008 classes. torch-fidelity has it too,

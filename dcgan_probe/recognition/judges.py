@@ -1,4 +1,4 @@
-"""Who judges an object on edited samples: detectors, or one learnt from half of the boxes."""
+"""Choose the judges of an object: named detectors, or one learned from half of the boxes."""
 
 from __future__ import annotations
 

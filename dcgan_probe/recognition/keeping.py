@@ -1,4 +1,4 @@
-"""What an axis in latent space should leave as it is: labels of a classifier, or named concepts."""
+"""Remove from an axis what changes other labels of a classifier, or named concepts."""
 
 from __future__ import annotations
 

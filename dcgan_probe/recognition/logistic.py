@@ -1,4 +1,4 @@
-"""Ridge logistic regression by Newton's method: weights of rows, soft targets, an offset."""
+"""Ridge logistic regression by Newton's method, with row weights, soft targets and an offset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ATen operations that a network from a file may call, each with what is checked before it.
+"""The ATen operations that an exported network may call, with checks of their arguments.
 
 A kernel of ATen may trust its arguments: an index tensor of `max_pool2d_with_indices_backward` is
 where it writes. So an operation is called only if it is in the list here, which holds what

@@ -1,4 +1,4 @@
-"""Where an object is on the grids of several layers, learnt from boxes and calibrated."""
+"""Locate an object on several layers, by regressions learned from boxes and calibrated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logistic regression on activations: which filters tell the inside of boxes from the outside."""
+"""Logistic regression on activations: which filters separate inside from outside the boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A probe trained again on edited images: can it find where the object had been?
+"""Train a new probe on edited images: can it still find where the object was?
 
 Amnesic probing (Elazar, Ravfogel, Jacovi and Goldberg, 2021). A detector of unedited images calls
 a red pane "no window"; a probe that is trained on edited images learns the red pane.

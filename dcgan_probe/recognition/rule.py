@@ -1,4 +1,4 @@
-"""The paper's rule: from boxes on an object to the filters whose dropping makes it go."""
+"""The paper's rule: from boxes on an object to the filters to drop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples that boxes were drawn on: their latents, a layer's output, and what is in boxes."""
+"""Boxed samples: their latents, one layer's activations, and the locations inside boxes."""
 
 from __future__ import annotations
 

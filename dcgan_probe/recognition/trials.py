@@ -1,4 +1,4 @@
-"""Ways to erase an object by place, each tried on held-out samples."""
+"""Try ways to erase an object by place on held-out samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small charts whose every mark says what it is: drawn as SVG, read by mouse or keyboard."""
+"""Small SVG charts with a label for every mark, readable by mouse and keyboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``dcgan-probe report``: write the page, and say where it is."""
+"""The command ``dcgan-probe report``: write the page and print its path."""
 
 from __future__ import annotations
 

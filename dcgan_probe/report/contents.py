@@ -1,4 +1,4 @@
-"""What a chain left in its folder: results in the order they were made, and the files beside."""
+"""Read the folder of a chain: results in the order they were made, and their files."""
 
 from __future__ import annotations
 

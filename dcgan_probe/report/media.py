@@ -1,4 +1,4 @@
-"""Pictures and films as they stand in the page: inside of it, and pixel for pixel."""
+"""Embed pictures and films in the page."""
 
 from __future__ import annotations
 

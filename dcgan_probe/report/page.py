@@ -1,4 +1,4 @@
-"""The page: from what a chain left in its folder to one HTML file."""
+"""Write the results in a folder to one HTML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read numbers from the values of a result, which may be of any version, and chart a long list."""
+"""Read numbers from the values of a result of any version, and chart long lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to read a probe's result, and where each probe brings that along.
+"""How to read a probe's result: `Reading`, and where each probe provides its own.
 
 A probe has a `Reading` under the name READING: in a module ``reading`` beside the module that its
 entry point names, or in that module itself. The report knows no probe by name.

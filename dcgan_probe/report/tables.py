@@ -1,4 +1,4 @@
-"""JSON values as a person reads them: facts, tables, and long lists that fold."""
+"""Render JSON values as facts, tables and folding lists."""
 
 from __future__ import annotations
 

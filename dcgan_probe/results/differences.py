@@ -1,4 +1,4 @@
-"""What differs between two results: how they were made, what they found, what they drew."""
+"""Compare two results: how they were made, what they found, what they drew."""
 
 from __future__ import annotations
 

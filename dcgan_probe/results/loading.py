@@ -1,4 +1,4 @@
-"""Results read back: from a script, or for a person to look at."""
+"""Load saved results, for scripts and for reading."""
 
 from __future__ import annotations
 

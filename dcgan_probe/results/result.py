@@ -1,4 +1,4 @@
-"""What a probe returns: values that save, draw and, in a notebook, show themselves."""
+"""The base class of results: values that save, draw and, in a notebook, show themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, hashed, and JSON whose values know their place."""
+"""Files: atomic writes, hashes, and JSON values that know their place in a file."""
 
 import lazy_loader
 

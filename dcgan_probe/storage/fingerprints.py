@@ -1,4 +1,4 @@
-"""What files hold, by hash, without reading them again each time."""
+"""Hash the content of files, without reading unchanged ones again."""
 
 from __future__ import annotations
 

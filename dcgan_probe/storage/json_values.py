@@ -1,4 +1,4 @@
-"""JSON files as users write them: values that know their place, so that a mistake is one line."""
+"""JSON written by users: values know their place in the file, for one-line errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XML files as annotation tools write them, parsed within bounds."""
+"""XML written by annotation tools, parsed within limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes training faster on CPUs and changes no number but by rounding."""
+"""Faster training on CPUs; results change only by rounding."""
 
 from __future__ import annotations
 

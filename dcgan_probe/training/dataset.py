@@ -1,4 +1,4 @@
-"""Read the images of a data set, with a progress bar and a line on those that were skipped."""
+"""Read the images of a data set, with a progress bar; report skipped images in one line."""
 
 from __future__ import annotations
 

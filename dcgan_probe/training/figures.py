@@ -1,4 +1,4 @@
-"""The chart of a training: its losses, and the distance of samples from real images."""
+"""The training chart: losses, and the distance of samples from real images."""
 
 from __future__ import annotations
 

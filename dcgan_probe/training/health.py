@@ -1,4 +1,4 @@
-"""Detect failures of GAN training, seen in its losses and samples."""
+"""Detect failures of GAN training from losses and samples."""
 
 from __future__ import annotations
 

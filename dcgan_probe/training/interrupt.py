@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that a loop can grant when it is ready."""
+"""Handle Ctrl-C and SIGTERM at the end of a training step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train on a set of images as ``dcgan-probe train`` does: from its path to files in a folder."""
+"""Train on a set of images as ``dcgan-probe train`` does, from path to output folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop around the steps: it measures, saves, goes on where it stopped, and stops well."""
+"""The training loop: measure, save, resume, stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images a step sees: an order for every epoch, gathered without Python per image."""
+"""The images of each step: a shuffled order for each epoch, gathered without a Python loop."""
 
 from __future__ import annotations
 

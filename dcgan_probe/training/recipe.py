@@ -1,4 +1,4 @@
-"""What a training is asked to do, apart from the networks and the images."""
+"""The settings of a training, apart from the networks and the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training leaves to look at: measurements, losses, samples."""
+"""What a training writes to look at: measurements, losses, samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both networks and their optimisers, and what one step does to them."""
+"""Both networks and their optimisers; one training step."""
 
 from __future__ import annotations
 

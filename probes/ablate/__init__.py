@@ -1,4 +1,4 @@
-"""Change any filters of the generator: drop, scale or replace them, everywhere or in a region."""
+"""Drop, scale, replace or insert filters of the generator, everywhere or in a region."""
 
 import lazy_loader
 

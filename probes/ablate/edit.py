@@ -1,4 +1,4 @@
-"""The edit that a command line describes: which filters, what replaces them, and where."""
+"""Build the edit that the options describe: which filters, which values, where."""
 
 from __future__ import annotations
 

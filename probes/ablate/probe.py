@@ -1,4 +1,4 @@
-"""Show what an edit of a generator's filters changes, and where."""
+"""Show what an edit of filters changes, and where."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to read an edit of filters."""
+"""How to read a result of ablate."""
 
 from dcgan_probe.report.reading import Reading
 

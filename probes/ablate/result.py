@@ -1,4 +1,4 @@
-"""What ablate returns: the edit, how much it changes, and where."""
+"""The result of ablate: the edit, how much it changes, and where."""
 
 from __future__ import annotations
 

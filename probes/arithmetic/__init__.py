@@ -1,4 +1,4 @@
-"""Sums of concepts in latent space, as the paper's smiling woman - neutral woman + neutral man."""
+"""Add and subtract concepts in latent space: smiling woman - neutral woman + neutral man."""
 
 import lazy_loader
 

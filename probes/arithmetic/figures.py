@@ -1,4 +1,4 @@
-"""The chart of how often sums of concepts do what they say."""
+"""The chart of how often sums of concepts succeed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sum of concepts should show, by the conditions of its concepts."""
+"""What a sum of concepts should show, from the conditions of its concepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to read a sum of concepts."""
+"""How to read a result of arithmetic."""
 
 from __future__ import annotations
 

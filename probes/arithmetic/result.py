@@ -1,4 +1,4 @@
-"""What `arithmetic.run` returns: the terms of a sum, and the images of the sum."""
+"""The result of arithmetic: the terms of a sum, and the images of the sum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often sums of concepts do what they say: numbers, words and a picture."""
+"""How often sums of concepts succeed: numbers, text and a picture."""
 
 from __future__ import annotations
 

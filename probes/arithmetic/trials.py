@@ -1,4 +1,4 @@
-"""Draw exemplars many times: do sums of concepts do what they say, as a classifier sees it?"""
+"""Draw exemplars many times, and count by a classifier how often the sum succeeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The concepts of a file: add one, remove some, list them."""
+"""Add, remove and list the concepts of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to read what `concepts suggest` wrote."""
+"""How to read a result of concepts suggest."""
 
 from __future__ import annotations
 

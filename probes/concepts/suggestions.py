@@ -1,4 +1,4 @@
-"""Samples that show a concept best, as a classifier sees them."""
+"""Suggest exemplars: the samples that a classifier finds to show a concept best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three ways to directions: a layer's principal components, weights in closed form, regression."""
+"""Three methods: principal components of a layer, SeFa on the first weights, regression."""
 
 from __future__ import annotations
 

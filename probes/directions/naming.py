@@ -1,4 +1,4 @@
-"""Names for directions: what a classifier sees change along each, or the concept it is nearest."""
+"""Name a direction by the label that changes most along it, or by the nearest concept."""
 
 from __future__ import annotations
 

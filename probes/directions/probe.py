@@ -1,4 +1,4 @@
-"""Directions in latent space that nobody named: found, and named by what they move."""
+"""Find directions in latent space without names, and name them by what they change."""
 
 from __future__ import annotations
 

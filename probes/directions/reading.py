@@ -1,4 +1,4 @@
-"""How to read directions, and what the first of them moves."""
+"""How to read a result of directions."""
 
 from __future__ import annotations
 

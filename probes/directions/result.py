@@ -1,4 +1,4 @@
-"""What `directions.run` returns: directions in latent space, and what each moves."""
+"""The result of directions: vectors in latent space, and what each changes."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The names of the ways to find directions: apart, for the command line needs no torch."""
+"""The names of the methods; separate, because the command line must not import torch."""
 
 WAYS = ("pca", "sefa", "regression")

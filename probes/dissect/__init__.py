@@ -1,4 +1,4 @@
-"""Dissect a layer: which filters look like an object, and which of them cause it."""
+"""Find which filters of a layer match an object, and which cause it."""
 
 import lazy_loader
 

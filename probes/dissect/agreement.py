@@ -1,4 +1,4 @@
-"""Agreement: how well the places where a filter is high match boxes."""
+"""Agreement: the IoU of thresholded feature maps with boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each filter of a layer causes: the image without it, for every filter, on many samples."""
+"""Effect: what changes in the image if one filter is dropped, for every filter of a layer."""
 
 from __future__ import annotations
 

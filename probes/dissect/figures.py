@@ -1,4 +1,4 @@
-"""Pictures of filters: the samples on which they are highest, where, and what they change there."""
+"""Pictures of filters: their strongest samples, where they respond, and what they change."""
 
 from __future__ import annotations
 

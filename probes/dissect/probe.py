@@ -1,4 +1,4 @@
-"""Compare every filter of a layer with every labelled object, by its map and by its effect."""
+"""Compare every filter of a layer with every boxed object, by its map and by its effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to read a dissected layer, and its filters as a chart."""
+"""How to read a result of dissect, and its filters as a chart."""
 
 from __future__ import annotations
 

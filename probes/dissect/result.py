@@ -1,4 +1,4 @@
-"""What dissect returns: for every object, how well each filter matches it and what it causes."""
+"""The result of dissect: for every object, the agreement and the effect of each filter."""
 
 from __future__ import annotations
 

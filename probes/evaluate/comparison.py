@@ -1,4 +1,4 @@
-"""Numbers on every split, for samples and for held-out images."""
+"""Compute the metrics on every split, for samples and for held-out images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chart of an evaluation: numbers of samples beside those of held-out images."""
+"""The chart of an evaluation: metrics of samples next to those of held-out images."""
 
 from __future__ import annotations
 

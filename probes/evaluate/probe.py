@@ -1,4 +1,4 @@
-"""How far samples are from held-out images, beside how far held-out images are from each other."""
+"""Measure how far samples are from held-out images, and held-out images from each other."""
 
 from __future__ import annotations
 

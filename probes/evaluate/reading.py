@@ -1,4 +1,4 @@
-"""How to read an evaluation."""
+"""How to read a result of evaluate."""
 
 from __future__ import annotations
 

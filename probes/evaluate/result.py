@@ -1,4 +1,4 @@
-"""What `evaluate.run` returns: distances beside their floor, and a picture of both."""
+"""The result of evaluate: distances, their floor, and a picture of both."""
 
 from __future__ import annotations
 

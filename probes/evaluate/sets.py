@@ -1,4 +1,4 @@
-"""Sets of images, the features that an extractor has of them, and distances between two."""
+"""Image sets, their features by an extractor, and distances between two sets."""
 
 from __future__ import annotations
 

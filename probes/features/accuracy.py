@@ -1,4 +1,4 @@
-"""Accuracies by number of labels: their means, intervals and the C that they were reached with."""
+"""Accuracy by number of labels: means, intervals, and the C that was chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Baselines: other features of the same images, to compare those of a discriminator with."""
+"""Baselines: other features of the same images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linear classification of features: choose C on images held out, report over draws of labels."""
+"""Linear classification of features: choose C on held-out images, report over draws of labels."""
 
 from __future__ import annotations
 

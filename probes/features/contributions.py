@@ -1,4 +1,4 @@
-"""How much each layer and filter contributes to a linear classification."""
+"""How much each layer and filter contributes to a linear classifier."""
 
 from __future__ import annotations
 

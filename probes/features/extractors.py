@@ -1,4 +1,4 @@
-"""Extractors: functions from images to features, with the layout and the origin of what they give.
+"""Extractors: functions from images to features, with the layout and origin of the features.
 
 The functions on tensors are `dcgan_probe.metrics.features`.
 """

@@ -1,4 +1,4 @@
-"""The pictures of `features`: accuracy by labels, confusion of classes, contributions of layers."""
+"""The pictures of features: accuracy by labels, confusion matrix, contribution of layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `features.run` can be asked for, checked before any image is read."""
+"""The options of `features.run`, checked before any image is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The responses of the discriminator as features of images, and how well they classify.
+"""Extract the discriminator's responses as features, and measure how well they classify.
 
 The functions on tensors are `dcgan_probe.metrics.features`.
 """

@@ -1,4 +1,4 @@
-"""Protocols of classification: images held out, labels drawn, values of C, published numbers."""
+"""Classification protocols: held-out images, draws of labels, values of C, published numbers."""
 
 from __future__ import annotations
 

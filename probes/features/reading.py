@@ -1,4 +1,4 @@
-"""How a report reads `features`."""
+"""How to read a result of features."""
 
 from dcgan_probe.report.reading import Reading
 

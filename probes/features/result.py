@@ -1,4 +1,4 @@
-"""What `features` returns: features in a file, and what a linear machine reads in them."""
+"""The result of features: a file of features, and what a linear classifier reads in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make a generator forget an object: find the filters that draw it from boxes, and drop them."""
+"""Make a generator forget an object, given boxes around it."""
 
 import lazy_loader
 

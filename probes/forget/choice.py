@@ -1,4 +1,4 @@
-"""Which filters to drop to forget an object: the paper's rule, and others to compare it with."""
+"""Choose the filters to drop: the paper's rule, and the alternatives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an edit leaves of the image away from the object: it may have destroyed all of it."""
+"""Measure the damage of an edit away from the object: lost variety and contrast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random controls of an edit by place: the same edit where other samples have the object."""
+"""Random controls of edits by place: the same edit where other samples have the object."""
 
 from __future__ import annotations
 

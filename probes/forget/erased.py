@@ -1,4 +1,4 @@
-"""What `forget --by places` returns: the edit, what is left of the object, all that was tried."""
+"""The result of `forget --by places`: the edit, what is left of the object, all trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a choice of filters does to the boxed samples, and to samples that it has not seen."""
+"""Evaluate a choice of filters on the boxed samples and on new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of forget: samples before and after, what is left, and where the change is."""
+"""The figures of forget: samples before and after, what is left, where images change."""
 
 from __future__ import annotations
 

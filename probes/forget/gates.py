@@ -1,4 +1,4 @@
-"""Gains of filters, learnt by gradient: the object goes and the rest of the picture stays."""
+"""Learn one gain per filter by gradient descent: remove the object, keep the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples to choose an edit on, and a guide that says how much of the object is left on them."""
+"""Samples to choose an edit on, and a guide that scores how much of the object is left."""
 
 from __future__ import annotations
 

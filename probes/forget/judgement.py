@@ -1,4 +1,4 @@
-"""What is left of an object, and what else changed, on samples that no choice has seen."""
+"""Judge an edit on new samples: what is left of the object, and what else changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forget an object by place: erase it where a regression sees it, and measure what is left."""
+"""Forget an object by place: erase it where a regression finds it, and measure what is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the filters that draw an object, and measure what is left of it without them."""
+"""Find the filters that draw an object, drop them, and measure what is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to read what forget left of an object, and its numbers as charts."""
+"""How to read a result of forget, and its numbers as charts."""
 
 from __future__ import annotations
 

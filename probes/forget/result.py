@@ -1,4 +1,4 @@
-"""What forget returns: the filters, what is left without them, and why not to believe it."""
+"""The result of forget: the filters, what is left without them, reasons for doubt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chosen edit, and the edits that it is compared with."""
+"""The chosen edit, and the edits to compare it with."""
 
 from __future__ import annotations
 

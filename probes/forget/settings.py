@@ -1,4 +1,4 @@
-"""How to choose filters: the rules there are, and what each of them needs to know."""
+"""The rules that choose filters, and their settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the object had been, found again: a probe is trained on edited images to say it."""
+"""Train a probe on edited images to find where the object was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The latent whose image is nearest to a photograph, and how far that is."""
+"""Find the latent whose image is nearest to a photograph."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The chart of an inversion: how the losses of all starts fall."""
+"""The chart of an inversion: the loss of each start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs: read as the generator's images are, and named."""
+"""Read and name a photograph."""
 
 from __future__ import annotations
 

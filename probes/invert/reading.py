@@ -1,4 +1,4 @@
-"""How to read an inversion."""
+"""How to read a result of invert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `invert.run` returns: how near the generator comes to a photograph, and its picture."""
+"""The result of invert: how near the generator comes to a photograph, and its picture."""
 
 from __future__ import annotations
 

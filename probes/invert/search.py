@@ -1,4 +1,4 @@
-"""The search for the latent whose image is nearest to a given one."""
+"""Search for the latent whose image is nearest to a given one."""
 
 from __future__ import annotations
 

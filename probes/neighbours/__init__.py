@@ -1,4 +1,4 @@
-"""Find training images nearest to samples, and say whether they are copies."""
+"""Find the training images nearest to samples, and test whether samples are copies."""
 
 import lazy_loader
 

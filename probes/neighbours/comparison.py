@@ -1,4 +1,4 @@
-"""Samples compared with the training images and the held-out images that are nearest to them."""
+"""Compare samples with their nearest training and held-out images."""
 
 from __future__ import annotations
 

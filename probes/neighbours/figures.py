@@ -1,4 +1,4 @@
-"""The pictures of `neighbours`: samples beside their nearest images, and two checkpoints."""
+"""The pictures of neighbours: samples with their nearest images, and two checkpoints."""
 
 from __future__ import annotations
 

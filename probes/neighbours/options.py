@@ -1,3 +1,3 @@
-"""The spaces in which images can be compared, by name."""
+"""The names of the spaces in which images are compared."""
 
 PIXELS, FEATURES = SPACES = ("pixels", "features")

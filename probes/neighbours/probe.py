@@ -1,4 +1,4 @@
-"""The training images nearest to samples, and whether samples are closer than they should be."""
+"""Find the training images nearest to samples, and test whether samples are copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a report reads `neighbours`."""
+"""How to read a result of neighbours."""
 
 from dcgan_probe.report.reading import Reading
 

@@ -1,4 +1,4 @@
-"""What `neighbours` returns: numbers, tables and pictures of samples and their nearest images."""
+"""The result of neighbours: numbers, tables and pictures."""
 
 from __future__ import annotations
 

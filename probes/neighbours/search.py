@@ -1,4 +1,4 @@
-"""Search the training images, read once, for those nearest to samples and held-out images."""
+"""Search the training images in one pass for those nearest to samples and held-out images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spaces to compare images in: vectors whose Euclidean distance says how alike two images are."""
+"""Spaces to compare images in: vectors whose Euclidean distance measures similarity."""
 
 from __future__ import annotations
 

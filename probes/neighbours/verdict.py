@@ -1,4 +1,4 @@
-"""Whether samples are closer to the training images than they should be: tests and a verdict.
+"""Test whether samples are closer to training images than held-out images are.
 
 Both tests take distances only. Those of samples and of held-out images to the nearest training
 image are compared by the three-sample test; it finds copies, and also samples that are close to

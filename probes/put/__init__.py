@@ -1,4 +1,4 @@
-"""Put a boxed object of one sample into any other, by a transplant of feature maps."""
+"""Copy a boxed object into other samples by transplanting feature maps."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What a transplant is held against: pasted pixels, and filters that are turned up."""
+"""Baselines for a transplant: pasted pixels, and amplified filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples to put objects into while choosing, and who says whether they are there."""
+"""Samples to try transplants on, and a guide that scores them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose layers, fill and margin on held-out boxed objects, and then the object to put."""
+"""Choose layers, fill and margin on held-out boxed objects, then the donor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an edit does to samples that an object is put into, by one detector."""
+"""Measure what a transplant does to samples, by one detector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transplant and its baselines on fresh samples: what judges say, and how far images drift."""
+"""Judge a transplant and its baselines on new samples."""
 
 from __future__ import annotations
 

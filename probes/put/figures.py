@@ -1,4 +1,4 @@
-"""The figures of put: samples before and after, the donor, and all that was tried."""
+"""The figures of put: samples before and after, the donor, all trials."""
 
 from __future__ import annotations
 

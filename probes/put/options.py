@@ -1,4 +1,4 @@
-"""What a command line says in text: the place, and the sample to take from."""
+"""Parse the options of put: the place, and the sample to copy from."""
 
 from __future__ import annotations
 

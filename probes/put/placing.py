@@ -1,4 +1,4 @@
-"""Where a boxed object lands if it is moved by whole locations to a place that is asked for."""
+"""Find where a boxed object lands if it is moved by whole locations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put a boxed object of one sample into any other, and measure whether it is there."""
+"""Copy a boxed object into other samples, and measure whether it is there."""
 
 from __future__ import annotations
 

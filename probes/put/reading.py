@@ -1,4 +1,4 @@
-"""How to read what put did, and its numbers as a chart."""
+"""How to read a result of put, and its numbers as a chart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `put.run` returns: the edit, where the object lands, and whether it is there."""
+"""The result of put: the edit, where the object lands, and whether it is there."""
 
 from __future__ import annotations
 

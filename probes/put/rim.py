@@ -1,4 +1,4 @@
-"""The rim of a place: does it stand out as the edge of something that was pasted does?"""
+"""Measure whether the rim of a place stands out like the edge of pasted pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an object is put in: at which layers, with what, and how it ends beyond the object's box."""
+"""Ways to put an object: layers, fill, and how the edit ends beyond the box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The axis between two concepts, applied to any sample: the paper's turning faces (figure 8)."""
+"""Move samples along the axis between two concepts: the paper's turning faces (figure 8)."""
 
 import lazy_loader
 

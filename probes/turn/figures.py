@@ -1,4 +1,4 @@
-"""The chart of an axis: what a classifier sees along it."""
+"""The chart of an axis: a classifier's probabilities along it."""
 
 from __future__ import annotations
 

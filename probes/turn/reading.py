@@ -1,4 +1,4 @@
-"""How to read an axis, and what a classifier sees along it as a chart."""
+"""How to read a result of turn, and the probabilities along the axis as a chart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `turn.run` returns: samples along an axis, and what a classifier sees along it."""
+"""The result of turn: samples along an axis, and a classifier's probabilities along it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explain responses: guided gradients of many neurons, a batch of images at a time."""
+"""Explain responses: guided gradients of many neurons, one batch of images at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs lit by what raised a response."""
+"""Photographs with the guided gradient of a response as light."""
 
 from __future__ import annotations
 

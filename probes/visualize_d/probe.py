@@ -1,4 +1,4 @@
-"""What the filters of a discriminator look for: guided backpropagation of their top responses."""
+"""Show what a discriminator's filters respond to, by guided backpropagation."""
 
 from __future__ import annotations
 

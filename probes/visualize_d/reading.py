@@ -1,4 +1,4 @@
-"""How to read the filters of a discriminator, and their responses as a chart."""
+"""How to read a result of visualize-d, and responses as a chart."""
 
 from __future__ import annotations
 

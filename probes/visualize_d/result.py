@@ -1,4 +1,4 @@
-"""What `visualize_d.run` returns: responses of filters, what caused them, and their pictures."""
+"""The result of visualize-d: responses of filters, what caused them, and their pictures."""
 
 from __future__ import annotations
 

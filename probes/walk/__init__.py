@@ -1,4 +1,4 @@
-"""Walk through latent space: do the images change smoothly, or jump (section 6.1)?"""
+"""Interpolate in latent space: do images change smoothly, or jump (section 6.1)?"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""How to read a walk, and its steps as a chart."""
+"""How to read a result of walk, and its steps as a chart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `walk.run` returns: the paths, how even their steps are, and the nearest images of a set."""
+"""The result of walk: the paths, the length of their steps, and the nearest images of a set."""
 
 from __future__ import annotations
 

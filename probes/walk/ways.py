@@ -1,3 +1,3 @@
-"""The ways from one latent to the next, as `latents.between` names them."""
+"""The names of the interpolations in `latents.between`."""
 
 WAYS = ("linear", "spherical")
