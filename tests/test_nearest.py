@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import nearest
 from dcgan_probe.metrics.nearest import Search
 
 
@@ -66,6 +67,41 @@ def test_the_plain_formula_would_not_do():
     search = found(queries, references, 1, 50)
     np.testing.assert_array_equal(search.indices[:, 0], np.arange(50))
     np.testing.assert_allclose(search.distances[:, 0], true, rtol=1e-12)
+
+
+BFLOAT16 = pytest.mark.skipif(
+    not nearest._multiplies_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16"
+)
+
+
+@BFLOAT16
+@pytest.mark.parametrize("size", [7, 768, 12288])
+def test_what_rules_out_by_bfloat16_is_bounded(size):
+    """Sums in bfloat16 would be off by far more than its factors' rounding."""
+    rng = np.random.default_rng(size)
+    queries = rng.uniform(-1, 1, (40, size)).astype(np.float32)
+    queries[0] = 1 + 2**-9  # sums in bfloat16 stop growing at 256; halves are rounded up
+    references = np.concatenate([queries[:20], -queries[:5], queries[20:] + np.float32(0.01)])
+    search = Search(torch.from_numpy(queries))
+    a, b = torch.from_numpy(queries), torch.from_numpy(references)
+    product = (a.bfloat16() @ b.bfloat16().T).double()
+    sums = a.double().square().sum(1)[:, None] + b.double().square().sum(1)
+    error = (2 * (product - a.double() @ b.double().T)).abs() / sums
+    assert error.max() <= search._coarse_rounding
+    assert error.max() > search._rounding  # so the wider bound is needed
+
+
+@pytest.mark.parametrize("bfloat16", [False, pytest.param(True, marks=BFLOAT16)])
+@pytest.mark.parametrize("offset", [0, 30])
+def test_any_processor_finds_the_same(bfloat16, offset, monkeypatch):
+    monkeypatch.setattr(nearest, "_multiplies_bfloat16", lambda device: bfloat16)
+    rng = np.random.default_rng(0)
+    references = rng.normal(offset, 1, (300, 200)).astype(np.float32)
+    queries = references[::10] + rng.normal(0, 0.5, (30, 200)).astype(np.float32)
+    search = found(queries, references, 3, 64)
+    true = cdist(queries.astype(float), references.astype(float))
+    np.testing.assert_array_equal(search.indices, np.argsort(true, axis=1, kind="stable")[:, :3])
+    np.testing.assert_allclose(search.distances, np.sort(true, axis=1)[:, :3], rtol=1e-12)
 
 
 def test_of_equal_distances_the_first_goes_first():
