@@ -218,7 +218,7 @@ def test_a_docstring_becomes_code_points_and_links(monkeypatch):
     Raises InputError for NaN.
     """
     assert docstrings.converted(inspect.cleandoc(text), "dcgan_probe.f", function) == [
-        "Scale ``maps`` as :py:obj:`hooks.ablate <dcgan_probe.hooks.ablate>` does, "
+        "Scale ``maps`` as :py:obj:`hooks.ablate <dcgan_probe.hooks.ablation.ablate>` does, "
         r"a \* b\_ and ``no_such``.",
         "",
         ".. code-block:: pycon",

@@ -16,8 +16,9 @@ import dcgan_probe as dp
 from dcgan_probe import hooks
 from dcgan_probe.edits import edit as edit_files
 from dcgan_probe.edits.donors import Donors, Part, Pool, match
+from dcgan_probe.edits.extent import reach
 from dcgan_probe.edits.filling import fill, solve
-from dcgan_probe.edits.places import PlaceEdit, reach
+from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.edits.regression import Linear, PlaceRegression, evidence
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError

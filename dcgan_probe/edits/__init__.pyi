@@ -1,6 +1,7 @@
 from . import comparison as comparison
 from . import donors as donors
 from . import edit as edit
+from . import extent as extent
 from . import filling as filling
 from . import filters as filters
 from . import levels as levels

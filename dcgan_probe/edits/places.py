@@ -13,7 +13,6 @@ brush took in.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -29,7 +28,6 @@ from torch.nn import functional as F
 from dcgan_probe import hooks
 from dcgan_probe.edits.donors import (
     PART,
-    RIM,
     Donors,
     Match,
     Part,
@@ -38,6 +36,7 @@ from dcgan_probe.edits.donors import (
     drawn_as_donors,
     match,
 )
+from dcgan_probe.edits.extent import WHOLE, cut, feathered, inside_of, reach, weighted, window_of
 from dcgan_probe.edits.filling import FILLS, LIMIT, fill
 from dcgan_probe.edits.filters import cells, region_edges, region_of
 from dcgan_probe.edits.regression import PlaceRegression
@@ -48,12 +47,7 @@ from dcgan_probe.storage import files, json_values
 from dcgan_probe.storage.json_values import Value
 
 FORMAT = "dcgan-probe/place-edit/1"
-# p from which on a location is a sign of the object, and not a false alarm.
-SIGN = 0.1
-
 T = TypeVar("T")
-Window = tuple[slice, slice]  # rows and columns of a layer's grid
-WHOLE: Window = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -260,7 +254,7 @@ class PlaceEdit:
             region = region_of(self.where, config, self.source)
             begin = cells(region, layer, (1, 1, *grid), config)[0]
             if self.feather:
-                begin = begin * _feathered(self.where, self.feather, grid, config.size)
+                begin = begin * feathered(self.where, self.feather, grid, config.size)
         elif not self.strokes[0].restores:
             begin = np.zeros(grid)
         return weights(self.strokes, grid, config.size, begin)
@@ -321,7 +315,7 @@ class Planner:
         # With a region nothing is replaced but there, and nothing else is looked at but its rim. At
         # a later layer what was replaced has spread, by how much is not known.
         self.windows = dict.fromkeys(edit.layers, WHOLE)
-        window = _window(self.shares[edit.layers[0]])
+        window = window_of(self.shares[edit.layers[0]])
         self.empty = window is None  # the brush took nothing in
         self.windows[edit.layers[0]] = window or (slice(0), slice(0))
         self.logits(first)
@@ -331,7 +325,7 @@ class Planner:
         if donors is not None and len(donors.indices) == 1:
             name = edit.layers[0]
             maps = drawn.get((donors, name), lambda: self._single(generator, name, donors))
-            self.donor = _cut(self._moved(name, maps), self.windows[name]).clone()
+            self.donor = cut(self._moved(name, maps), self.windows[name]).clone()
         elif donors is not None:
             shared = donors, edit.seen, edit.layers, edit.moved, edit.regression
             self.pool = drawn.get(shared, lambda: self._pool(generator, donors))
@@ -360,13 +354,13 @@ class Planner:
         edit, donor = self.edit, self.donor
         if self.pool is not None:
             donor = self.match(maps, logits).maps
-        maps = {name: _cut(maps[name], self.windows[name]) for name in edit.layers}
-        logits = {name: _cut(logits[name], self.windows[name]) for name in edit.layers}
+        maps = {name: cut(maps[name], self.windows[name]) for name in edit.layers}
+        logits = {name: cut(logits[name], self.windows[name]) for name in edit.layers}
         if self.pool is None and donor is not None:
             donor = donor.expand(len(logits[edit.layers[0]]), -1, -1, -1)
         functions = replacing(edit, maps, logits, donor)
         first, window = edit.layers[0], self.windows[edit.layers[0]]
-        return functions | {first: _inside(functions[first], window)}
+        return functions | {first: inside_of(functions[first], window)}
 
     def match(self, maps: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> Match:
         """The donor of every sample, of an edit that has several to choose from."""
@@ -375,8 +369,8 @@ class Planner:
         return find_donors(
             self.edit,
             self.pool.within(windows),
-            {name: _cut(maps[name], windows[name]) for name in layers},
-            {name: _cut(logits[name], windows[name]) for name in layers},
+            {name: cut(maps[name], windows[name]) for name in layers},
+            {name: cut(logits[name], windows[name]) for name in layers},
         )
 
     def logits(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -389,7 +383,7 @@ class Planner:
         else:
             scores = edit.regression.logits(maps, edit.layers)
             logits = {name: reach(scores[name], edit.widen) for name in edit.layers}
-        return {name: _weighted(logits[name], self.shares[name]) for name in edit.layers}
+        return {name: weighted(logits[name], self.shares[name]) for name in edit.layers}
 
     def _single(self, generator: nn.Module, name: str, donors: Donors) -> Tensor:
         with hooks.unedited(generator) if donors.unedited else drawn_as_donors():
@@ -430,77 +424,6 @@ class Planner:
         x, y = (round(step) for step in steps)
         padded = F.pad(maps, (max(x, 0), max(-x, 0), max(y, 0), max(-y, 0)), mode="replicate")
         return padded[:, :, max(-y, 0) :, max(-x, 0) :][:, :, :height, :width]
-
-
-def _window(shares: Tensor | None) -> Window | None:
-    """The part of a grid that an edit has to do with; None where that is nothing."""
-    if shares is None:
-        return WHOLE
-    sides = []
-    for axis in (1, 0):
-        at = torch.where((shares > 0).any(axis))[0].tolist()
-        if not at:
-            return None
-        sides.append(slice(max(at[0] - RIM, 0), at[-1] + 1 + RIM))
-    return sides[0], sides[1]
-
-
-def _cut(maps: Tensor, window: Window) -> Tensor:
-    return maps[..., window[0], window[1]]
-
-
-def _inside(function: Callable[[Tensor], Tensor], window: Window) -> Callable[[Tensor], Tensor]:
-    """A function of the part of maps that lies in a window; the rest stays as it is."""
-
-    def edit(maps: Tensor) -> Tensor:
-        edited = maps.clone()
-        edited[..., window[0], window[1]] = function(_cut(maps, window))
-        return edited
-
-    return function if window == WHOLE else edit
-
-
-def _feathered(
-    where: tuple[float, float, float, float], feather: float, grid: tuple[int, int], size: int
-) -> np.ndarray:
-    """How far inside of a region a layer's locations are, from 0 to 1 over `feather` pixels."""
-    inside = []
-    for low, high, count in zip(where[:2], where[2:], reversed(grid), strict=True):
-        at = (np.arange(count) + 0.5) * size / count
-        from_low = at - low if low > 0 else np.inf
-        from_high = high - at if high < size else np.inf
-        inside.append(np.minimum(from_low, from_high) * np.ones(count))
-    across, down = inside
-    return (np.minimum(down[:, None], across) / feather).clip(0, 1)
-
-
-def _weighted(logits: Tensor, shares: Tensor | None) -> Tensor:
-    """Logits of p times a share: the same where it is 1, -inf where it is 0."""
-    if shares is None:
-        return logits
-    shares = shares.to(logits.device)
-    part = torch.logit(torch.sigmoid(logits.double()) * shares).clamp(-LIMIT, LIMIT).to(logits)
-    weighted = torch.where(shares == 1, logits, part)
-    return torch.where((shares > 0) & ~torch.isneginf(logits), weighted, -torch.inf)
-
-
-def reach(logit: Tensor, widen: float) -> Tensor:
-    """Where an edit acts: logits moved by log-odds `widen`, N x h x w, in [-12, 12].
-
-    Locations that are not connected to one that shows the object with p of `SIGN` or more, by
-    others of which that holds once they are widened, are left exactly as they are: in a sample
-    without the object nothing changes.
-    """
-    wide = (logit + widen).clamp(-LIMIT, LIMIT)
-    sign = math.log(SIGN / (1 - SIGN))
-    candidate = (wide > sign).float()[:, None]
-    reached = (logit > sign).float()[:, None] * candidate
-    for _ in range(logit.shape[1] + logit.shape[2]):
-        grown = F.max_pool2d(reached, 3, 1, 1) * candidate
-        if torch.equal(grown, reached):
-            break
-        reached = grown
-    return torch.where(reached[:, 0] > 0, wide, -torch.inf)
 
 
 def find_donors(

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcgan_probe.edits.donors import PART, Donors, Match, Part, Pool
-from dcgan_probe.edits.places import PlaceEdit, find_donors, reach, replacing
+from dcgan_probe.edits.extent import reach
+from dcgan_probe.edits.places import PlaceEdit, find_donors, replacing
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
 from dcgan_probe.metrics.ranking import UNKNOWN

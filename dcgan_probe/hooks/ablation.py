@@ -1,0 +1,146 @@
+"""Drop, scale or replace single filters of a layer (section 6.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from dcgan_probe.errors import InputError
+from dcgan_probe.hooks.editing import counted_as_edit
+from dcgan_probe.hooks.layers import layer, single_tensor
+
+
+def ablate(
+    module: nn.Module,
+    name: str,
+    filters: Sequence[int],
+    gain: float | Sequence[float] | Tensor = 0.0,
+    value: float | Sequence[float] | Tensor = 0.0,
+    where: Tensor | None = None,
+) -> Ablation:
+    """Replace feature maps of a layer by gain * map + (1 - gain) * value inside the ``with``.
+
+        >>> with ablate(generator, "8x8", filters=[3, 17]):                     # dropped
+        ...     without = generator(z)
+        >>> with ablate(generator, "8x8", [3, 17], gain=2.0):                   # amplified
+        ...     stronger = generator(z)
+        >>> with ablate(generator, "8x8", [3, 17], value=[0.4, 1.1], where=mask):  # put in
+        ...     inserted = generator(z)
+
+    filters: indices along dimension 1 of the layer's output. gain, value: one for all, or a
+    sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the places
+    to change, bool, h x w or N x h x w as the layer's maps are; None is all places. The layer's
+    own output is not written to.
+    Raises InputError at once for an unknown layer, for gains or values that are not finite or not
+    one a filter, and for a filter that the layer does not have, where its last convolution, linear
+    layer or norm says how many there are; else in the forward, as for a shape.
+    Source: section 6.3.1.
+    """
+    return Ablation(module, name, filters, gain, value, where)
+
+
+def check_filters(name: str, filters: Sequence[int], count: int | None = None) -> None:
+    """Make sure that filters are each named once and, if `count` is known, are in the layer.
+
+    >>> check_filters("8x8", [3, 17], count=512)
+    """
+    if len(set(filters)) < len(filters):
+        raise InputError(f"layer {name!r}: found a filter twice, expected each once")
+    wrong = [f for f in filters if count is not None and not 0 <= f < count]
+    if wrong:
+        assert count is not None
+        raise InputError(f"layer {name!r}: found filter {wrong[0]}, expected 0 to {count - 1}")
+
+
+# Layers that output as many filters as they take, one by one.
+_ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout, nn.Dropout2d)
+_COUNTS = {
+    nn.Conv2d: "out_channels",
+    nn.ConvTranspose2d: "out_channels",
+    nn.Linear: "out_features",
+    nn.BatchNorm1d: "num_features",
+    nn.BatchNorm2d: "num_features",
+}
+
+
+def _count_filters(part: nn.Module) -> int | None:
+    """How many filters a layer outputs, or None where only a forward can tell."""
+    while type(part) is nn.Sequential:
+        following = [each for each in part if type(each) not in _ELEMENTWISE]
+        if not following:
+            return None
+        part = following[-1]
+    name = _COUNTS.get(type(part))
+    if name is None or part._forward_hooks:  # a hook may output anything
+        return None
+    return int(getattr(part, name))
+
+
+class Ablation:
+    """A hook that is on the module from entering to leaving; can be entered again after."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str,
+        filters: Sequence[int],
+        gain: float | Sequence[float] | Tensor,
+        value: float | Sequence[float] | Tensor,
+        where: Tensor | None,
+    ):
+        self.part = layer(module, name)
+        self.name = name
+        self.filters = torch.as_tensor(list(filters), dtype=torch.long)
+        check_filters(name, self.filters.tolist(), _count_filters(self.part))
+        self.gain = self._for_each("gain", gain)
+        self.shift = (1 - self.gain) * self._for_each("value", value)
+        if where is not None and where.dtype != torch.bool:
+            raise InputError(f"layer {name!r}: found where of {where.dtype}, expected bool")
+        self.where = where
+
+    def __enter__(self) -> None:
+        hook = self.part.register_forward_hook(
+            lambda _module, _inputs, output: self.edit(single_tensor(self.name, output))
+        )
+        with ExitStack() as stack:
+            stack.enter_context(counted_as_edit(hook))
+            self.handle = stack.pop_all()
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.close()
+
+    def _for_each(self, noun: str, values: float | Sequence[float] | Tensor) -> Tensor:
+        numbers = torch.as_tensor(values, dtype=torch.float32)
+        count = len(self.filters)
+        if numbers.dim() and numbers.shape != (count,):
+            shape = "x".join(map(str, numbers.shape))
+            raise InputError(f"layer {self.name!r}: found {shape} {noun}s, expected 1 or {count}")
+        if not numbers.isfinite().all():
+            raise InputError(f"layer {self.name!r}: found a {noun} that is not a finite number")
+        return numbers
+
+    def edit(self, maps: Tensor) -> Tensor:
+        """What takes the place of maps that the layer outputs."""
+        count = maps.shape[1]
+        check_filters(self.name, self.filters.tolist(), count)
+        gains, shifts = maps.new_ones(count), maps.new_zeros(count)
+        at = self.filters.to(maps.device)
+        gains[at], shifts[at] = self.gain.to(maps), self.shift.to(maps)
+        each = (1, count, *[1] * (maps.dim() - 2))
+        edited = torch.addcmul(shifts.view(each), maps, gains.view(each))
+        return edited if self.where is None else torch.where(self._places(maps), edited, maps)
+
+    def _places(self, maps: Tensor) -> Tensor:
+        assert self.where is not None
+        grid, shape = tuple(maps.shape[2:]), tuple(self.where.shape)
+        if not grid:
+            raise InputError(f"layer {self.name!r}: found values without places, expected maps")
+        if shape not in (grid, (len(maps), *grid)):
+            raise InputError(
+                f"layer {self.name!r}: found where of shape {shape}, expected {grid} "
+                f"or {(len(maps), *grid)}"
+            )
+        return self.where.to(maps.device).unsqueeze(-len(grid) - 1)

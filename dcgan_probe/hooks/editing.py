@@ -1,0 +1,140 @@
+"""Change what passes through a layer, by any function, and suspend such changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from dcgan_probe.errors import InputError
+from dcgan_probe.hooks.layers import layer, single_tensor
+
+
+@contextmanager
+def edit(module: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Put a function of a layer's output in its place inside the ``with``.
+
+        >>> with edit(generator, "8x8", lambda maps: maps.flip(3)):
+        ...     mirrored = generator(z)
+
+    function: takes the maps and must not write to them; what it returns has their shape and dtype.
+    Gradients flow. Raises InputError for an unknown name and, in the forward, for another shape.
+    """
+
+    def replace(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        maps = single_tensor(name, output)
+        edited = function(maps)
+        if edited.shape != maps.shape:
+            shape, expected = (" x ".join(map(str, each.shape)) for each in (edited, maps))
+            raise InputError(f"layer {name!r}: found edited maps of {shape}, expected {expected}")
+        return edited
+
+    with counted_as_edit(layer(module, name).register_forward_hook(replace)):
+        yield
+
+
+# Numbers of the hooks that edit: torch numbers hooks in the order in which they are registered.
+_EDITS: set[int] = set()
+
+
+@contextmanager
+def counted_as_edit(handle: RemovableHandle) -> Iterator[None]:
+    """Count a hook among those that edit; remove it at the end."""
+    _EDITS.add(handle.id)
+    try:
+        yield
+    finally:
+        _EDITS.discard(handle.id)
+        handle.remove()
+
+
+@contextmanager
+def unedited(module: nn.Module) -> Iterator[None]:
+    """Suspend what `edit`, `edit_input`, `lookahead` and `ablate` do inside the ``with``.
+
+        >>> with edit(generator, "8x8", lambda maps: maps.flip(3)), unedited(generator):
+        ...     images = generator(z)                     # not mirrored
+
+    Hooks that somebody else registered act. Not for a forward that is under way.
+    """
+    with only(module, lambda number: number not in _EDITS):
+        yield
+
+
+@contextmanager
+def edit_input(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Put a function of what a module takes first in its place inside the ``with``.
+
+        >>> with edit_input(generator, lambda z: z + axis):
+        ...     turned = generator(z)
+
+    Once for every forward: a `lookahead` that runs the module before does not move its input twice.
+    """
+    ours: list[Tensor] = []
+
+    def replace(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not inputs or any(inputs[0] is each for each in ours):
+            return None
+        ours[:] = [function(inputs[0])]
+        return (ours[0], *inputs[1:])
+
+    with counted_as_edit(module.register_forward_pre_hook(replace)):
+        yield
+
+
+@contextmanager
+def only(module: nn.Module, acts: Callable[[int], bool]) -> Iterator[None]:
+    """Let only those hooks act whose number `acts` is true of."""
+    whole = []
+    for part in module.modules():
+        for hooks in (part._forward_pre_hooks, part._forward_hooks):
+            if not all(map(acts, hooks)):
+                whole.append((hooks, list(hooks.items())))
+    try:
+        for hooks, items in whole:
+            hooks.clear()
+            hooks.update((each, hook) for each, hook in items if acts(each))
+        yield
+    finally:
+        for hooks, items in whole:
+            hooks.clear()
+            hooks.update(items)
+
+
+@contextmanager
+def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
+    """Let a layer output given maps, whatever goes in, inside the ``with``.
+
+        >>> maps = activations(generator, "8x8", z)
+        >>> with patch(generator, "8x8", maps.flip(0)):       # each sample with another one's maps
+        ...     swapped = generator(z)
+
+    maps: in the shape of the layer's output; gradients flow into them. A copy is handed on.
+    Raises InputError for an unknown name and, in the forward, for maps of another shape and for a
+    layer that one forward calls more than once. Known as activation patching.
+    """
+    calls = 0
+
+    def begin(_module: nn.Module, _inputs: object) -> None:
+        nonlocal calls
+        calls = 0
+
+    def put(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise InputError(f"layer {name!r}: the forward calls it again, expected once")
+        own_shape = single_tensor(name, output).shape
+        if own_shape != maps.shape:
+            size, wanted = (" x ".join(map(str, shape)) for shape in (maps.shape, own_shape))
+            raise InputError(f"layer {name!r}: found maps of {size}, expected {wanted}")
+        return maps.clone()
+
+    part = layer(module, name)
+    with ExitStack() as stack:
+        stack.callback(module.register_forward_pre_hook(begin).remove)
+        stack.callback(part.register_forward_hook(put).remove)
+        yield
