@@ -6,6 +6,7 @@ import base64
 import importlib
 import json
 import re
+import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -377,3 +378,31 @@ def test_a_result_says_with_how_many_threads_it_was_made(tmp_path, session):
     del made["threads"]  # as older versions wrote it
     results.Report(made, {"brightness": 0.5}).save(tmp_path / "old")
     assert "thread" not in str(results.load_result(tmp_path / "old"))
+
+
+def test_a_table_of_a_result_is_a_data_frame(session, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rows = [{"filter": f, "left": {"value": f / 2, "low": 0.0}} for f in range(3)]
+    methods = {"mean": {"share": 0.5}, "one": {"share": 0.25}}
+    values = {"label": "lamp", "objects": [{"filters": rows}], "methods": methods}
+    result = Drawn(session.made_with(), "said", values)
+    frame = result.to_frame()
+    assert list(frame.columns) == ["filter", "left.value", "left.low"]
+    assert frame["left.value"].tolist() == [0.0, 0.5, 1.0]
+    by_method = result.to_frame("methods")
+    assert by_method.loc["one", "share"] == 0.25 and by_method.index.name == "methods"
+    result.save(tmp_path / "a")
+    pandas.testing.assert_frame_equal(loading.load_result(tmp_path / "a").to_frame(), frame)
+    plain = Drawn(session.made_with(), "said", {"change": {"inside": 0.5}}).to_frame()
+    assert plain.to_dict("records") == [{"change.inside": 0.5}]
+    with pytest.raises(
+        InputError,
+        match="Drawn: unknown table 'x', expected one of: objects, objects.0.filters, methods$",
+    ):
+        result.to_frame("x")
+
+
+def test_without_pandas_there_is_one_line(session, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(InputError, match="found no package pandas, .* pip install pandas$"):
+        Drawn(session.made_with(), "said", {}).to_frame()

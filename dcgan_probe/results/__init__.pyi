@@ -1,4 +1,5 @@
 from . import differences as differences
+from . import frames as frames
 from . import loading as loading
 from . import result as result
 from .loading import Saved as Saved

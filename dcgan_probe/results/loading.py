@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.results.frames import frame
 from dcgan_probe.results.result import FILE, FORMAT, PICTURES, RESERVED, as_html, check_made_with
 from dcgan_probe.storage import files, json_values
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ class Saved:
         """All of it, as result.json holds it."""
         head = {"format": FORMAT, "made_with": self.made_with}
         return {**head, "summary": self.summary, "files": self.files, **self.values}
+
+    def to_frame(self, table: str | None = None) -> DataFrame:
+        """A table of the values as a pandas DataFrame, as `Result.to_frame` gives it."""
+        return frame(self.values, table, str(self.path))
 
     def __str__(self) -> str:
         made = self.made_with

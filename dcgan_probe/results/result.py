@@ -18,6 +18,7 @@ from dcgan_probe.storage import files, json_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 FORMAT = "dcgan-probe/result/1"
 FILE = "result.json"
@@ -113,6 +114,19 @@ class Result(ABC):
         if name not in drawn:
             raise unknown("figure", name, drawn, where=kind)
         return drawn[name]
+
+    def to_frame(self, table: str | None = None) -> DataFrame:
+        """A table of `values` as a pandas DataFrame: the longest, or that at a place.
+
+        >>> dissect.run(session, boxes).to_frame("objects.0.filters")  # a row a filter
+
+        A table is a list of objects, or an object of alike ones, whose names become the index. What
+        an object holds is a column each, as "area_left.low". Values without a table are one row.
+        Raises InputError for another place, and where pandas is not installed.
+        """
+        from dcgan_probe.results.frames import frame
+
+        return frame(self.values(), table, type(self).__name__)
 
     def _draw(self, folder: Path) -> None:
         from dcgan_probe.figures.canvas import look  # matplotlib, which reading results needs not
