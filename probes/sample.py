@@ -11,6 +11,7 @@ import click
 from dcgan_probe import boxes, figures
 from dcgan_probe.errors import at_least
 from dcgan_probe.plugins.contract import pass_session
+from dcgan_probe.report.plots import as_list
 from dcgan_probe.report.reading import Reading
 from dcgan_probe.results.result import Result
 
@@ -29,6 +30,7 @@ READING = Reading(
     "training, need evaluate and neighbours.",
     {},
     {"sheet": "Samples in the order of their index"},
+    finding=lambda values: f"{len(as_list(values.get('images'))) or 'Numbered'} samples",
 )
 
 

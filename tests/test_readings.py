@@ -113,6 +113,8 @@ def test_every_key_number_is_there(run, tmp_path, monkeypatch, probe, line, left
     numbers = dict(key_numbers(reading, values))
     assert reading.key.keys() - numbers.keys() == left_out
     assert all(numbers.values())
+    assert reading.finding is not None and reading.finding(values)
+    assert reading.finding({"images": []}) != ""  # of another version: no exception
 
 
 @pytest.mark.parametrize("probe", LINES)

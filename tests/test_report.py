@@ -274,6 +274,7 @@ def _plain(folder: Path) -> Path:
     made = {"line": "dcgan-probe dissect", "edits": [{"layer": "8x8", "filters": [1]}]}
     where = save(folder, "dissect", values, made, {"dissect.png": picture()}, summary="seen")
     (where / "boxes.json").write_text("{}")
+    save(folder, "sample")  # more than one: a list of findings
     return folder
 
 
@@ -370,7 +371,7 @@ def test_any_value_is_shown(tmp_path, value):
     save(tmp_path, "walk", {"ways": value, "points": value}, {"options": value, "edits": value})
     save(tmp_path, "turn", {"at": value, "response": {"mean": {"a": value}}})
     save(tmp_path, "dissect", {"objects": value, "layer": value})
-    assert len(parsed(tmp_path).all("section")) == 4
+    assert len(parsed(tmp_path).all("section")) == 5  # and how all of it was made
 
 
 def test_every_mark_says_filter_layer_and_value(tmp_path):
@@ -408,7 +409,7 @@ def test_a_chain_as_it_is(tmp_path, monkeypatch):
     assert headings(found) == ["sample", "ablate", "sample-2"]
     assert found.said.count("Drawn with an active edit: 4 filters of 8x8 dropped") == 1
     change = json.loads((out / "ablate" / "result.json").read_text())["change"]["everywhere"]
-    assert f"mean change {change:.4g}" in found.said
+    assert found.said.count(f"pixels change by {change:.3g} on average") == 2
     assert "Known doubts" not in found.said
     again = CliRunner().invoke(main, ["--out", str(out), "report"])
     assert again.exit_code == 2
@@ -500,3 +501,43 @@ def test_a_line_of_any_kind_gives_an_order(tmp_path, line):
         whole = {"format": "dcgan-probe/result/1", "made_with": {"line": line}, "summary": ""}
         (tmp_path / name / "result.json").write_text(json.dumps(whole))
     assert sorted(one.name for one in contents.read(tmp_path)) == ["a", "b"]
+
+
+def walked(folder, name="walk", **more):
+    values = {"ways": {"linear": {"largest": 0.25}}, "distance_of_unrelated_samples": 1.5, **more}
+    return save(folder, name, values, made_with={"command": "walk", "line": "dcgan-probe walk"})
+
+
+FOUND = "the largest step changes the image by 0.25, unrelated samples differ by 1.5"
+
+
+def heading(found: Parsed) -> str:
+    """What stands before the first section."""
+    return found.said.partition("How to read it")[0]
+
+
+def test_the_headline_is_what_was_found_with_its_doubts(tmp_path):
+    walked(tmp_path, warnings=["few steps", "few points"])
+    found = parsed(tmp_path)
+    head = heading(found)
+    assert head.index(FOUND) < head.index("few steps") < head.index("and 1 more below")
+    assert found.said.count(FOUND) == 1
+    assert found.said.index("few points") < found.said.index("dcgan-probe walk")
+
+
+def test_of_several_results_each_finding_is_named_first(tmp_path):
+    walked(tmp_path)
+    save(tmp_path, "sample", {"images": ["a.png", "b.png"]})
+    head = heading(parsed(tmp_path))
+    assert FOUND in head and "2 samples" in head
+
+
+def test_a_large_page_is_told_of_with_its_largest_files(tmp_path, monkeypatch, capsys):
+    save(tmp_path, pictures={"small.png": picture(), "large.png": picture(300, 300)})
+    page.write(tmp_path, tmp_path / "a.html")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(page, "LARGE", 200_000)
+    page.write(tmp_path, tmp_path / "b.html")
+    said = capsys.readouterr().err
+    assert "b.html: 0 MB, too large for most mail" in said
+    assert "largest in it: sample/large.png 0.3 MB, sample/small.png 0.0 MB" in said

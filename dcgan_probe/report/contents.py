@@ -44,6 +44,11 @@ class Found:
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def shown(self) -> tuple[Path, ...]:
+        """What the page holds of it: pictures and films."""
+        return (*self.pictures, *self.films)
+
 
 def read(folder: Path) -> list[Found]:
     """The results in the sub-folders of a folder, in the order in which they were made.
@@ -63,7 +68,7 @@ def read(folder: Path) -> list[Found]:
         raise InputError(f"{folder}: found no sub-folder with a {FILE}, expected one{hint}")
     _bound(paths, MAX_RESULT, folder, "results")
     results = _in_order([_found(path) for path in paths])
-    shown = (path for result in results for path in (*result.pictures, *result.films))
+    shown = (path for result in results for path in result.shown)
     _bound(shown, MAX_SHOWN, folder, "pictures and films")
     return results
 

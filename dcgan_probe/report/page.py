@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from dcgan_probe import plugins
+from dcgan_probe import plugins, terminal
 from dcgan_probe.errors import InputError, option
 from dcgan_probe.report import contents, media, plots
 from dcgan_probe.report.charts import Chart
@@ -27,6 +27,7 @@ from dcgan_probe.storage import files, json_values
 
 BEFORE, AFTER = "before.png", "after.png"  # strips of samples that get a slider
 NAME = "report.html"
+LARGE = 10_000_000  # bytes; many mail servers take no more, of which a third is packing
 _DOUBTS = ("doubts", "warnings")  # values that say so of the result
 # Of made_with: in the page's own words, not in the table of the rest.
 _IN_WORDS = ("checkpoint", "command", "line", "edits", "options")
@@ -41,12 +42,14 @@ _UNSEEN = re.compile(
 class Section:
     """What the page says of one probe. anchor: its id; reading: None where the probe brings none.
 
-    differs: what it was made with where that is not the same for all; edits: the active ones.
+    finding: what was found, in a line; the first key number where the reading says none. differs:
+    what it was made with where that is not the same for all; edits: the active ones.
     """
 
     anchor: str
     found: Found
     summary: str
+    finding: str
     reading: Reading | None
     key: Sequence[tuple[str, str]]
     doubts: list[str]
@@ -72,8 +75,20 @@ def write(folder: Path, to: Path | None = None, force: bool = False) -> Path:
     """
     to = folder / NAME if to is None else to
     check_free(to, force)
-    files.write_text(to, html(folder))
+    results = contents.read(folder)
+    files.write_text(to, _html(results))
+    if (size := to.stat().st_size) > LARGE:
+        shown = [path for one in results for path in one.shown]
+        largest = sorted(shown, key=lambda path: -path.stat().st_size)[:3]
+        names = (f"{path.relative_to(folder)} {_megabytes(path)}" for path in largest)
+        terminal.note(
+            f"{to}: {size / 1e6:.0f} MB, too large for most mail; largest in it: {', '.join(names)}"
+        )
     return to
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
 
 
 def check_free(to: Path, force: bool) -> None:
@@ -86,7 +101,10 @@ def check_free(to: Path, force: bool) -> None:
 
 def html(folder: Path) -> str:
     """The report of a chain's folder as HTML; raises as `contents.read` and `media` do."""
-    results = contents.read(folder)
+    return _html(contents.read(folder))
+
+
+def _html(results: list[Found]) -> str:
     shared = _shared(results)
     sections = [_section(one, f"probe-{i}", shared) for i, one in enumerate(results, start=1)]
     style, script = _asset("report.css"), _asset("report.js")
@@ -179,6 +197,7 @@ def _section(one: Found, anchor: str, shared: dict[str, Any]) -> Section:
         anchor,
         one,
         "" if reading else _summary(one.command),
+        read.finding or " ".join(read.key[0] if read.key else ()),
         reading,
         read.key,
         _doubts(one, read.fault),

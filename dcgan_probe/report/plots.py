@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from dcgan_probe.report.charts import Chart, Mark
-from dcgan_probe.report.tables import IN_A_LINE, Listing, number
+from dcgan_probe.report.tables import IN_A_LINE, Listing, cell, number
 
 
 def at(value: Any, place: str) -> Any:
@@ -19,6 +20,29 @@ def at(value: Any, place: str) -> Any:
         else:
             return None
     return value
+
+
+def say(values: Any, *sentences: str) -> str | None:
+    """Fill in the first sentence whose places in braces all have a value; None if none has.
+
+    >>> say({"label": "lamp", "left": {"value": 0.1, "low": 0, "high": 0.2}}, "{label}: {left}")
+    'lamp: 0.100 (0.000 to 0.200)'
+
+    Numbers have three digits.
+    """
+    for sentence in sentences:
+        found = {place: _brief(at(values, place)) for place in re.findall("{(.+?)}", sentence)}
+        if all(found.values()):
+            parts = re.split("{(.+?)}", sentence)  # text and places in turn
+            return "".join(str(found[part]) if i % 2 else part for i, part in enumerate(parts))
+    return None
+
+
+def _brief(value: Any) -> str | None:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    shown = None if value is None else cell(value)
+    return shown.text if shown else None
 
 
 def chart_list(values: Listing) -> Chart | None:

@@ -16,7 +16,7 @@ from dcgan_probe import plugins, terminal
 from dcgan_probe.errors import InputError, brief, guarded
 from dcgan_probe.report import plots
 from dcgan_probe.report.charts import Chart
-from dcgan_probe.report.tables import cell
+from dcgan_probe.report.tables import cell, cut
 
 NAME = "READING"
 Values = dict[str, Any]
@@ -31,12 +31,15 @@ class Reading:
         ...     doubt="A sheet shows what is common; rare failures need more samples.",
         ...     key={"samples": "count", "brightest": lambda values: max(values["brightness"])},
         ...     pictures={"sheet": "Samples in the order of their index"},
+        ...     finding=lambda values: say(values, "brightness {mean} on average"),
         ... )
 
     how: how to read the result; doubt: when not to believe it. key: the numbers to name first, by
     heading: a place in the values of the result, as "objects.0.label", or a function of the values;
     one that gives None is left out. pictures: what is on them, by the name of the file without its
-    ending. charts: makes charts of the values and the selections beside them.
+    ending. charts: makes charts of the values and the selections beside them, of what no picture
+    shows. finding: what was found, in a line, which is the headline; `plots.say` fills one in. None
+    if the values say nothing.
     """
 
     how: str
@@ -44,6 +47,7 @@ class Reading:
     key: Mapping[str, str | Callable[[Values], Any]] = field(default_factory=dict)
     pictures: Mapping[str, str] = field(default_factory=dict)
     charts: Callable[[Values, Sequence[Values]], Iterable[Chart]] | None = None
+    finding: Callable[[Values], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Interpretation:
     reading: Reading | None = None
     key: tuple[tuple[str, str], ...] = ()
     charts: tuple[Chart, ...] = ()
+    finding: str = ""
     fault: str = ""
 
 
@@ -77,7 +82,9 @@ def interpret(command: str, values: Values, selections: Sequence[Values]) -> Int
         charts = tuple(reading.charts(values, selections)) if reading.charts else ()
         for chart in charts:
             chart.drawn()  # one that cannot be drawn is a fault of its reading, not of the page
-        return Interpretation(reading, tuple(key_numbers(reading, values)), charts)
+        finding = reading.finding(values) if reading.finding else None
+        numbers = tuple(key_numbers(reading, values))
+        return Interpretation(reading, numbers, charts, cut(finding or ""))
     except Exception as error:
         if plugins.is_ours(point):
             raise

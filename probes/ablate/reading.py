@@ -1,5 +1,6 @@
 """How to read a result of ablate."""
 
+from dcgan_probe.report.plots import say
 from dcgan_probe.report.reading import Reading
 
 READING = Reading(
@@ -15,4 +16,10 @@ READING = Reading(
         "lifted": "lifted",
     },
     {"ablate": "Samples before, after, and where they changed"},
+    finding=lambda values: say(
+        values,
+        "pixels change by {change.inside} inside, {change.outside} outside",
+        "pixels change by {change.everywhere} on average",
+        "lifted: {lifted}",
+    ),
 )

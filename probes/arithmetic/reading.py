@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from dcgan_probe.report.plots import at
+from dcgan_probe.report.plots import at, say
 from dcgan_probe.report.reading import Reading
 
 
-def _has_what_was_asked(values: dict[str, Any]) -> Any:
-    """The share of the sum of mean latents, "mean of 3", for any number of exemplars."""
+def _of_means(values: dict[str, Any]) -> Any:
+    """The sum of mean latents, "mean of 3", for any number of exemplars."""
     methods = at(values, "success.methods")
     for name, method in methods.items() if isinstance(methods, dict) else ():
         if name.startswith("mean of "):
-            return at(method, "has_what_was_asked")
+            return method
     return None
+
+
+def _finding(values: dict[str, Any]) -> str | None:
+    told = say(
+        _of_means(values),
+        "{has_what_was_asked.share} of the sums have what was asked, and keep {kept_mean} of the "
+        "rest",
+        "{has_what_was_asked.share} of the sums have what was asked",
+    )
+    return told or say(values, "{expression}: one picture, nothing measured")
 
 
 READING = Reading(
@@ -24,9 +34,13 @@ READING = Reading(
     "A single sum that works was perhaps picked. How often it works, beside an image of the "
     "concept alone, is what a classifier counts over many draws; where it was not asked, "
     "there is one picture and no number.",
-    {"sum": "expression", "has what was asked": _has_what_was_asked},
+    {
+        "sum": "expression",
+        "has what was asked": lambda values: at(_of_means(values), "has_what_was_asked"),
+    },
     {
         "arithmetic": "Exemplars of each concept, images of their mean latents, and the sum",
         "success": "The first draws of every method, and how often each has what was asked",
     },
+    finding=_finding,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dcgan_probe.report.plots import say
 from dcgan_probe.report.reading import Reading
 
 READING = Reading(
@@ -10,4 +11,5 @@ READING = Reading(
     "before you name a concept after them.",
     {"name": "name", "share of samples that show it": "frequency"},
     {"suggestions": "Suggested samples with their scores"},
+    finding=lambda values: say(values, "a share of {frequency} of the samples shows {shows}"),
 )

@@ -13,6 +13,12 @@ def _how_many(values: dict[str, Any]) -> str:
     return f"{at(values, 'named')} of {len(as_list(values.get('directions')))}"
 
 
+def _finding(values: dict[str, Any]) -> str:
+    names = [at(each, "name") for each in as_list(values.get("directions"))]
+    named = ", ".join(dict.fromkeys(str(name) for name in names if name))
+    return f"{_how_many(values)} directions have a name{f': {named}' if named else ''}"
+
+
 READING = Reading(
     "A row is a direction: the first sample moved along it, and beside it what changes on average. "
     "A good one changes a single thing, whatever the sample.",
@@ -21,4 +27,5 @@ READING = Reading(
     "what has no label has no name. Far along it no sample lies.",
     {"by": "by", "named": _how_many, "reach": "reach"},
     {"directions": "The first sample, moved along each direction"},
+    finding=_finding,
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dcgan_probe.report.charts import BLUE, GREY, MOST, Chart, Mark
-from dcgan_probe.report.plots import as_list, at, drawable, rows_with
+from dcgan_probe.report.plots import as_list, at, drawable, rows_with, say
 from dcgan_probe.report.reading import Reading
 from dcgan_probe.report.tables import cut, interval, number
 
@@ -34,6 +34,24 @@ def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Char
             )
 
 
+def _finding(values: dict[str, Any]) -> str | None:
+    """The filter that the first object needs most, and how much is left without it."""
+    rows = rows_with(at(values, "objects.0.filters"), "filter", "effect")
+    if not rows:
+        return None
+    most = max(rows, key=lambda row: float(row["effect"]))
+    known = {"label": at(values, "objects.0.label"), "filter": most["filter"]}
+    return say({**known, "effect": _effect(most)}, "{label}: most by filter {filter}, {effect}")
+
+
+def _effect(row: dict[str, Any]) -> str:
+    """The effect of a filter, with its interval where it has one."""
+    ends = row.get("effect_95")
+    if isinstance(ends, list) and len(ends) == 2 and all(map(drawable, ends)):
+        return interval(row["effect"], *ends)
+    return number(row["effect"])
+
+
 READING = Reading(
     "IoU says whether a filter's map looks like the object; effect, the share of the "
     "object's area that disappears without it, says whether the object needs it. Below zero the "
@@ -49,4 +67,5 @@ READING = Reading(
     },
     {"dissect": "Filters of most effect: where each is high, and what dropping it changes"},
     charts,
+    _finding,
 )

@@ -1,6 +1,23 @@
 """How to read a result of features."""
 
+from typing import Any
+
+from dcgan_probe.report.plots import as_list, at, drawable, say
 from dcgan_probe.report.reading import Reading
+
+
+def _finding(values: dict[str, Any]) -> str | None:
+    """The accuracy with all labels of each kind of features."""
+    told = []
+    for row in as_list(values.get("rows")):
+        points = as_list(at(row, "points"))
+        mean = at(points[-1], "accuracy.mean") if points else None
+        if mean is not None and drawable(mean):
+            told.append(f"{at(row, 'name')} {100 * mean:.1f}%")
+    if told:
+        return f"test accuracy: {', '.join(told)}"
+    return say(values, "{images} images, {features} features each")
+
 
 READING = Reading(
     "Accuracy of a linear classifier on the discriminator's features, by labels a class, "
@@ -15,4 +32,5 @@ READING = Reading(
         "confusion": "True classes down, told ones across",
         "layers": "What every layer carries",
     },
+    finding=_finding,
 )

@@ -1,58 +1,18 @@
-"""How to read a result of forget, and its numbers as charts."""
+"""How to read a result of forget, and the weights as a chart."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dcgan_probe.report.charts import BLUE, GREY, MOST, ORANGE, Chart, Mark
-from dcgan_probe.report.plots import as_list, at, drawable, rows_with
+from dcgan_probe.report.charts import BLUE, GREY, MOST, Chart, Mark
+from dcgan_probe.report.plots import as_list, at, drawable, say
 from dcgan_probe.report.reading import Reading
-from dcgan_probe.report.tables import cut, number
+from dcgan_probe.report.tables import cut
 
 
-def charts(values: dict[str, Any], selections: Sequence[dict[str, Any]]) -> Iterable[Chart]:
-    """The weights of the regression, and what is left of the object by each judge."""
-    yield from _weights(values, selections)
-    for proof in as_list(values.get("fresh_samples")):
-        if not isinstance(proof, dict):
-            continue
-        marks = []
-        for colour, name, noun in (
-            (BLUE, "curve", "chosen"),
-            (ORANGE, "random_curve", "random"),
-            (GREY, "each_random", "random set"),
-        ):
-            for i, row in enumerate(rows_with(proof.get(name), "area_left", "outside")[:MOST]):
-                who = (
-                    f"{number(row['filters'])} {noun} filters"
-                    if "filters" in row
-                    else (f"{noun} {i}")
-                )
-                marks.append(
-                    Mark(
-                        row["outside"],
-                        row["area_left"],
-                        f"{cut(who, 60)}: area left {row['area_left']:.3f}, "
-                        f"change outside {row['outside']:.3f}",
-                        colour,
-                    )
-                )
-        if marks:
-            yield Chart(
-                f"What is left of the object, as judge {cut(str(proof.get('judge')), 60)} sees it",
-                "mean absolute change outside of the object",
-                "area left",
-                tuple(marks),
-                (
-                    (BLUE, "more and more of the chosen filters"),
-                    (ORANGE, "of random filters"),
-                    (GREY, "random sets of equal size"),
-                ),
-            )
-
-
-def _weights(values: dict[str, Any], selections: Sequence[dict[str, Any]]) -> Iterable[Chart]:
+def charts(_: dict[str, Any], selections: Sequence[dict[str, Any]]) -> Iterable[Chart]:
+    """The weights of the regression."""
     for selection in selections:
         weights, chosen = as_list(at(selection, "about.weights")), as_list(selection.get("filters"))
         layer = cut(str(selection.get("layer")), 40)
@@ -93,6 +53,17 @@ def _found_again(values: dict[str, Any]) -> Any:
     return at(values, f"{first}.chosen.beyond") if auc is None else auc
 
 
+def _finding(values: dict[str, Any]) -> str | None:
+    """What is left, by either way to forget; for an erased object also whether it is found."""
+    left, found = _area_left(values), _found_again(values)
+    known = {"label": values.get("label"), "left": left, "found": found}
+    return say(
+        known,
+        "{label}: area left {left}; place found again with AUC {found.value}, chance 0.5",
+        "{label}: area left {left}",
+    )
+
+
 READING = Reading(
     "The rows hold the same latents. A good edit takes the object and spares the rest, and "
     "does it better than as many random filters. Area left is judged on fresh samples by a "
@@ -113,4 +84,5 @@ READING = Reading(
         "where": "Boxed samples, where the layer sees the object, and what the edit changes",
     },
     charts,
+    _finding,
 )

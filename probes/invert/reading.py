@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dcgan_probe.report.plots import say
 from dcgan_probe.report.reading import Reading
 
 READING = Reading(
@@ -12,4 +13,5 @@ READING = Reading(
     "that is found well shows that the generator can draw it, not that it often does.",
     {"verdict": "verdict"},
     {"invert": "The photograph, the nearest images found, and their difference"},
+    finding=lambda values: say(values, "{verdict}"),
 )

@@ -1,5 +1,6 @@
 """How to read a result of neighbours."""
 
+from dcgan_probe.report.plots import say
 from dcgan_probe.report.reading import Reading
 
 READING = Reading(
@@ -16,4 +17,11 @@ READING = Reading(
         "features": "Samples with their nearest training images, in the discriminator's features",
         "before_after": "The same latents in the earlier checkpoint and in this one",
     },
+    finding=lambda values: say(
+        values,
+        "in pixels: {samples.pixels.verdict}; in features: {samples.features.verdict}",
+        "in pixels: {samples.pixels.verdict}",
+        "in features: {samples.features.verdict}",
+        "no verdict without held-out images",
+    ),
 )

@@ -1,35 +1,9 @@
-"""How to read a result of put, and its numbers as a chart."""
+"""How to read a result of put."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-from dcgan_probe.report.charts import BLUE, ORANGE, Chart, Mark
-from dcgan_probe.report.plots import at, drawable, rows_with
+from dcgan_probe.report.plots import say
 from dcgan_probe.report.reading import Reading
-from dcgan_probe.report.tables import cut
-
-
-def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Chart]:
-    """Every way that was tried: overlap with the box, against the change outside of it."""
-    marks = []
-    for row in rows_with(values.get("tried"), "margin"):
-        overlap, outside = at(row, "iou.value"), at(row, "outside.value")
-        if drawable(overlap) and drawable(outside):
-            layers = " and ".join(cut(str(name), 30) for name in row.get("layers", ()))
-            text = f"{layers}, {cut(str(row.get('fill')), 20)}, {row['margin']:.2g} pixels beyond"
-            said = f"{text}: overlap {overlap:.3f}, change outside {outside:.4f}"
-            marks.append(Mark(outside, overlap, said, BLUE if row.get("fill") == "mix" else ORANGE))
-    if marks:
-        yield Chart(
-            "Ways to put the object, tried on held-out ones",
-            "mean absolute change outside of the box",
-            "overlap with the box",
-            tuple(marks),
-            ((BLUE, "mixed in"), (ORANGE, "cloned")),
-        )
-
 
 PUT = "fresh_samples.0.edits.put"
 READING = Reading(
@@ -51,5 +25,8 @@ READING = Reading(
         "rim of pasted pixels": "fresh_samples.0.edits.pixels pasted.rim",
     },
     {"put": "Samples as they are, with the object put in, pasted, and by filters turned up"},
-    charts,
+    finding=lambda values: say(
+        values,
+        f"{{label}}: there in a share of {{{PUT}.there}}, change outside {{{PUT}.outside.value}}",
+    ),
 )

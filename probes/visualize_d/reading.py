@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dcgan_probe.report.charts import BLUE, MOST, ORANGE, Chart, Mark
-from dcgan_probe.report.plots import rows_with
+from dcgan_probe.report.plots import rows_with, say
 from dcgan_probe.report.reading import Reading
 from dcgan_probe.report.tables import cut, number
 
@@ -54,4 +54,9 @@ READING = Reading(
         "receptive_fields": "The same images with the receptive field that each response sees",
     },
     charts,
+    lambda values: say(
+        values,
+        "the strongest tenth of pixels holds {share_of_signal_in_top_tenth.trained} of the "
+        "signal, with random weights {share_of_signal_in_top_tenth.random}",
+    ),
 )

@@ -1,36 +1,11 @@
-"""How to read a result of walk, and its steps as a chart."""
+"""How to read a result of walk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dcgan_probe.report.charts import GREY, MOST, Chart, Mark
-from dcgan_probe.report.plots import as_list, at, drawable
+from dcgan_probe.report.plots import at, say
 from dcgan_probe.report.reading import Reading
-from dcgan_probe.report.tables import cut
-
-
-def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Chart]:
-    """The distance of every step, a colour a path."""
-    ways = values.get("ways")
-    points = as_list(values.get("points"))
-    marks: list[Mark] = []
-    legend = []
-    for i, (way, track) in enumerate(ways.items() if isinstance(ways, dict) else ()):
-        colour = i % GREY
-        legend.append((colour, cut(way, 40)))
-        along = 0
-        for k, part in enumerate(as_list(at(track, "step_lengths"))):
-            for j, length in enumerate(as_list(part)):
-                along += 1
-                if drawable(length) and len(marks) < MOST:
-                    ends = " to ".join(cut(str(p), 30) for p in points[k : k + 2])
-                    text = f"{cut(way, 40)}, {ends}, step {j + 1}: {length:.3f}"
-                    marks.append(Mark(along, length, text, colour))
-    if marks:
-        title = "How much each step changes the image"
-        yield Chart(title, "step of the walk", "distance", tuple(marks), tuple(legend))
 
 
 def _mean_of_spherical_alone(values: dict[str, Any]) -> Any:
@@ -42,6 +17,16 @@ def _largest_of_first(values: dict[str, Any]) -> Any:
     """The largest step of the first way that was walked."""
     ways = values.get("ways")
     return at(next(iter(ways.values())), "largest") if isinstance(ways, dict) and ways else None
+
+
+def _finding(values: dict[str, Any]) -> str | None:
+    known = {
+        "largest": _largest_of_first(values),
+        "far": values.get("distance_of_unrelated_samples"),
+    }
+    return say(
+        known, "the largest step changes the image by {largest}, unrelated samples differ by {far}"
+    )
 
 
 READING = Reading(
@@ -59,5 +44,5 @@ READING = Reading(
         "unrelated samples": "distance_of_unrelated_samples",
     },
     {"walk": "Images along the walk, from point to point"},
-    charts,
+    finding=_finding,
 )
