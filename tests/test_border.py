@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from dcgan_probe.cli import border
 from dcgan_probe.cli.group import main
 from dcgan_probe.errors import MAX_LINE, InputError
+from dcgan_probe.training import interrupt
 
 COMMAND = [sys.executable, "-m", "dcgan_probe"]
 
@@ -84,6 +86,60 @@ def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
         _, said = run.communicate(timeout=30)
     assert run.returncode == 130 and "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+# Sends SIGINT at one of the imports, counted from where the console script begins.
+_INTERRUPTED_AT = """
+import os, signal, sys
+from dcgan_probe.__main__ import main
+left = int(sys.argv.pop(1))
+def count(event, arguments):
+    global left
+    if event == "import":
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(count)
+main()
+"""
+
+
+def _interrupted_at(number: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = ["--out", str(folder), "sample", "--n", "1000000"]
+    run = [sys.executable, "-c", _INTERRUPTED_AT, str(number), *words]
+    return subprocess.run(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(
+    "number",
+    [1, 2, 30, 100, 600, *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 1500, 60))],
+)
+def test_ctrl_c_among_the_imports_is_one_line(number, tmp_path):
+    answer = _interrupted_at(number, tmp_path)
+    assert (answer.returncode, answer.stderr) == (130, "Error: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_that_is_ignored_stays_so():
+    """A shell lets what a script runs in the background ignore it; Ctrl-C is not meant for it."""
+    source = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+        "from dcgan_probe.cli import group;"
+        "group.terminal.begin = lambda *_: os.kill(os.getpid(), signal.SIGINT);"
+        "sys.argv[1:] = ['show', 'nothing'];"
+        "from dcgan_probe.__main__ import main; main()"
+    )
+    answer = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert answer.returncode == 2 and "found no such" in answer.stderr
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupt.awaited() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal is None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_backend_of_a_notebook_is_no_obstacle(monkeypatch):

@@ -93,8 +93,9 @@ def leave(run: Callable[[], object]) -> NoReturn:
     code: object = BUG
     before = None
     try:
-        with contextlib.suppress(ValueError):  # not in the main thread: no signals come here
-            before = signal.signal(signal.SIGINT, _interrupt)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of what a script runs with &
+            with contextlib.suppress(ValueError):  # not in the main thread: no signals come here
+                before = signal.signal(signal.SIGINT, _interrupt)
         code = run()
     except click.ClickException as error:
         with contextlib.suppress(OSError):

@@ -18,12 +18,15 @@ class Stop:
 def awaited() -> Iterator[Stop]:
     """Inside the ``with``, a first SIGINT or SIGTERM is noted; a second one acts as it always did.
 
+    One that is ignored stays so.
+
     >>> with awaited() as stop:
     ...     stop.signal is None
     True
     """
     stop = Stop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: old for number, old in before.items() if old != signal.SIG_IGN}
 
     def note(number: int, frame: FrameType | None) -> None:
         stop.signal = signal.Signals(number)
