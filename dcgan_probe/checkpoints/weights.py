@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.storage import files
 
 FLOATS = {"float32", "float16", "bfloat16", "float64"}
 _KINDS = {
@@ -121,7 +122,10 @@ def damaged(path: Path, error: Exception, expected: str) -> InputError:
 def opened(path: Path) -> Iterator[Any]:
     """A safetensors file, mapped: the library checks its header's claims against its size."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with (
+            files.utf8_name(path) as name,
+            safetensors.safe_open(name, framework="pt") as file,
+        ):
             yield file
     except safetensors.SafetensorError as error:
         raise damaged(path, error, "a whole safetensors file") from error

@@ -136,7 +136,8 @@ def read(path: str | os.PathLike[str], config: AnyConfig, sha256: str) -> Tensor
     try:
         with (
             files.open_regular(path, "latents"),
-            safetensors.safe_open(str(path), "pt") as file,
+            files.utf8_name(path) as name,
+            safetensors.safe_open(name, "pt") as file,
         ):
             about = json.loads((file.metadata() or {}).get("dcgan_probe", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

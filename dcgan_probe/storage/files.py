@@ -62,6 +62,31 @@ def open_regular(path: str | os.PathLike[str], expected: str) -> Iterator[IO[byt
             raise _unreadable(path, error) from error
 
 
+@contextmanager
+def utf8_name(path: str | os.PathLike[str]) -> Iterator[str]:
+    """A name of a file for libraries that take UTF-8 alone: its own, or that of an open descriptor.
+
+        >>> with utf8_name("/tmp/example.bin") as name:
+        ...     name
+        '/tmp/example.bin'
+
+    Raises InputError for a name that is not UTF-8 where descriptors have no names (Windows).
+    """
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        with open_regular(path, "a file") as file:
+            name = f"/dev/fd/{file.fileno()}"
+            if not os.path.exists(name):
+                raise InputError(
+                    f"{path}: found a name that is not UTF-8, expected one that is"
+                ) from None
+            yield name
+    else:
+        yield name
+
+
 def read_bytes(path: str | os.PathLike[str], expected: str, limit: int) -> bytes:
     """All of a regular file; raises as `open_regular`, and for more than `limit` bytes.
 

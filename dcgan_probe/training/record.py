@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ METRICS, SAMPLES = "metrics.jsonl", "samples"
 EPOCHS = (1, 5)
 COLUMNS = 8
 MAX_LOG = 1_000_000_000  # bytes
+_EVENTS = ".dcgan-probe"  # how the names of our own files of events end
 
 
 class Record:
@@ -44,17 +46,13 @@ class Record:
                 if not all(map(_is_measurement, lines)):
                     raise ValueError("a line of another kind")
                 self.lines = [line for line in lines if line["step"] <= steps]
-        self._board = _board(folder / "tensorboard", steps) if tensorboard else None
+        self._board = _board(folder, self.lines, steps) if tensorboard else None
 
     def note(self, step: int, **values: Any) -> None:
         """Keep what was measured at a step, for the next `save`."""
         self.lines.append({"step": step, **values})
         if self._board is not None:
-            for name, value in values.items():
-                if isinstance(value, float):
-                    self._board.add_scalar(name, value, step)
-                elif isinstance(value, str):
-                    self._board.add_text(name, value, step)
+            _add(self._board, self.lines[-1])
 
     def samples(self, name: str, images: Tensor, step: int) -> None:
         """Draw samples N x C x S x S in [-1, 1] as ``samples/<name>.png``, one pixel a pixel.
@@ -63,7 +61,7 @@ class Record:
         """
         sheet = figures.tile(figures.pixels(images), COLUMNS, gap=0)
         figures.write_image(self.folder / SAMPLES / f"{name}.png", sheet)
-        if self._board is not None:
+        if self._board is not None and name.isdigit():
             self._board.add_image("samples", sheet, step, dataformats="HWC")
         if name == f"epoch_{EPOCHS[-1]}":
             self._draw_epochs()
@@ -111,11 +109,34 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _board(folder: Path, steps: int) -> Any:
+def _board(folder: Path, lines: Sequence[Mapping[str, Any]], steps: int) -> Any:
+    """A writer of events that begins with all that was measured and drawn before.
+
+    Its own files of before are removed: a training that was killed had not written all of them, and
+    TensorBoard reads files in the order of the clock, which may have gone back.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(
             "--tensorboard: found no package tensorboard, expected it: pip install tensorboard"
         ) from error
-    return SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)
+    events = folder / "tensorboard"
+    for old in events.glob(f"events.out.tfevents.*{_EVENTS}"):
+        old.unlink()
+    board = SummaryWriter(str(events), filename_suffix=_EVENTS)
+    for line in lines:
+        _add(board, line)
+    for path in sorted((folder / SAMPLES).glob("*.png")):
+        sheet = figures.read_image(path) if path.stem.isdigit() else None
+        if sheet is not None and int(path.stem) < steps:  # that of `steps` is drawn once more
+            board.add_image("samples", sheet, int(path.stem), dataformats="HWC")
+    return board
+
+
+def _add(board: Any, line: Mapping[str, Any]) -> None:
+    for name, value in line.items():
+        if isinstance(value, float):
+            board.add_scalar(name, value, line["step"])
+        elif isinstance(value, str):
+            board.add_text(name, value, line["step"])

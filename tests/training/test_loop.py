@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -257,6 +258,28 @@ def test_tensorboard_events_hold_what_was_measured(tmp_path):
     written = [line["generator"] for line in lines(tmp_path) if "generator" in line]
     assert [e.value for e in events.Scalars("generator")] == pytest.approx(written)
     assert events.Tags()["images"] == ["samples"]
+
+
+def test_events_of_a_training_that_was_killed_are_whole_when_it_is_resumed(tmp_path, monkeypatch):
+    """The end of their file is missing, and the clock has gone back a year."""
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = tmp_path / "tensorboard"
+    folder.mkdir()
+    (folder / "events.out.tfevents.1.mine").touch()
+    train(trainer(), tmp_path, steps=20, save_every=10, tensorboard=True)
+    (killed,) = folder.glob("*.dcgan-probe")
+    killed.write_bytes(killed.read_bytes()[: killed.stat().st_size // 3])
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 365 * 24 * 3600)
+    train(trainer(), tmp_path, steps=40, save_every=10, tensorboard=True)
+    events = reading.EventAccumulator(str(folder), size_guidance={"images": 0})
+    events.Reload()
+    seen = [(event.step, event.value) for event in events.Scalars("generator")]
+    noted = [(line["step"], line["generator"]) for line in lines(tmp_path) if "generator" in line]
+    assert [step for step, _ in seen] == [10, 20, 30, 40]
+    assert [value for _, value in seen] == pytest.approx([value for _, value in noted])
+    assert [event.step for event in events.Images("samples")] == [10, 20, 30, 40]
+    assert (folder / "events.out.tfevents.1.mine").exists()
 
 
 def test_a_picture_that_cannot_be_drawn_costs_no_step(tmp_path, monkeypatch):
