@@ -409,6 +409,21 @@ def test_a_fingerprint_reads_again_only_what_changed(tmp_path, at_rest):
     assert Fingerprint(tmp_path, paths, tmp_path / "cache").sha256 == first
 
 
+def test_a_clock_that_goes_back_only_costs_time(tmp_path, monkeypatch):
+    """Files then are of the future: they are read each time, and what changes is seen."""
+    now = time.time_ns()
+    monkeypatch.setattr(fingerprints.time, "time_ns", lambda: now - 365 * 24 * 3600 * 10**9)
+    paths = {"a": tmp_path / "a"}
+    paths["a"].write_bytes(b"a" * 10)
+    first = Fingerprint(tmp_path, paths, tmp_path / "cache").sha256
+    before = paths["a"].stat()
+    paths["a"].write_bytes(b"b" * 10)
+    os.utime(paths["a"], ns=(before.st_atime_ns, before.st_mtime_ns))
+    watch = Watch()
+    assert Fingerprint(tmp_path, paths, tmp_path / "cache", watch).sha256 != first
+    assert watch.calls == [("hashing", 10, 10)]
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"a.png": 3}', '{"a.png": [1, 2, 3, 4]}', "\0"])
 def test_a_damaged_memory_of_hashes_only_costs_time(tmp_path, text):
     (tmp_path / "a.png").write_bytes(b"data")

@@ -1,6 +1,8 @@
 import json
+import os
 import pickle
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from dcgan_probe import checkpoints, networks
 from dcgan_probe.checkpoints import statistics
 from dcgan_probe.checkpoints.native import FORMAT, Checkpoint
 from dcgan_probe.errors import InputError
+from dcgan_probe.latents import sampling
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import Discriminator, Generator
 
@@ -81,6 +84,19 @@ def test_what_is_saved_is_what_is_loaded(tmp_path_factory, config, parts):
             for name, value in before.state_dict().items():
                 assert torch.equal(value, after.state_dict()[name])
     assert checkpoints.save(loaded, path) == sha
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_not_utf8_are_opened(tmp_path):
+    path = tmp_path / os.fsdecode(b"mod\xe8le.safetensors")
+    checkpoints.save(build(), path)
+    assert checkpoints.load(path).config == SMALL
+    latents = tmp_path / os.fsdecode(b"z\xe8.safetensors")
+    sampling.write(latents, torch.ones(2, SMALL.z_size), "ab" * 32)
+    assert sampling.read(latents, SMALL, "ab" * 32).shape == (2, SMALL.z_size)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="mod.*damaged or truncated"):
+        checkpoints.load(path)
 
 
 def test_the_shipped_names_open():
