@@ -53,7 +53,7 @@ class SampleSheet(Result):
         if self.numbered:
             self._draw_contact_sheets(folder)
             return
-        rows = figures.grid(self.pixels, min(COLUMNS, len(self.pixels)))
+        rows = figures.grid(self.pixels, COLUMNS)
         (folder / "images").mkdir()
         for name, image in zip(self.names, self.pixels, strict=True):
             figures.write_image(folder / "images" / name, image)

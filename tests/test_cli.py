@@ -354,3 +354,8 @@ def test_figure_formats_hold_for_a_line_and_others_are_refused(run, tmp_path):
     assert not (tmp_path / "out/sample/sheet.pdf").exists()
     assert "'eps' is not one of 'pdf', 'svg'" in run("--figure-format", "eps", "sample", expect=2)
     assert "5 is not in the range 1<=x<=4" in run("--figure-zoom", 5, "sample", expect=2)
+    run("--force", "--figure-columns", 2, "sample", "--n", 6)
+    narrow = cv2.imread(str(tmp_path / "out/sample/sheet.png"))
+    run("--force", "sample", "--n", 6)
+    wide = cv2.imread(str(tmp_path / "out/sample/sheet.png"))
+    assert narrow.shape[0] > wide.shape[0]  # three rows, not one

@@ -230,6 +230,16 @@ def test_other_formats_are_refused(formats, zoom, said):
         pass
 
 
+def test_rows_of_a_grid_are_as_long_as_asked_for():
+    images = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
+    with figures.also(columns=2):
+        rows = figures.grid(images, columns=4)
+    assert rows.shape[:2] == (3, 2)
+    assert figures.grid(images, columns=9).shape[:2] == (1, 5)  # nothing is empty
+    with pytest.raises(InputError, match="columns: found 0"), figures.also(columns=0):
+        pass
+
+
 def test_half_a_film_is_not_saved_as_a_whole_one(tmp_path, monkeypatch):
     frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
 

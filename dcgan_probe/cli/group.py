@@ -273,7 +273,7 @@ def _complete_device(
     "formats",
     multiple=True,
     type=click.Choice(("pdf", "svg")),
-    help="Write figures also in this format; may be given again.",
+    help="Write figures also in this format. Repeatable.",
 )
 @click.option(
     "--figure-zoom",
@@ -281,6 +281,12 @@ def _complete_device(
     default=1,
     type=click.IntRange(1, 4),
     help="Enlarge the PNG of figures: N times 100 dots per inch.",
+)
+@click.option(
+    "--figure-columns",
+    "columns",
+    type=click.IntRange(1, 64),
+    help="Samples in a row of a sheet.  [default: 16 of sample, fewer of others]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each result as one line of JSON.")
 @click.option("--quiet", is_flag=True, help="Print only errors, and the lines of --json.")
@@ -300,6 +306,7 @@ def main(
     report: bool,
     formats: tuple[str, ...],
     zoom: int,
+    columns: int | None,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -340,10 +347,10 @@ def main(
         # A long chain is not refused at its end for what is there at its beginning.
         page.check_free(folder / page.NAME, force)
     context.call_on_close(context.obj.close)
-    if formats or zoom > 1:
+    if formats or zoom > 1 or columns:
         from dcgan_probe.figures.output import also  # matplotlib, which most lines need later
 
-        context.with_resource(also(*formats, zoom=zoom))
+        context.with_resource(also(*formats, zoom=zoom, columns=columns))
 
 
 @main.result_callback()

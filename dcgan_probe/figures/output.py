@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter, ScalarFormatter
 
-from dcgan_probe.errors import InputError, printable, unknown
+from dcgan_probe.errors import InputError, at_least, printable, unknown
 from dcgan_probe.figures.canvas import DPI, look
 from dcgan_probe.storage import files
 
@@ -30,10 +30,11 @@ _METADATA = {
 
 
 class _Output(NamedTuple):
-    """formats, zoom: as `also` takes them. held: figures by name, if none is written."""
+    """formats, zoom, columns: as `also` takes them. held: figures by name, if none is written."""
 
     formats: tuple[str, ...] = ()
     zoom: int = 1
+    columns: int | None = None
     held: dict[str, Figure] | None = None
 
 
@@ -42,21 +43,24 @@ _OUTPUT = ContextVar("output", default=_WRITTEN)
 
 
 @contextmanager
-def also(*formats: str, zoom: int = 1) -> Iterator[None]:
+def also(*formats: str, zoom: int = 1, columns: int | None = None) -> Iterator[None]:
     """Write every figure inside the ``with`` also in other formats, and the PNG larger.
 
         >>> with also("pdf", zoom=3):
         ...     result.save("out/forget")  # forget.pdf beside a forget.png of 300 dots per inch
 
     formats: "pdf" and "svg", as vectors; samples in them stay images, without smoothing. zoom: a
-    whole number up to 4, by which a PNG of 100 dots per inch grows. Raises InputError for others.
+    whole number up to 4, by which a PNG of 100 dots per inch grows. columns: images side by side
+    where rows could have any length, as of samples. Raises InputError for others.
     """
     for name in formats:
         if name not in FORMATS:
             raise unknown("format of figures", name, FORMATS)
     if zoom not in range(1, MAX_ZOOM + 1):
         raise InputError(f"zoom: found {zoom}, expected a whole number from 1 to {MAX_ZOOM}")
-    token = _OUTPUT.set(_OUTPUT.get()._replace(formats=tuple(formats), zoom=zoom))
+    if columns is not None:
+        at_least(1, columns=columns)
+    token = _OUTPUT.set(_Output(formats, zoom, columns))
     try:
         yield
     finally:
@@ -73,11 +77,20 @@ def hold() -> Iterator[dict[str, Figure]]:
     ['loss']
     """
     held: dict[str, Figure] = {}
-    token = _OUTPUT.set(_Output(held=held))
+    token = _OUTPUT.set(_OUTPUT.get()._replace(held=held))
     try:
         yield held
     finally:
         _OUTPUT.reset(token)
+
+
+def columns_or(usual: int) -> int:
+    """The columns that `also` asks for, or the usual ones.
+
+    >>> columns_or(16)
+    16
+    """
+    return _OUTPUT.get().columns or usual
 
 
 @look()

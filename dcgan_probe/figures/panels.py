@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Affine2D, Bbox
 
 from dcgan_probe.figures.canvas import DPI, FONT, INK, PALE, WARNING, blank, look, size
-from dcgan_probe.figures.output import save
+from dcgan_probe.figures.output import columns_or, save
 
 GAP = 2
 _TITLE, _LABEL, _LINE, _MARGIN = 14, 10, 18, 16
@@ -51,10 +51,13 @@ def tile(
 def grid(images: np.ndarray, columns: int) -> np.ndarray:
     """N x H x W x 3 uint8 images in rows, the last filled up with white, for a `Block`.
 
+    columns: how many in a row, unless `also` asks for others.
+
     >>> grid(np.zeros((6, 8, 8, 3), np.uint8), columns=4).shape
     (2, 4, 8, 8, 3)
     """
     n, *shape = images.shape
+    columns = min(columns_or(columns), max(n, 1))
     rows = -(-n // columns)
     padding = np.full((rows * columns - n, *shape), 255, np.uint8)
     return np.concatenate([images, padding]).reshape(rows, columns, *shape)
@@ -200,6 +203,7 @@ def sheet(
     >>> sheet("a.png", "Title", images, [f"3:{i}" for i in range(12)], "Caption.", columns=6)
     """
     rows = grid(images, columns)
+    columns = rows.shape[1]
     lines = [labels[start : start + columns] for start in range(0, len(labels), columns)]
     block = Block("", rows, lines)
     draw(path, title, [block], [""] * len(rows), caption, zoom_for(images.shape[2]))
