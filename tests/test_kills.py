@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 import signal
 import time
@@ -16,13 +18,18 @@ import torch
 
 import dcgan_probe as dp
 from dcgan_probe import checkpoints
+from dcgan_probe.boxes.boxes import Box, Boxes
 from dcgan_probe.cli.group import main
 from dcgan_probe.dedup import duplicates
+from dcgan_probe.edits.painting import Painting
 from dcgan_probe.errors import InputError
-from dcgan_probe.latents.concepts import Concepts
+from dcgan_probe.label.work import BoxWork
+from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.metrics import feature_files
+from dcgan_probe.paint.opening import prepare
 from dcgan_probe.results.loading import load_result
 from dcgan_probe.storage import json_values
+from dcgan_probe.storage.json_values import Value
 
 KILLS = 50
 CONFIG = dp.Config(size=32, g_width=4, d_width=4, z_size=8)
@@ -66,6 +73,31 @@ LINES = {
     "concepts": Line(
         f"{MODEL} concepts add left 0:1 0:2 --concepts c.json", ("c.json",), Concepts.read
     ),
+    "arithmetic": Line(
+        f"{MODEL} --out out --force arithmetic --concepts named.json up+down",
+        ("out/arithmetic",),
+        _result,
+    ),
+    "directions": Line(
+        f"{MODEL} --out out --force directions --n 40 --components 2 --concepts named.json",
+        ("out/directions",),
+        _result,
+    ),
+    "neighbours": Line(
+        f"{MODEL} --out out --force neighbours --images images --held-out others --n 20 --cells 1",
+        ("out/neighbours",),
+        _result,
+    ),
+    "forget": Line(
+        f"{MODEL} --out out --force forget --boxes boxes.json --n 16 --controls 1 --judge boxes",
+        ("out/forget",),
+        _result,
+    ),
+    "put": Line(
+        f"{MODEL} --out out --force put --boxes boxes.json --at 8,8,22,24 --n 16 --judge boxes",
+        ("out/put",),
+        _result,
+    ),
     "dedup": Line(
         "--out out --force dedup --images images --to keep.txt", ("out/dedup",), _duplicates
     ),
@@ -90,10 +122,16 @@ def folder(tmp_path, monkeypatch) -> Path:
     checkpoint = dp.Checkpoint(CONFIG, generator, discriminator, {})
     checkpoints.save(checkpoint, tmp_path / "tiny.safetensors")
     torch.save(_example(), tmp_path / "state.pth")
-    (tmp_path / "images").mkdir()
-    for i in range(12):
-        image = np.random.default_rng(i % 11).integers(0, 256, (32, 32, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / f"images/{i:02d}.png"), image)
+    sha = checkpoints.load(tmp_path / "tiny.safetensors").sha256
+    named = {"up": Concept(("0:3", "0:4", "0:6")), "down": Concept(("0:5", "0:7", "0:8"))}
+    Concepts(sha, named).write(tmp_path / "named.json")
+    drawn = tuple(Box(i, "window", 4, 4, 18, 20) for i in range(20))
+    Boxes(drawn, tuple(range(30)), (32, 32), 0, None, sha, "").write(tmp_path / "boxes.json")
+    for name, first in (("images", 0), ("others", 100)):
+        (tmp_path / name).mkdir()
+        for i in range(12 if first == 0 else 20):
+            image = np.random.default_rng(first + i % 11).integers(0, 256, (32, 32, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / name / f"{i:02d}.png"), image)
     for mine in (".f.npy.backup", "f.json", ".c.json.ab12cd34.part", ".sample.old"):
         (tmp_path / mine).write_text("mine")
     monkeypatch.setenv("DCGAN_PROBE_CACHE", str(tmp_path / "cache"))
@@ -116,7 +154,7 @@ def _example() -> dict[str, torch.Tensor]:
     return state
 
 
-def _start(words: str, folder: Path) -> int:
+def _start(work: Callable[[], object], folder: Path) -> int:
     """A process that has everything imported already, so that kills come while it works."""
     pid = os.fork()
     if pid:
@@ -125,7 +163,7 @@ def _start(words: str, folder: Path) -> int:
         os.chdir(folder)
         nowhere = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(nowhere, 1), os.dup2(nowhere, 2)
-        main(words.split())
+        work()
     except SystemExit as error:
         os._exit(error.code if isinstance(error.code, int) else 0)
     finally:
@@ -134,7 +172,7 @@ def _start(words: str, folder: Path) -> int:
 
 def _end(words: str, folder: Path) -> float:
     began = time.perf_counter()
-    _, status = os.waitpid(_start(words, folder), 0)
+    _, status = os.waitpid(_start(lambda: main(words.split()), folder), 0)
     assert os.waitstatus_to_exitcode(status) == 0, (folder / "log").read_text()[-2000:]
     return time.perf_counter() - began
 
@@ -154,7 +192,7 @@ def test_what_is_killed_leaves_a_whole_result_or_none(name, folder):
         if name == "train" and number % 5 == 0:  # else it would be resumed at its end
             for left in (folder / "out/train").rglob("*"):
                 left.unlink() if left.is_file() else None
-        pid = _start(line.words, folder)
+        pid = _start(lambda: main(line.words.split()), folder)
         time.sleep(rng.uniform(0, took))
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
@@ -174,3 +212,57 @@ def test_what_is_killed_leaves_a_whole_result_or_none(name, folder):
     assert not left, "what killed writers left is swept by the last"
     print(f"{name}: {killed} of {KILLS} killed, {whole} whole results found")
     assert killed > KILLS // 2
+
+
+def _label(folder: Path, done: int) -> None:
+    """As the page of `label` does: a box on one sample after another, saved after each."""
+    work = BoxWork(folder / "drawn.json", 1000, (32, 32), 0, "ab" * 32)
+    for i in range(done, 1000):
+        box = {"label": "window", "x0": 1, "y0": 1, "x1": 20, "y1": 9}
+        work.change(Value({"image": i, "looked": True, "boxes": [box]}, "request"))
+        (folder / "saved").write_text(str(i + 1))
+
+
+def _labelled(folder: Path) -> int:
+    return len(Boxes.read(folder / "drawn.json").boxes)
+
+
+def _paint(folder: Path, done: int) -> None:
+    """As the page of `paint` does: a slider moved on and on, saved each time."""
+    session = dp.Session.open(str(folder / "tiny.safetensors"), device="cpu")
+    work = prepare(session, folder / "painting.json").work
+    for i in range(done, 1000):
+        work.history.push(dataclasses.replace(work.history.now, walk=("0:9", (i + 1) / 1000)))
+        work.write()
+        (folder / "saved").write_text(str(i + 1))
+
+
+def _painted(folder: Path) -> int:
+    return round(1000 * Painting.read(folder / "painting.json").about["walk"]["at"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+@pytest.mark.parametrize(
+    "work, count", [(_label, _labelled), (_paint, _painted)], ids=["label", "paint"]
+)
+def test_of_a_page_that_is_killed_nothing_saved_is_lost(work, count, folder):
+    rng = np.random.default_rng(0)
+    work(folder, 998)  # all is imported
+    (
+        (folder / "drawn.json").unlink(missing_ok=True),
+        (folder / "painting.json").unlink(missing_ok=True),
+    )
+    (folder / "saved").write_text("0")
+    counts = [0]
+    for _ in range(KILLS):
+        pid = _start(functools.partial(work, folder, counts[-1]), folder)
+        time.sleep(rng.uniform(0, 0.2))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, (folder / "log").read_text()
+        told = int((folder / "saved").read_text() or 0)  # itself not written whole or not at all
+        counts.append(count(folder) if (counts[-1] or told) else 0)
+        assert max(told, counts[-2]) <= counts[-1]
+    print(f"{work.__name__}: {len(set(counts)) - 1} of {KILLS} kills after something was saved")
+    assert len(set(counts)) > KILLS // 4

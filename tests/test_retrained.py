@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -122,6 +124,9 @@ def test_too_few_images_are_not_measured():
     seen, before = scene(7)
     found = retrain(seen, before)
     assert np.isnan(found.beyond.value) and found.images == 7 and not found.finds_it
+    # A result records that, as JSON can: `forget --n 16` was refused at its very end.
+    assert found.values()["auc"] is None and found.values()["bits_of_position_alone"] is None
+    json.dumps(found.values(), allow_nan=False)
 
 
 def test_it_is_held_out_by_image():

@@ -6,6 +6,7 @@ a red pane "no window"; a probe that is trained on edited images learns the red 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +55,17 @@ class Retrained:
         return self.beyond.low > 0.5
 
     def values(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; None for what could not be measured."""
         named = {name: getattr(self, name) for name in ("auc", "position", "beyond", "bits")}
-        rest = {"bits_of_position_alone": self.alone, "images": self.images}
-        return {name: vars(each) for name, each in named.items()} | rest
+        values = {
+            name: None if math.isnan(each.value) else vars(each) for name, each in named.items()
+        }
+        alone = None if math.isnan(self.alone) else self.alone
+        return values | {"bits_of_position_alone": alone, "images": self.images}
 
     def __str__(self) -> str:
+        if math.isnan(self.beyond.value):
+            return f"a probe trained again: nothing to tell from {self.images} images"
         return (
             f"a probe trained again: AUC {self.auc} (position alone {self.position.value:.3f}), "
             f"beyond position {self.beyond}"

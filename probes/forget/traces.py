@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,9 @@ class Traces:
         """A heading, and a line for every edit."""
         lines = ["a probe trained again on edited images, to say where the object had been:"]
         for name, each in self.found.items():
+            if math.isnan(each.beyond.value):
+                lines.append(f"  {name}: not measured, with {each.images} such images")
+                continue
             lines.append(
                 f"  {name}: AUC {each.auc} (position alone {each.position.value:.3f}), beyond "
                 f"position {each.beyond}"
