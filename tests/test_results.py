@@ -389,6 +389,7 @@ def test_a_table_of_a_result_is_a_data_frame(session, tmp_path):
     frame = result.to_frame()
     assert list(frame.columns) == ["filter", "left.value", "left.low"]
     assert frame["left.value"].tolist() == [0.0, 0.5, 1.0]
+    assert result.to_frame("objects").shape == (1, 1)
     by_method = result.to_frame("methods")
     assert by_method.loc["one", "share"] == 0.25 and by_method.index.name == "methods"
     result.save(tmp_path / "a")

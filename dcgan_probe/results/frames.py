@@ -26,7 +26,8 @@ def frame(values: dict[str, Any], table: str | None, where: str) -> DataFrame:
     found = dict(tables(values))
     if table is None and not found:
         return pandas.json_normalize(values)
-    table = max(found, key=lambda place: len(found[place])) if table is None else table
+    if table is None:
+        table = next((place for place, rows in found.items() if len(rows) > 1), next(iter(found)))
     if table not in found:
         raise unknown("table", table, found, where=where)
     rows = found[table]

@@ -116,12 +116,13 @@ class Result(ABC):
         return drawn[name]
 
     def to_frame(self, table: str | None = None) -> DataFrame:
-        """A table of `values` as a pandas DataFrame: the longest, or that at a place.
+        """A table of `values` as a pandas DataFrame: the first, or that at a place.
 
         >>> dissect.run(session, boxes).to_frame("objects.0.filters")  # a row a filter
 
         A table is a list of objects, or an object of alike ones, whose names become the index. What
-        an object holds is a column each, as "area_left.low". Values without a table are one row.
+        an object holds is a column each, as "area_left.low". The first is that of more than one
+        row, if there is one. Values without a table are one row.
         Raises InputError for another place, and where pandas is not installed.
         """
         from dcgan_probe.results.frames import frame
