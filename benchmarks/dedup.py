@@ -107,7 +107,7 @@ def bits_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def pairs_within(codes: np.ndarray, bits: int) -> np.ndarray:
-    """All pairs of images whose codes differ in at most so many bits: P x 2 indices."""
+    """All pairs of images whose codes differ in at most that many bits: P x 2 indices."""
     signs = torch.from_numpy(np.unpackbits(codes, axis=1)).float() * 2 - 1
     found = []
     for start in range(0, len(signs), 1000):
@@ -276,7 +276,7 @@ def main() -> None:
         "`python benchmarks/dedup.py`.",
         "",
         f"Recall of {PLANTED} planted near-duplicates for each change, and how many images of the "
-        "set are in a pair whose codes differ in at most so many bits (0: equal; ours have 128, "
+        "set are in a pair whose codes differ in at most that many bits (0: equal; ours have 128, "
         "theirs 64). Crop: less at the top and the left, brought back to size. The sets' own "
         "JPEGs are of quality 90 (people) and 75 (cifar10): as such again they change least.",
         "",

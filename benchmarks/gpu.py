@@ -1,7 +1,7 @@
 """Everything on a GPU in one run: is it right, and how fast; for one that is lent for minutes.
 
     python benchmarks/gpu.py                                 # under 8 minutes, one GPU
-    python benchmarks/gpu.py --device cpu --small --to x.md  # that the script works, no more
+    python benchmarks/gpu.py --device cpu --small --to x.md  # only test the script
 
 First correctness: every probe runs on the CPU and on the device, and every number of both results
 is compared; so are images of every kind of edit, and losses of training in float32, bfloat16 and,
@@ -525,7 +525,7 @@ def main(device: str, small: bool, minutes: float, to: Path) -> None:
         time_probes(report, place, sizes, model, paths["BOXES"], small)
         # Last, since it is the CPU that takes long here; quick lines first.
         check_probes(report, device, sizes, IN_SMALL if small else tuple(LINES), model, paths)
-    missing = report.left_out or ["nothing of what the script does"]
+    missing = report.left_out or ["nothing"]
     report.lines += ["", "## Not measured", "", *(f"- {each}" for each in missing)]
     files.write_text(to, "\n".join(report.lines) + "\n")
     print(f"wrote {to}")

@@ -64,7 +64,7 @@ def _row(name: str, samples: int, drags: int, keys: int) -> None:
 
 
 def _until(of: dict[int, list[Edges]], goal: int) -> int:
-    """How many samples hold so many boxes."""
+    """Number of samples that hold `goal` boxes."""
     return int(np.searchsorted(np.cumsum([len(some) for some in of.values()]), goal)) + 1
 
 

@@ -67,13 +67,13 @@ class Folder(Dataset):
 
 
 def from_folder(folder: Path) -> Iterator[Tensor]:
-    """Minibatches for ever, by the example's DataLoader."""
+    """Endless minibatches, by the example's DataLoader."""
     while True:
         yield from DataLoader(Folder(folder), BATCH, shuffle=True, num_workers=2, drop_last=True)
 
 
 def from_memory(images: Tensor) -> Iterator[Tensor]:
-    """Minibatches for ever, of images N x 3 x 64 x 64 that are float32 tensors already."""
+    """Endless minibatches of images N x 3 x 64 x 64 that are float32 tensors already."""
     while True:
         for rows in torch.randperm(len(images)).split(BATCH):
             if len(rows) == BATCH:

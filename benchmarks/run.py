@@ -115,7 +115,7 @@ def guided_against_captum(
     """64 filters of the last layer, k responses each: our batches beside two loops of captum.
 
     The first loop asks captum for one neuron of one image at a time, as its documentation shows.
-    The second is as kind to captum as its interface allows: one call a filter, with a selector
+    The second is as kind to captum as its interface allows: one call per filter, with a selector
     function that picks another place in each of its images.
     """
     network = relu_twin(discriminator)
@@ -155,7 +155,10 @@ def guided_against_captum(
         times["by filter"] = seconds(by_filter)
     largest = float(found["one by one"].abs().max())
     rows = [["dcgan-probe", spread(times["ours"]), "1", ""]]
-    for loop, words in (("one by one", "a call a response"), ("by filter", "a call a filter")):
+    for loop, words in (
+        ("one by one", "one call per response"),
+        ("by filter", "one call per filter"),
+    ):
         worst = float((found[loop] - found["ours"]).abs().max())
         rows.append(
             [

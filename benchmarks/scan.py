@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 CONFIG = networks.PRESETS["torch"]
 LAYERS = ("8x8", "16x16")
 SAMPLES, ROUNDS, BATCH = 96, 7, 16
-# Of each layer so many filters, evenly spread, are dropped in every round. All cost the same.
+# FILTERS of each layer, evenly spread, are dropped in every round. All cost the same.
 FILTERS = {"whole generator": 4, "tail": 4, "Tail": 12}
 WORDS = {
     "whole generator": "generator in `hooks.ablate`",

@@ -106,8 +106,8 @@ def guided(name: str, network: nn.Module, source: Any, filters: int, k: int) -> 
             )
 
     return {
-        f"guided backpropagation, {name}: captum, a call a response": one_by_one,
-        f"guided backpropagation, {name}: captum, a call a filter": by_filter,
+        f"guided backpropagation, {name}: captum, one call per response": one_by_one,
+        f"guided backpropagation, {name}: captum, one call per filter": by_filter,
         f"{OURS}guided backpropagation, {name}": lambda: visualize_d.explain(
             network, "4x4", source, top, range(filters)
         ),
@@ -218,7 +218,7 @@ def rows(found: dict[str, list[float]], macs: dict[str, float]) -> list[str]:
 
 
 @click.command()
-@click.option("--small", is_flag=True, help="Tiny sizes: that the script works, no more.")
+@click.option("--small", is_flag=True, help="Tiny sizes, only to test the script.")
 @click.option("--to", default=HERE / "results" / "speed.md", type=click.Path(path_type=Path))
 def main(small: bool, to: Path) -> None:
     """Measure, print and write."""
@@ -270,7 +270,7 @@ def main(small: bool, to: Path) -> None:
             *lines,
             "",
             "GMAC: multiply-adds that torch counts; where ours needs fewer, the ratio of both is",
-            "what could be had if every multiply-add took as long. A step of the example needs as",
+            "the possible gain if every multiply-add took as long. A step of the example needs as",
             f"many as `shared`: {floors}.",
             "",
             *starts(rounds),

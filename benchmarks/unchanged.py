@@ -4,7 +4,7 @@
 
 A change that adds no feature leaves every result as it was. Each line below runs with both
 commands in folders of the same name; then every file they wrote is compared. Only the versions in
-``made_with`` may differ. Lines that ran before are not run again: delete the folder to start anew.
+``made_with`` may differ. Lines that ran before are not run again: delete the folder to start again.
 Exit code 1 where any file differs.
 """
 

@@ -224,7 +224,9 @@ class Session:
             >>> with session.editing(without_windows, stronger):
             ...     session.sample(8)
 
-        They compose in the order in which they are given: each edits what the ones before left.
+        They compose in the given order: each edits what the ones before left. For an edit by any
+        function, use `hooks.edit` with `session.generator`: all that the session draws follows it,
+        but results do not record it.
         Raises InputError for an edit of another checkpoint, and for one that names a layer, a
         filter or a region that the generator does not have.
         """
@@ -301,7 +303,7 @@ class Session:
             >>> Session.open("faces").find_latents("3:17", None).shape
             torch.Size([1, 100])
 
-        exemplars: take only the first so many of a concept. Raises InputError for another text, and
+        exemplars: take only the first N of a concept. Raises InputError for another text, and
         as `Concepts.latents` does.
         """
         return find(text, self.config, concepts, self.kept, exemplars)
@@ -333,7 +335,7 @@ class Session:
                 del self._in_force[context]
 
     def made_with(self, **options: Any) -> dict[str, Any]:
-        """What a result must record so that it can be had again; `options` are the probe's own.
+        """What a result records so that it can be reproduced; `options` are the probe's own.
 
         >>> Session.open("rooms", seed=3).made_with(n=4)["options"]
         {'n': 4}
@@ -364,9 +366,17 @@ class Session:
         return ", ".join([line, *map(str, self.edits)])
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
-        """Show progress over items on stderr, if that is a terminal and nobody asked for quiet."""
-        silent = terminal.current().quiet or None
-        return tqdm(items, desc=what, total=total, leave=False, disable=silent)
+        """Show progress over items: in a notebook, or on stderr if it is a terminal.
+
+        Not with --quiet. A notebook shows what takes over a second, as a line of text that
+        disappears at the end.
+        """
+        line: Any = terminal.notebook_line()
+        silent = terminal.current().quiet or (None if line is None else False)
+        delay, width = (0, None) if line is None else (1, 80)
+        return tqdm(
+            items, what, total, leave=False, file=line, disable=silent, delay=delay, ncols=width
+        )
 
     def start(self, command: str) -> None:
         """Reserve the folder that a command will write: refused before any work is done."""

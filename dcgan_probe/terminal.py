@@ -10,7 +10,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -30,7 +30,7 @@ class Terminal(NamedTuple):
     """line: the command line without where its results go; None in a script.
 
     json: where JSON lines are written, None if results are printed as text. quiet: say nothing.
-    only_ours: use no package but this one. began: the start time, if steps are logged.
+    only_ours: ignore plugins of other packages. began: the start time, if steps are logged.
     """
 
     line: str | None = None
@@ -48,6 +48,37 @@ def current() -> Terminal:
     """
     context = click.get_current_context(silent=True)
     return Terminal() if context is None else context.meta.get(_TERMINAL, Terminal())
+
+
+class NotebookLine:
+    """A file for tqdm: one line in the output of a notebook cell, which every write replaces.
+
+    A notebook's stderr is not a terminal, and a widget needs ipywidgets: this is plain text.
+    """
+
+    encoding = "utf-8"
+
+    def __init__(self, display: Callable[..., Any]):
+        self._display = display
+        self._handle: Any = None
+
+    def write(self, text: str) -> None:
+        """Show text instead of what was shown before; blanks clear the line."""
+        bundle = {"text/plain": text.strip()}
+        if self._handle is not None:
+            self._handle.update(bundle, raw=True)
+        elif bundle["text/plain"]:
+            self._handle = self._display(bundle, raw=True, display_id=True)
+
+    def flush(self) -> None:
+        """Do nothing: every write is sent at once."""
+
+
+def notebook_line() -> NotebookLine | None:
+    """A line in the running cell of a notebook, or None outside a notebook."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return NotebookLine(ipython.display.display) if hasattr(shell, "kernel") else None
 
 
 def accept_all_text() -> None:

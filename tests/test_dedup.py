@@ -323,6 +323,6 @@ def test_force_replaces_no_list_that_dedup_did_not_write(archive, tmp_path):
     to = tmp_path / "notes.txt"
     to.write_text("mine")
     settings = autoencoder.Settings(steps=2)
-    with pytest.raises(InputError, match="it stays as it is, expected another name"):
+    with pytest.raises(InputError, match="it is left unchanged, expected another name"):
         duplicates.run(tmp_path / "dedup", "cpu", True, archive, to, settings)
     assert to.read_text() == "mine"

@@ -238,7 +238,7 @@ def test_what_an_interrupted_run_left_is_no_set_of_features(session, data, tmp_p
     with pytest.raises(InputError, match=r"f\.npy\.json: found no description of features"):
         feature_files.read(to)
     session.force = True
-    with pytest.raises(InputError, match="it stays as it is, expected another name"):
+    with pytest.raises(InputError, match="it is left unchanged, expected another name"):
         features.run(session, data, to=to, n=6)
     to.unlink()
     features.run(session, data, to=to, n=6)
@@ -260,7 +260,7 @@ def test_no_file_of_the_users_is_replaced_or_removed(session, data, tmp_path):
     session.force = True
     for theirs in ("g.npy", "h.npy.json"):
         (tmp_path / theirs).write_text('{"my": "notes"}')
-        with pytest.raises(InputError, match="it stays as it is, expected another name"):
+        with pytest.raises(InputError, match="it is left unchanged, expected another name"):
             features.run(session, data, to=tmp_path / theirs.removesuffix(".json"), n=6)
         assert (tmp_path / theirs).read_text() == '{"my": "notes"}'
 

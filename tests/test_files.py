@@ -213,7 +213,7 @@ def test_only_json_of_the_format_is_written_over(tmp_path):
     json_values.check_replaceable(path, "dcgan-probe/features/1")
     for text in ('{"my": "notes"}', "notes", '{"format": "dcgan-probe/boxes/1"}'):
         path.write_text(text)
-        with pytest.raises(InputError, match="it stays as it is, expected another name"):
+        with pytest.raises(InputError, match="it is left unchanged, expected another name"):
             json_values.check_replaceable(path, "dcgan-probe/features/1")
         assert path.read_text() == text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from importlib import metadata
 from pathlib import Path
 
@@ -63,3 +64,25 @@ def test_links_of_a_notebook_lead_to_files(name):
     local = [link for link in links if not re.match(r"[a-z]+:", link)]
     assert local
     assert [link for link in local if not (FOLDER / link).exists()] == []
+
+
+def test_a_notebook_shows_progress_in_one_line_that_disappears():
+    nbclient = pytest.importorskip("nbclient", reason="comes with pip install -e '.[docs]'")
+    code = """
+        import time
+        import dcgan_probe as dp
+        from dcgan_probe import terminal
+
+        shown, write = [], terminal.NotebookLine.write
+        terminal.NotebookLine.write = lambda line, text: (shown.append(text), write(line, text))
+        session = dp.Session.open("svhn", device="cpu")
+        for _ in session.progress(range(3), "quick"): pass
+        for _ in session.progress(range(5), "counting"): time.sleep(0.4)
+        print(sorted({text.strip().split(":")[0] for text in shown}))
+    """
+    cell = nbformat.v4.new_code_cell(textwrap.dedent(code))
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    line, said = notebook.cells[0].outputs
+    assert line["output_type"] == "display_data" and line["data"] == {"text/plain": ""}
+    assert said["name"] == "stdout" and said["text"] == "['', 'counting']\n"

@@ -402,3 +402,19 @@ def test_mistakes_are_told_in_a_line(generator, config):
     line = "^layer '8x8': found new maps 2 x 3 x 8 x 8, expected 2 x 2 x 8 x 8$"
     with pytest.raises(InputError, match=line):
         base.replaced([1, 2], torch.zeros(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize("layer", ["8x8", "16x16", "32x32"])  # before the cut, at it, after it
+def test_an_edit_by_any_function_acts_in_a_session_and_in_tails(layer):
+    session = dp.Session.open("rooms", device="cpu")
+    generator, z = session.generator, session.latents(2)
+    plain = session.generate(z)
+    with hooks.edit(generator, layer, lambda maps: maps.flip(3)):
+        edited = session.generate(z)
+        with hooks.ablate(generator, "16x16", [3, 17]):
+            expected = session.generate(z)
+        found = Tail(generator, "16x16").start(z).without([3, 17])
+    assert (edited - plain).abs().max() > 0.1
+    assert (expected - edited).abs().max() > 1e-3
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert torch.equal(session.generate(z), plain)

@@ -62,7 +62,7 @@ branches (class embeddings, skip connections, attention) are refused; open them 
 
 
 def row(layout: Any, folder: Path) -> tuple[str, tuple[str, ...]]:
-    """A line of the table, and what was said."""
+    """A line of the table, and the reported assumptions."""
     g, d = layouts.build(layout)
     torch.save(layout.save(g, d), folder / "c.pth")
     with contextlib.redirect_stderr(io.StringIO()):

@@ -6,10 +6,10 @@
 
 Every row is of the same images and the same machine, protocol `cifar10`, seed 0: pixels, k-means,
 discriminators of random weights, the authors' SVHN discriminator, and those of checkpoints.
-Features and finished rows stay in FOLDER (1.7 GB for 7,168 features, 6.9 GB for 28,672): a command
-that was stopped goes on after the last row; delete FOLDER to measure anew. With --n everything is
-of so many images on either side; the files say so in their names. --paper-shape adds the random
-network of the paper's shape and its 28,672 features, some hours on a CPU.
+Features and finished rows stay in FOLDER (1.7 GB for 7,168 features, 6.9 GB for 28,672): a stopped
+command resumes after the last row; delete FOLDER to start again. With --n everything uses
+N images for training and N for testing; the files say so in their names. --paper-shape adds the
+random network of the paper's shape and its 28,672 features, some hours on a CPU.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 The features are those of the authors' SVHN discriminator of CIFAR-10 images, or without --data
 made-up ones of the same shape; and the same with nineteen of twenty numbers at 0. Every fit is a
 process of its own on one thread, and the two solvers of a cell run one after the other. What has
-been measured stays in FOLDER, so a command that was stopped goes on. Delete FOLDER to measure anew.
+been measured stays in FOLDER, so a stopped command resumes. Delete FOLDER to start again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHAPES = (
     ("sparse", 2000, WIDTH), ("sparse", 10_000, 256), ("sparse", 10_000, WIDTH),
     ("dense", 10_000, WIDTH),
 )  # fmt: skip
-# LinearSVC is stopped after so many times our CPU seconds, and so many seconds at least.
+# LinearSVC is stopped after this multiple of our CPU seconds, and at least this many seconds.
 PATIENCE, AT_LEAST = 2.0, 10.0
 GAP = 1e-4
 

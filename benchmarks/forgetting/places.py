@@ -5,7 +5,7 @@
 
 Everything is of seed 0. Edits are made with the boxes that ship, and judged on fresh samples by the
 segmenter that ships, which no edit has seen, and by a probe trained again on the edited images.
-What an earlier run has measured is kept in `places.json`; remove that file to measure anew.
+What an earlier run has measured is kept in `places.json`; remove that file to start again.
 """
 
 from __future__ import annotations

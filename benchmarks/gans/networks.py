@@ -80,7 +80,7 @@ def build_lightweight_gan() -> Given:
     d = package.Discriminator(image_size=32, fmap_max=32)
     d.to_shape_disc_out = nn.Identity()  # a second score, and most of the time
     for part in g.modules():
-        if isinstance(part, package.Noise):  # drawn anew in each forward; trained, it has weight
+        if isinstance(part, package.Noise):  # redrawn in each forward; trained, it has weight
             nn.init.zeros_(part.weight)
     return {
         "generator": Adapted(g, lambda g, z: 2 * g(z).clamp(0, 1) - 1),
@@ -104,7 +104,7 @@ def build_gigagan() -> Given:
         self_attn_heads=2,
     )
     for part in g.modules():
-        if isinstance(part, package.Noise):  # drawn anew in each forward; trained, it has weight
+        if isinstance(part, package.Noise):  # redrawn in each forward; trained, it has weight
             nn.init.zeros_(part.weight)
     return {"generator": Adapted(g, lambda g, z: 2 * g(noise=z).clamp(0, 1) - 1), "latent": 32}
 

@@ -106,7 +106,7 @@ def in_own_process(name: str) -> dict[str, str]:
 
 
 def measure(name: str, folder: Path) -> None:
-    """Write what each probe made of a network as it is found, a line each."""
+    """Write what each probe made of a network as it is found, one line each."""
 
     def tell(what: str, found: str) -> None:
         print(f"{name}: {what}: {found}", file=sys.stderr, flush=True)

@@ -3,9 +3,10 @@
     pip install zennit faiss-cpu pytorch-fid torch-fidelity torchmetrics pytorch-msssim
     python benchmarks/peers/agreement.py
 
-Writes `agreement.md` beside it: a line a number, with the peer's version, and the peers that are
-not installed. torch-fidelity, pytorch-fid and zennit import torchvision for parts that are not
-called here; where it cannot be imported an empty stand-in takes its place, and the page says so.
+Writes `agreement.md` beside it: one line for each number, with the peer's version, and the peers
+that are not installed. torch-fidelity, pytorch-fid and zennit import torchvision for parts that are
+not called here; where it cannot be imported an empty stand-in takes its place, and the page says
+so.
 """
 
 from __future__ import annotations

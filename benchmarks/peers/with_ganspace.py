@@ -5,7 +5,7 @@ With its checkout on PYTHONPATH (benchmarks/peers/installing.md says what that t
     python benchmarks/peers/with_ganspace.py directions  # principal components of layer up2
     python benchmarks/peers/with_ganspace.py means --to up2_means.json
 
-`Own` is the wrapper that its README asks for. It belongs into models/wrappers.py, and a branch that
+`Own` is the wrapper that its README asks for. It belongs in models/wrappers.py, and a branch that
 makes it into get_model there; `registered` does the same from outside.
 """
 

@@ -76,7 +76,7 @@ def guided(
     """
     links = list(links)
     each = torch.ones(len(which), device=which.device)
-    # Up to the last convolution the gradient is one number a neuron.
+    # Up to the last convolution the gradient is one number for each neuron.
     while not isinstance(links[-1].module, nn.Conv2d):
         link = links.pop()
         if isinstance(link.module, nn.BatchNorm2d):

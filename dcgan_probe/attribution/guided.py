@@ -112,9 +112,9 @@ class GuidedBackprop(GradientAttribution):
         inputs: M x C x H x W float32. which: N int64, the input of every neuron. filters, rows,
         columns: N int64 each, the neuron in the layer's output. Returns N x C x H x W float32.
 
-        In eval mode the inputs of a batch do not meet, so the gradient of the sum of the neurons
-        is that of each on its own input. Where a plain chain of layers leads to the neurons, those
-        of one input share its forward (see `chain`); the result is the same.
+        In eval mode the inputs of a batch do not meet, so the gradient of the sum of the neurons is
+        that of each neuron on its own input. Where a plain chain of layers leads to the neurons,
+        those of one input share its forward (see `chain`); the result is the same.
         """
         self._check_eval()
         neurons = [index.to(inputs.device) for index in (which, filters, rows, columns)]

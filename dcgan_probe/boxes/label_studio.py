@@ -74,7 +74,7 @@ def _are_regions(value: Any) -> bool:
 
 
 def _has_regions(value: Any) -> bool:
-    """Whether a list holds regions of any kind: those of another than ours are to be refused."""
+    """Whether a list holds regions of any kind: unsupported kinds are refused."""
     return isinstance(value, list) and any(isinstance(r, dict) and "x" in r for r in value)
 
 

@@ -28,7 +28,7 @@ UNUSUAL = 2.0  # by how much their cost may be higher
 
 
 def guesses(networks: Mapping[str, StoredNetwork], facts: Facts, where: str) -> list[ChainConfig]:
-    """Configs that fit the shapes and what was said, the most usual first.
+    """Configs that fit the shapes and the given facts, the most usual first.
 
     They differ in the strides and upsampling of the generator. Raises InputError where no strides
     lead to an image of the size, or from it.
@@ -71,7 +71,7 @@ def describe(
     facts: Facts,
     where: str,
 ) -> ChainConfig:
-    """The config of two networks, with these strides and what was said of them."""
+    """The config of two networks, with these strides and the given facts."""
     way = up or down
     assert way is not None
     output = facts.output or "tanh"

@@ -24,7 +24,7 @@ class Checkpoint:
 
     generator, discriminator: in eval mode; None if the file holds none.
     info: provenance, as JSON values. sha256: of the file, "" if there is no file yet. remarks: one
-    line each on what was assumed, since the file does not hold it.
+    line on each assumption, since the file does not hold it.
     """
 
     config: AnyConfig

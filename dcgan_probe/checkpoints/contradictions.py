@@ -20,7 +20,7 @@ SHOWN = ("z", "slope", "eps", "size", "label")  # facts that a generator's norms
 def contradiction(
     said: Choice, networks: Mapping[str, StoredNetwork], facts: Facts, where: str
 ) -> str:
-    """A warning if the statistics fit much better without what was said, else "".
+    """A warning if the statistics fit much better without the given facts, else "".
 
     said: what was chosen with the facts. It stays: the warning has the variance that enters a norm,
     over the stored one, with the facts as given and as the statistics suggest.

@@ -33,7 +33,7 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 def choose_discriminator(
     config: ChainConfig, network: StoredNetwork, before_output: Tensor, facts: Facts
 ) -> Choice:
-    """The config, unless the discriminator's statistics speak for another hypothesis.
+    """The config, unless the discriminator's statistics support another hypothesis.
 
     before_output: the generator's output, without its last activation. Here a fact holds for
     all layers. The statistics are also those of real images, which are not available, so one fact

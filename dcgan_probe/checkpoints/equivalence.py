@@ -1,6 +1,6 @@
 """Find the file that a module would convert to, so that both have one identity.
 
-A DCGAN that is handed over as a module and the file that `convert` makes of its weights are one
+A DCGAN that is passed as a module and the file that `convert` makes of its weights are one
 network. Where its layers are a chain that a dcgan-probe file can hold, and the network of that file
 gives the same outputs, the module's identity is the SHA-256 of that file.
 """

@@ -16,7 +16,7 @@ from dcgan_probe.networks.chain import upsampling
 from dcgan_probe.networks.chain_config import UPSAMPLING, ChainBlock, ChainConfig, activated
 
 LATENTS = 256
-FEWER, LARGE = 128, 4_000_000  # for networks of so many weights
+FEWER, LARGE = 128, 4_000_000  # for networks with this many weights
 
 
 @dataclass(frozen=True)

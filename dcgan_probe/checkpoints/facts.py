@@ -18,7 +18,7 @@ STATISTICS = ("file", "estimate")
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of networks beside their weights; None where nothing was said.
+    """Facts about networks that a user gives; None by default.
 
         >>> Facts(z="uniform", label="3/10").classes
         10
@@ -28,7 +28,7 @@ class Facts:
     generator's activations below zero, 0 for ReLU; d_slope: of the discriminator's. size: of the
     square images. eps: of every norm. label: "K/N", class K from 0 of N in a one-hot vector beside
     z; "K/N:first" before it, "K/N:last" behind it. weights: which generator of several is taken, by
-    a part of its name. statistics: "estimate" measures those of batch norm anew.
+    a part of its name. statistics: "estimate" estimates batch-norm statistics again.
 
     Raises InputError for another value.
     """
@@ -65,7 +65,7 @@ class Facts:
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 if none were said."""
+        """Number of classes; 0 if not given."""
         return int(self.label.partition(":")[0].split("/")[1]) if self.label else 0
 
     @property
@@ -80,7 +80,7 @@ class Facts:
         return position == "first" if position else None
 
     def said(self) -> dict[str, str | float | int]:
-        """What was said, by name."""
+        """The given facts, by name."""
         return {
             name: value for name, value in dataclasses.asdict(self).items() if value is not None
         }

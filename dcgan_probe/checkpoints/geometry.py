@@ -112,8 +112,8 @@ def _search(
     steps: Callable[[int], Iterable[tuple[Step, float]]],
     leads_to: Callable[[int, Step, int], int],
 ) -> dict[int, Beam]:
-    """The cheapest ways over so many layers, by the side to which they lead."""
-    # Who pads nowhere means it: then that is not unusual for each layer anew.
+    """The cheapest ways over `count` layers, by the side to which they lead."""
+    # Who pads nowhere means it: then that is not unusual for each further layer.
     unpadded = _walk(start, count, lambda i: _unpadded(steps(i)), leads_to)
     beams = _walk(start, count, steps, leads_to)
     for side, beam in unpadded.items():

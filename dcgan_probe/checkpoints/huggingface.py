@@ -48,8 +48,8 @@ def read(folder: str | os.PathLike[str], name: str | None = None) -> Checkpoint:
         True
 
     name: the checkpoint's, the folder's if not given. Raises InputError where one of the two files
-    is missing, is not ours, does not fit itself (see `checkpoints.load`), or does not say the same
-    as the other: then the SHA-256 of one would not name the network.
+    is missing or of another library, does not fit itself (see `checkpoints.load`), or does not say
+    the same as the other: then the SHA-256 of one would not name the network.
     """
     folder = Path(folder)
     config, info = _config(folder / CONFIG)
@@ -69,7 +69,7 @@ def save(
         >>> sha = save("mine.safetensors", "mine")
 
     checkpoint: networks; or a dcgan-probe file, which is copied unchanged, so that it keeps its
-    SHA-256 and what was said of it (boxes, edits). force: write over what was written before.
+    SHA-256 so boxes and edits still fit. force: write over what was written before.
     Raises InputError as `checkpoints.save` does, and for a folder that holds anything else.
     """
     folder = Path(folder)
@@ -206,7 +206,7 @@ def _fetch(name: str, wanted: Address) -> Path:
 
         try:
             config = get(CONFIG, wanted.revision)
-            _config(config)  # so that nothing large is fetched in vain
+            _config(config)  # before anything large is fetched
             # A folder of the cache is a commit; a branch may have moved on since.
             folder = get(MODEL, config.parent.name).parent
         except LocalEntryNotFoundError as error:

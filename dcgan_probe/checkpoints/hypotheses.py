@@ -3,7 +3,7 @@
 A hypothesis (how z is drawn, eps, slopes, strides, upsampling, the order of norms and activations)
 says what enters a norm; the statistics that training left there say which one is right. Norms are
 asked one after the other, in the order of the data, so each choice is about what lies between two
-of them. What was said by the user is not put to the test.
+of them. Facts that the user gives are not tested.
 """
 
 from __future__ import annotations
@@ -265,8 +265,8 @@ def _classes_by_likelihood(
     """One-hot classes that the first or the last inputs may be, the more likely one first.
 
     A z with mean 0 leaves means of 0 behind in the first norm. A class leaves the mean of its rows
-    of weights. The numbers, one a map, are minus the logarithm of the likelihood of the norm's
-    means and variances, but for constants.
+    of weights. The numbers, one for each map, are minus the logarithm of the likelihood of the
+    norm's means and variances, up to constants.
     """
     first = network.layers[0]
     if first.norm is None or "running_mean" not in first.norm.tensors:

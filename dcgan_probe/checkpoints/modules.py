@@ -42,7 +42,7 @@ Latent = int | tuple[int, str] | Draw
 
 @dataclass(frozen=True)
 class Traced:
-    """What is known of modules that are not ours; probes ask it what they ask a `config.Config`.
+    """What is known of third-party modules; probes use it like a `config.Config`.
 
     found: the layers of "generator" and "discriminator". ends: the shapes of a network's inputs and
     outputs, which are not hidden layers.
@@ -272,7 +272,7 @@ def load(name: str) -> Checkpoint:
     """
     module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path and "" not in sys.path:
-        # At the end: nothing here takes the place of what is installed.
+        # At the end: nothing here replaces an installed package.
         sys.path.append(os.getcwd())
     try:
         factory: Any = importlib.import_module(module)

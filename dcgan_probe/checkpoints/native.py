@@ -35,7 +35,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], half: bool = Fals
         >>> sha = save(checkpoint, "mine.safetensors")
 
     half: round the weights of convolutions and linear layers to float16, for half the size; batch
-    norm stays as it is. Same networks, config and info: same bytes. Raises InputError for networks
+    norm is unchanged. Same networks, config and info: same bytes. Raises InputError for networks
     of others, see `modules`: a dcgan-probe file says how to build them, which is not known.
     """
     files.write_bytes(path, to_bytes(checkpoint, half))

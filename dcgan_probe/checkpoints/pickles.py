@@ -81,7 +81,7 @@ _SMALL = 64 << 20  # bytes that are never too many
 
 
 class _Settings(dict[str, object]):
-    """What takes the place of settings that were saved beside weights: nothing of them is kept."""
+    """A stand-in for settings that were saved next to weights; it discards them."""
 
     def __setstate__(self, state: object) -> None:
         pass

@@ -1,8 +1,8 @@
 """Read state dicts of DCGANs, whatever their names and nesting.
 
 Networks are found by the shapes of their tensors (`structure`), strides by what is customary
-(`geometry`), and the rest by what was said (`facts`), by the batch-norm statistics (`hypotheses`),
-or as in pytorch/examples. What was assumed is a remark of the checkpoint.
+(`geometry`), and the rest by the given facts (`facts`), by the batch-norm statistics
+(`hypotheses`), or as in pytorch/examples. What was assumed is a remark of the checkpoint.
 """
 
 from __future__ import annotations
@@ -336,7 +336,7 @@ def _remark(
     networks: Mapping[str, StoredNetwork],
     facts: Facts,
 ) -> str:
-    """One line on what was opened, what was assumed, and how to say otherwise."""
+    """One line on what was opened, what was assumed, and how to override it."""
     chain, colours = assumed.config, "grey" if config.channels == 1 else "colour"
     words = " and ".join(networks)
     line = f"opened as the {words} of {config.size}x{config.size} {colours} images"
@@ -349,7 +349,7 @@ def _remark(
     guessed = _assumptions(chain, facts, assumed.shown)
     line += f"; assumed: {', '.join(guessed)}" if guessed else ""
     line += "".join(f"; {words}" for words in (*assumed.shown.values(), assumed.checked) if words)
-    return f"{line}. Say otherwise with --z, --output, --slope, --size, --eps or --class K/N"
+    return f"{line}. Override with --z, --output, --slope, --size, --eps or --class K/N"
 
 
 def _assumptions(config: ChainConfig, facts: Facts, shown: Mapping[str, str]) -> list[str]:

@@ -58,7 +58,7 @@ def convert(
             raise InputError(f"{to}: already exists, expected a new file (or --force)")
         if not native.is_own(weights.look_at(to)):
             raise InputError(
-                f"{to}: found a file that convert did not write; it stays as it is, expected "
+                f"{to}: found a file that convert did not write; it is left unchanged, expected "
                 "another name"
             )
     alone = folder and len(paths) == 1 and images is None and not paths[0].is_dir()

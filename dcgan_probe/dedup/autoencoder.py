@@ -22,7 +22,7 @@ SIZE = 32
 PIXELS = 3 * SIZE * SIZE
 BATCH = 2048  # images encoded or compared at once; results do not depend on it
 PAIRS = 10_000  # random pairs that tell how alike images of the set are by chance
-LARGE = 20  # a group of so many is suspicious however small the set
+LARGE = 20  # a group of this size is suspicious however small the set
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def contrasts(pixels: np.ndarray) -> Tensor:
 
 
 def check(pixels: np.ndarray, least: int = 2) -> None:
-    """Raise InputError unless pixels are at least so many 3 x 32 x 32 uint8 images."""
+    """Raise InputError unless pixels are 3 x 32 x 32 uint8 images, and enough of them."""
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, SIZE, SIZE):
         raise InputError(
             f"images: found {pixels.dtype} {pixels.shape}, expected uint8 (N, 3, {SIZE}, {SIZE})"

@@ -110,8 +110,8 @@ def run(
         raise InputError(f"{to}: already exists, expected a new file (or {option('force')})")
     if to.exists() and not _wrote(folder, to):
         raise InputError(
-            f"{to}: found a file that {folder / FILE} does not name as its list; it stays as it "
-            "is, expected another name"
+            f"{to}: found a file that {folder / FILE} does not name as its list; it is left "
+            "unchanged, expected another name"
         )
     chosen = choose_device(device)
     try:
@@ -123,7 +123,7 @@ def run(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "interrupted: nothing was written; images decoded so far are in the cache, the "
-            "autoencoder starts anew"
+            "autoencoder starts again"
         ) from None
     with files.new_folder(folder, force, WRITTEN) as work:
         values = _values(duplicates, images, data, settings, within, chosen)

@@ -21,7 +21,7 @@ def groups(codes: np.ndarray, within: int = 0) -> list[np.ndarray]:
         [array([0, 2])]
 
     codes: N x 16 uint8. Duplicates have equal codes, as in the paper, or codes that differ in at
-    most so many bits from that of the first, which is the one that is kept: so no chain of small
+    most `within` bits from that of the first, which is the one that is kept: so no chain of small
     differences drops what is far from it. Indices of a group ascend; groups are in the order of
     their first.
     """
@@ -50,7 +50,7 @@ def _equal(words: np.ndarray) -> list[np.ndarray]:
 
 
 def _near(codes: np.ndarray, within: int) -> list[np.ndarray]:
-    """Groups of different codes that differ in at most so many bits from the first of the group.
+    """Groups of different codes that differ in at most `within` bits from the first of the group.
 
     Codes that differ in r bits are equal in one of any r + 1 parts: only those are compared. Bits
     are dealt out by how evenly they are on, so that each part tells as much as another.

@@ -37,7 +37,7 @@ def edited(generator: nn.Module, base: Base, edits: Sequence[LayerEdit]) -> Tens
         >>> edited(session.generator, base, [dropped_in_8x8, dropped_in_16x16]).shape
         torch.Size([32, 3, 64, 64])
 
-    edits: of one layer each, in the order of the data; the first is of the base's layer. None of
+    edits: each of one layer, in the order of the data; the first is of the base's layer. None of
     them gives the images as they are.
     """
     with ExitStack() as stack, torch.no_grad():

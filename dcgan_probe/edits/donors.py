@@ -18,7 +18,7 @@ from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.storage.json_values import Value
 
 PART = 50  # donors that are looked at together
-KEEP_BYTES = 1 << 29  # a pool of at most so much stays in memory; a larger one is drawn anew
+KEEP_BYTES = 1 << 29  # a pool of at most so much stays in memory; a larger one is redrawn
 MAX_INDEX = 2**31 - 1
 RIM = 1  # locations around a place that a donor has to fit
 FLOOR = 0.3  # of p: from here on a location belongs to the place

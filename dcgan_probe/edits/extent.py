@@ -38,7 +38,7 @@ def cut(maps: Tensor, window: Window) -> Tensor:
 
 
 def inside_of(function: Callable[[Tensor], Tensor], window: Window) -> Callable[[Tensor], Tensor]:
-    """A function of the part of maps that lies in a window; the rest stays as it is."""
+    """A function of the part of maps that lies in a window; the rest is unchanged."""
 
     def edit(maps: Tensor) -> Tensor:
         edited = maps.clone()
@@ -51,7 +51,7 @@ def inside_of(function: Callable[[Tensor], Tensor], window: Window) -> Callable[
 def feathered(
     where: tuple[float, float, float, float], feather: float, grid: tuple[int, int], size: int
 ) -> np.ndarray:
-    """How far inside of a region a layer's locations are, from 0 to 1 over `feather` pixels."""
+    """How far inside the region the layer's locations are, from 0 to 1 over `feather` pixels."""
     inside = []
     for low, high, count in zip(where[:2], where[2:], reversed(grid), strict=True):
         at = (np.arange(count) + 0.5) * size / count

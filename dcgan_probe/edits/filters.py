@@ -38,7 +38,7 @@ class Selection:
     - `checkpoint` is the SHA-256 of the checkpoint whose filters they are; `about` says how they
       were chosen, as JSON values, and `about["replaced_by"]` names `values` in captions.
     - `gains` has one number for each filter, or is empty: all 0, the paper's dropping.
-    - `values` has what takes the place of what is taken away, in the layer's own units, one for
+    - `values` has the replacement values, in the layer's own units, one for
       each filter, or is empty: all 0.
     - `where` is a region of the image, edges x0, y0, x1, y1 in its pixels. The cells of the layer
       whose centre lies in it are changed; None is all of them.

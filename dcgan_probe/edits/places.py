@@ -70,7 +70,7 @@ class PlaceEdit:
       regression the edit stays inside; without one all of it is replaced.
     - `strokes` of a brush, one after the other, make the region instead: they begin with `where`;
       without it with nothing, or with everything if the first one restores.
-    - `feather`: over so many pixels, from the edges of `where` inwards, the edit sets in, from none
+    - `feather`: number of pixels, from the edges of `where` inwards, the edit sets in, from none
       to all; sides of the image do not count.
     - `fill` is "mix", "clone" or "smooth" (see `filling`); the first two take the donor, of
       `donors`, that fits best on the rim.
@@ -225,7 +225,7 @@ class PlaceEdit:
             >>> with edit.on(generator, config):
             ...     images = generator(z)
 
-        Donors are drawn from the generator with the edits that it has now, but for those of a
+        Donors are drawn from the generator with the edits that it has now, except those of a
         region, which are of the picture that is edited; or without any if they are `unedited`.
         Raises InputError for layers or a region that it does not have, at once.
         """

@@ -85,7 +85,7 @@ class Shift:
 
     @contextmanager
     def on(self, generator: nn.Module, config: AnyConfig) -> Iterator[None]:
-        """A ``with`` inside of which a generator takes moved latents, but for those of donors.
+        """A ``with`` inside of which a generator takes moved latents, except those of donors.
 
         Raises InputError for a vector that is not as long as its latents.
         """

@@ -24,8 +24,8 @@ class Stroke:
         8
 
     points: x, y, at least one; between them the way is straight. radius: above 0. strength: from 0
-    to 1, how much of a location it takes in. restores: it gives back instead what earlier strokes
-    took in. Raises InputError for anything else.
+    to 1, how much of a location it takes in. restores: it undoes earlier strokes
+    instead. Raises InputError for anything else.
     """
 
     points: tuple[tuple[float, float], ...]

@@ -5,12 +5,12 @@
         images = base.without([f])                 # equals generator(z) in ablate(..., [f])
 
 Two savings. What comes before the layer runs once, in `Tail.start`. And where the layer's
-maps go into a convolution or a linear layer, that is linear in the edit: its output is computed
+maps enter a convolution or a linear layer, that is linear in the edit: its output is computed
 once, and each edit adds what the changed maps contribute. In the 64-pixel `torch` network an image
 costs 104 million multiply-adds from z; without one map of 8x8 it costs 37, of 16x16 it costs 3.
 
 Where a network cannot be cut behind a layer, since values lead around it (inside a residual block,
-or where z enters every block anew) or its forward cannot be traced, every edit runs the whole: the
+or where z enters every block) or its forward cannot be traced, every edit runs the whole: the
 same images, without the savings.
 """
 
@@ -43,10 +43,10 @@ class Tail:
         torch.Size([1, 3, 64, 64])
 
     It shares the module's layers and weights and leaves nothing on them; hooks on layers after the
-    cut act in it, as in `hooks.tail`, and what that raises is raised here, but for `hooks.Uncut`.
+    cut act in it, as in `hooks.tail`, and what that raises is raised here, except `hooks.Uncut`.
     Which convolutions and linear layers take the maps is seen while it runs, in any module. Where
     something comes between, such as the norm after a cut at "8x8.conv", or where their weights are
-    made anew in each forward (spectral norm), the whole tail is computed: the same images, without
+    recomputed in each forward (spectral norm), the whole tail is computed: the same images, without
     the second saving.
     """
 
@@ -121,7 +121,7 @@ class Base:
     """Feature maps of a layer, and images of them with some replaced; `Tail.start` makes it.
 
     Images are samples x channels x height x width, as the module puts them out. Every edit is of
-    the maps that were taken, not of the edit before. Weights must stay as they are while it is in
+    the maps that were taken, not of the edit before. Weights must not change while it is in
     use. Raises InputError for a filter that the layer does not have, or that is given twice.
     """
 
@@ -257,7 +257,7 @@ class _Edit(TorchFunctionMode):
         part = part.contiguous(memory_format=self.base.order)
         if self.alone:
             return _call(func, self.change, part, bias, *options)
-        # An output must never be handed on itself: an activation in place would write to it.
+        # An output must never be passed on itself: an activation in place would write to it.
         whole = self._of_the_base(func, weight, bias, *options)
         if not len(self.filters):
             return whole.clone()

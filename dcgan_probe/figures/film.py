@@ -71,7 +71,7 @@ def _mp4(bgr: np.ndarray, fps: int) -> bytes:
         for frame in bgr:
             film.write(np.ascontiguousarray(frame[:height, :width]))
         film.release()
-        # OpenCV says nothing of a full disk, and what is then there may play to its middle.
+        # OpenCV does not report a full disk, and the file may then still play to its middle.
         if (held := _count_frames(part)) != len(bgr):
             raise InputError(
                 f"{folder}: found {held} of {len(bgr)} frames after writing, expected room for a "

@@ -31,13 +31,12 @@ def ablate(
         ...     inserted = generator(z)
 
     filters: indices along dimension 1 of the layer's output. gain, value: one for all, or a
-    sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the places
-    to change, bool, h x w or N x h x w as the layer's maps are; None is all places. The layer's
-    own output is not written to.
-    Raises InputError at once for an unknown layer, for gains or values that are not finite or not
-    one a filter, and for a filter that the layer does not have, where its last convolution, linear
-    layer or norm says how many there are; else in the forward, as for a shape.
-    Source: section 6.3.1.
+    sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the places to
+    change, bool, h x w or N x h x w as the layer's maps are; None is all places. The layer's own
+    output is not written to. Raises InputError at once for an unknown layer, for gains or values
+    that are not finite or not one for each filter, and for a filter that the layer does not have,
+    where its last convolution, linear layer or norm says how many there are; else in the forward,
+    as for a shape. Source: section 6.3.1.
     """
     return Ablation(module, name, filters, gain, value, where)
 
@@ -123,7 +122,7 @@ class Ablation:
         return numbers
 
     def edit(self, maps: Tensor) -> Tensor:
-        """What takes the place of maps that the layer outputs."""
+        """The maps that replace the output of the layer."""
         count = maps.shape[1]
         check_filters(self.name, self.filters.tolist(), count)
         gains, shifts = maps.new_ones(count), maps.new_zeros(count)

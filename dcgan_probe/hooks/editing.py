@@ -112,7 +112,7 @@ def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
         >>> with patch(generator, "8x8", maps.flip(0)):       # each sample with another one's maps
         ...     swapped = generator(z)
 
-    maps: in the shape of the layer's output; gradients flow into them. A copy is handed on.
+    maps: in the shape of the layer's output; gradients flow into them. Later layers get a copy.
     Raises InputError for an unknown name and, in the forward, for maps of another shape and for a
     layer that one forward calls more than once. Known as activation patching.
     """

@@ -22,7 +22,7 @@ def record(module: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
         >>> seen["16x16"].shape
         torch.Size([1, 256, 16, 16])
 
-    Yields a dict that every forward fills anew; gradients flow through it if they are on. The
+    Yields a dict that every forward refills; gradients flow through it if they are on. The
     tensors are copies, made when the layer returns: an in-place activation that comes after
     changes the layer's own output, not what was recorded. Raises InputError for an unknown name
     and, in the forward, for a layer that outputs something else than one tensor.

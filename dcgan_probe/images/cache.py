@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from dcgan_probe.images.sources import ImageSource
 
 _LAYOUT = 2  # of the files of one key; the key itself is that of the images
-CHUNK = 1024  # images between two points from which a build goes on
+CHUNK = 1024  # images between two points from which a build resumes
 CHUNK_BYTES = 64 << 20
-MIN_BAD = 5  # so many images that do not decode do not stop it, however small the set
+MIN_BAD = 5  # images that may fail to decode, however small the set
 _TASK = 64  # images that a thread decodes at a time, or fewer if their files are as large as this:
 _TASK_BYTES = 8 << 20
 
@@ -44,7 +44,7 @@ class CachedImages:
 
     pixels: N x channels x size x size uint8, mapped read-only. names: of the rows of `pixels`.
     skipped: name and reason of each image that did not decode. transparent: names of the rows that
-    are white because the image was wholly transparent. key: 64 hexadecimal digits that
+    are white because the image was completely transparent. key: 64 hexadecimal digits that
     stand for the content of the images and for how they were brought to size.
     """
 
@@ -70,7 +70,7 @@ def cached(
         ((2, 3, 64, 64), 'b/0007.jpg')
 
     The file is found by the content of the images and their size, wherever they lie and whatever
-    their dates. A build that was killed goes on where it was; of two at once one waits for the
+    their dates. A killed build resumes; of two simultaneous builds, one waits for the
     other. Memory holds some hundreds of images, never all.
 
     folder: of the cache, see `default_folder`; it may be deleted while nothing runs. keep: names of
@@ -246,7 +246,7 @@ def _checksum(path: Path, size: int) -> int | None:
 
 
 def _checked(path: Path, images: int) -> dict[str, Any]:
-    """What a file of a build says, if it fits so many images; InputError if it is damaged."""
+    """The state of a build, if it fits the number of images; InputError if it is damaged."""
     state = read_json(path)
     with parsing(path, f"what the cache wrote: delete {path.parent}"):
         seen, rows, skipped = state["seen"], state["rows"], state["skipped"]

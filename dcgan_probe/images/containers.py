@@ -140,7 +140,7 @@ def follow_links(
         ({'b/1.png': 'a/1.png'}, ['c.png'])
 
     links: from the name of each to the path it leads to, from the archive's root. Returns also the
-    links that lead nowhere. Raises InputError where links multiply the files beyond all measure.
+    links that lead nowhere. Raises InputError where links multiply the number of files.
     """
     by_path = {posixpath.normpath(name): name for name in files}
     targets = {posixpath.normpath(name): posixpath.normpath(to) for name, to in links.items()}
@@ -199,7 +199,7 @@ class DrawnSubset(Container):
 
 
 class Folder(Container):
-    """A folder and its sub-folders; links are followed, but for one that leads back up."""
+    """A folder and its sub-folders; links are followed, except one to a parent."""
 
     def __init__(self, path: Path):
         super().__init__(path)

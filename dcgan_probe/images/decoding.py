@@ -59,7 +59,7 @@ def pixels(image: bytes | np.ndarray, size: int, channels: int) -> np.ndarray:
 
 
 def decode(image: bytes | np.ndarray, size: int, channels: int) -> DecodedImage:
-    """The same as `pixels`, and whether the image was wholly transparent: it became white."""
+    """The same as `pixels`, and whether the image was completely transparent: it became white."""
     claimed = headers.claimed_pixels(image) if isinstance(image, bytes) else 0
     # Threads decode at once, but no two large images: that would be memory for as many.
     with nullcontext() if claimed is not None and claimed <= _LARGE else _ONE_LARGE:

@@ -51,7 +51,7 @@ def read_png(data: bytes) -> Png:
         if len(chunk) < 12 + length or len(kind) < 4:
             if kind in (b"IHDR", b"PLTE", b"IDAT") or len(kept) < 3:
                 raise Unreadable(f"found {len(data)} bytes of a PNG that is cut off")
-            break  # after the pixels: whole, but for its end
+            break  # after the pixels: only the end is missing
         place += len(chunk)
         if kind in _NEEDED:
             if struct.unpack(">I", chunk[-4:])[0] != zlib.crc32(chunk[4:-4]):

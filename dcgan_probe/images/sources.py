@@ -26,7 +26,7 @@ class ImageSource:
         >>> source.read([0, 5]).shape
         torch.Size([2, 3, 64, 64])
 
-    They are in the order of their names. Where there are more than `limit`, so many are drawn by
+    They are in the order of their names. If there are more than `limit`, that number is drawn by
     the seed. Each is cropped to its centre square and resized, see `decoding.pixels`. Images that
     are left out are reported on stderr, with counts. Raises InputError as `open_container` does.
     """
@@ -75,7 +75,7 @@ class ImageSource:
                 image = decoding.decode(entry, self.size, self.channels)
                 if image.transparent:
                     terminal.note(
-                        f"{self.path}: {shown(self.names[index])}: is wholly transparent, white"
+                        f"{self.path}: {shown(self.names[index])}: is completely transparent, white"
                     )
                 yield image.pixels
             except Unreadable as reason:

@@ -59,7 +59,7 @@ def label(
 def _next_line(
     context: click.Context, path: Path, labels: tuple[str, ...], picking: bool
 ) -> list[str]:
-    """The command that takes up what was drawn; none where nothing was."""
+    """The command to run next on what was drawn; none without a file."""
     if not path.exists():
         return []
     line = ["dcgan-probe", "--model", context.find_root().params["model"]]

@@ -23,7 +23,7 @@ class ConceptWork:
         >>> work.concepts.named["smiling"].exemplars
         ('3:17', '3:42')
 
-    Exemplars of other seeds, latents, and what a concept `shows` stay as they are in the file. An
+    Exemplars of other seeds, latents, and what a concept `shows` are kept in the file. An
     existing file is resumed, as `BoxWork` does; raises as that does.
     """
 

@@ -29,9 +29,9 @@ class BoxWork:
         ((3,), 1)
 
     The file lists the samples that were looked at, so it is right at every moment, however few they
-    are. There is no file until something was looked at. A file that is there is resumed; one
-    that cannot be read is kept aside, and `notice` says under which name. Raises InputError, and
-    leaves the file as it is, where it is of another checkpoint, seed or size, or not ours.
+    are. There is no file until something was looked at. A file that is there is resumed; one that
+    cannot be read is renamed, and `notice` holds the new name. Raises InputError, and leaves the
+    file as it is, where it is of another checkpoint, seed or size, or of another program.
     """
 
     mode = "boxes"

@@ -109,7 +109,7 @@ class Concepts:
         files.write_json(path, {**head, "concepts": concepts})
 
     def latents(self, name: str, config: AnyConfig, exemplars: int | None = None) -> Tensor:
-        """The latents of a concept's exemplars, n x z_size float32; at most the first so many.
+        """The latents of a concept's exemplars, n x z_size float32; at most the first `exemplars`.
 
         Raises InputError for an unknown name, fewer exemplars than asked for, a stored latent of
         another size, or one that the distribution cannot draw.

@@ -53,7 +53,7 @@ def parse(text: str) -> dict[str, float]:
     if _ONE in terms:
         raise InputError(f"expression {text!r}: found a number alone, expected it times a name")
     if not all(map(math.isfinite, terms.values())):
-        raise InputError(f"expression {text!r}: found a coefficient without end, expected a number")
+        raise InputError(f"expression {text!r}: found an infinite coefficient, expected a number")
     if not any(terms.values()):
         raise InputError(f"expression {text!r}: found a sum of nothing, expected a name in it")
     return terms

@@ -198,8 +198,8 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
         >>> round(kernel_distance(points, points + 3), 1)
         4662.3
 
-    a, b: N x D features, N at least 2, computed in float64, so many rows at a time that a block of
-    the kernel takes 8 MiB. The kernel is (x y / D + 1)^3. Published code draws subsets of 1,000 and
+    a, b: N x D features, N at least 2, computed in float64, in blocks of rows such that the kernel
+    takes 8 MiB. The kernel is (x y / D + 1)^3. Published code draws subsets of 1,000 and
     averages; this is the mean over all possible subsets, so there is no seed. It does not shrink
     with more images, and is below 0 by chance for sets that are alike.
     Raises InputError as `frechet_distance` does.
@@ -235,7 +235,7 @@ def _same_width(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rank_warning(images: int, features: int) -> str:
-    """Why not to believe a Fréchet distance of so many images and features; empty if there are
+    """Why not to believe a Fréchet distance of this many images and features; empty if there are
     more images than features.
 
         >>> rank_warning(500, 2048)

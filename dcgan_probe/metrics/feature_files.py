@@ -179,8 +179,8 @@ def _check_replaceable(path: Path, before: dict[str, Any] | None, force: bool) -
         return
     if before is None:
         raise InputError(
-            f"{path}: found a file and no {beside.name} that says it is features; it stays as it "
-            "is, expected another name"
+            f"{path}: found a file and no {beside.name} that says it is features; it is left "
+            "unchanged, expected another name"
         )
     if not force:
         raise InputError(

@@ -89,7 +89,7 @@ def layers(
         >>> layers(Discriminator(PRESETS["paper"]))
         ('32x32', '16x16', '8x8', '4x4')
 
-    Of a network that is not ours: what it passes on at each resolution, or `every` convolution, as
+    Of a third-party network: what it passes on at each resolution, or `every` convolution, as
     it is after its norm and activation. only: take those of them, or other layers of maps; raises
     InputError for a name that is not one, and if there are none. grid: without `only`, take those
     that are pooled to such a grid and have no fewer places.
@@ -176,7 +176,7 @@ def averaged(discriminator: nn.Module, images: Images, seed: int = 0) -> nn.Modu
 
 
 def distance(discriminator: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-    """How different images look to a discriminator: one number a pair, 0 to 4.
+    """How different images look to a discriminator: one number for each pair, 0 to 4.
 
         >>> d = Discriminator(PRESETS["paper"]).eval()
         >>> distance(d, torch.zeros(2, 3, 64, 64), torch.zeros(2, 3, 64, 64))

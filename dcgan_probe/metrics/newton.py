@@ -15,13 +15,13 @@ from torch import Tensor
 # Rows of the preconditioner, a tenth of all between these: more of them save passes over the
 # features and cost more between the passes.
 SAMPLE, MOST = 1024, 2048
-# Up to so many columns their curvature is summed and inverted.
+# Up to this number of columns, the curvature is summed and inverted.
 WIDE = 1024
-# Where rows bend so many times more than the ridge, a sample no longer stands for them all, and
-# what is exact is faster; up to so many rows, whose products take 2 GiB.
+# Where rows bend this many times more than the ridge, a sample no longer stands for them all, and
+# what is exact is faster; up to this number of rows, whose products take 2 GiB.
 STEEP, MANY = 100.0, 16_384
-# Where rows bend more than that, Newton's method begins with a smaller C, and continues with C so
-# many times as large, each found roughly.
+# Where rows bend more than that, Newton's method begins with a smaller C, and continues with C
+# multiplied by this factor, each found roughly.
 STIFF, FURTHER, ROUGH = 30.0, 30.0, 1e-2
 STEPS, INNER, SEARCH = 100, 100, 60
 # Conjugate gradients before an own factor is cheaper, and what they may leave of the gradient.

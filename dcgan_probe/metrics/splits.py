@@ -28,7 +28,7 @@ def hold_out(
         >>> len(left), len(held_out), sorted([*left, *held_out]) == list(range(10))
         (7, 3, True)
 
-    rows: N rows, or N for all from 0. count: at most so many are held out. Both ascend.
+    rows: N rows, or N for all from 0. count: maximum number of held-out rows. Both ascend.
     """
     drawn = rng.permutation(rows)
     return np.sort(drawn[count:]), np.sort(drawn[:count])

@@ -26,7 +26,7 @@ Features = np.ndarray | Tensor
 
 @dataclass(frozen=True, eq=False)
 class Svm:
-    """Linear machines, one a class, that `fit` found; the class of the largest score wins.
+    """Linear machines, one for each class, from `fit`; the largest score wins.
 
         >>> machine = fit(features, labels, c=1e-4)
         >>> machine.predict(features[:3])
@@ -46,7 +46,7 @@ class Svm:
     solver: str
 
     def scores(self, features: Features) -> np.ndarray:
-        """How much speaks for each class: N x K float32, the border of each at 0.
+        """The score of each class: N x K float32, the border of each at 0.
 
         features: N x F, read in chunks. Raises InputError for another F.
         """
@@ -87,7 +87,7 @@ def fit(
     This is scikit-learn's ``LinearSVC(C=c)``, with its penalty on the intercept. solver: "library"
     is that class; "newton" is ours, for features that do not fit into memory twice as doubles, on
     CPUs and on CUDA devices; "auto" takes the library's on the CPU for small problems and for
-    features that are mostly 0, and goes on from there with ours if its gap is too wide.
+    features that are mostly 0, and continues from there with "newton" if its gap is too wide.
     tolerance: the gap to end at, as a share of the objective, of the weights as returned; the
     library alone ends by a measure of its own, and ours warns if it stops before.
     start: a machine of the same classes and features to begin with, of another C for example;

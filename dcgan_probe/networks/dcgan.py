@@ -138,7 +138,7 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
         >>> untrained = initialise(Discriminator(PRESETS["torch"]), seed=0)
 
     Weights are N(0, 0.02); batch-norm gains N(1, 0.02) and biases 0 (gain: the authors' code).
-    In networks of others, embeddings and numbers that are neither stay as they are.
+    In networks of others, embeddings and other numbers are unchanged.
     The same seed gives the same weights. Source: section 4.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -182,7 +182,7 @@ def config_of(network: nn.Module) -> AnyConfig:
         >>> config_of(Generator(PRESETS["paper"])).size
         64
 
-    Raises InputError for one that is neither ours nor of a session.
+    Raises InputError for one that is neither a DCGAN of this package nor of a session.
     """
     if isinstance(network, Generator | Discriminator | Chain):
         return network.config

@@ -30,7 +30,7 @@ class Layer:
     """A part of a network that outputs feature maps, one N x filters x height x width tensor.
 
     passes_on: no other maps lead around it to the output, such as those of a skip connection.
-    Values without places may, such as a z that enters every block anew. convolution: it is what
+    Values without places may, such as a z that enters every block. convolution: it is what
     becomes of a convolution: the last part, before the next convolution, that outputs maps of the
     same shape, such as the activation behind it.
     """
@@ -61,7 +61,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
     def look(name: str, output: object) -> None:
         calls[name] += 1
         if isinstance(output, Tensor) and output.dim() == 4 and len(output) == len(inputs):
-            # The node of this very moment: an activation in place gives the tensor another.
+            # The node of this moment: an activation in place gives the tensor another.
             seen.append((name, output.shape, output.grad_fn, len(watch.convolutions)))
 
     inputs = inputs.detach().clone().requires_grad_(True)
@@ -127,7 +127,7 @@ class _Maps(TorchFunctionMode):
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") in CONVOLUTIONS and isinstance(output, Tensor):
-            # A convolution whose weights every input scales anew has all inputs in one, as groups.
+            # A convolution whose weights every input rescales has all inputs in one, as groups.
             whole, *places = output.shape[0] * output.shape[1], *output.shape[2:]
             self.convolutions.append(torch.Size([self.count, whole // self.count, *places]))
         if _has_places(output, self.count) and output.grad_fn is not None:
@@ -150,7 +150,7 @@ def _has_places(output: Any, count: int) -> bool:
 
 
 def _into(node: Any) -> list[Any]:
-    """The nodes whose values go into one."""
+    """The nodes whose values a node uses."""
     return [source for source, _ in node.next_functions]
 
 
@@ -178,7 +178,7 @@ def hidden(layers: tuple[Layer, ...], *ends: tuple[int, ...]) -> dict[str, tuple
     ends: shapes of inputs and outputs, C x H x W or flattened (such as scores of patches),
     which are not hidden layers; nor are outputs without locations. Where an image is added up from
     resolution to resolution (StyleGAN2) no layer passes on all: with less than two such
-    resolutions, the last layer at each is meant, but for those that have as many filters as an end.
+    resolutions, the last layer at each is meant, except those that have as many filters as an end.
     Returns height and width by name, in the order of the data.
     """
     maps = _within(layers, ends)

@@ -28,7 +28,7 @@ def resume(path: Path, form: str, read: Callable[[Path], T]) -> tuple[T | None, 
         (None, '')
 
     form: its "format". A file that holds no JSON, or that is of this format and cannot be read, is
-    renamed, and the notice names it. Raises InputError for other JSON: it stays as it is.
+    renamed, and the notice names it. Raises InputError for other JSON, which is left unchanged.
     """
     if path.suffix != ".json":
         raise InputError(f"{path}: found a name that ends in {path.suffix!r}, expected .json")

@@ -145,7 +145,7 @@ class Brushes:
     def stamp(self, number: int, x: float, y: float, layer: str) -> PlaceEdit:
         """An object of the palette put where its middle is as near to a place as the layer allows.
 
-        Raises InputError for a place where nothing of the object would be in the image.
+        Raises InputError for a place where the object would be outside the image.
         """
         if not 0 <= number < len(self.palette):
             raise InputError(f"stamp: found object {number}, expected 0 to {len(self.palette) - 1}")

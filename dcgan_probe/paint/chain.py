@@ -118,7 +118,7 @@ class Chain:
             return edit.planner(generator, config, drawn)
 
     def _at(self, link: int, name: str) -> Tensor:
-        """The output of a layer under the first so many edits."""
+        """The output of a layer under the first edits."""
         before = self.order[: self.order.index(name)]
         base = link
         while name not in self._maps[base] and base:

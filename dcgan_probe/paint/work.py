@@ -33,7 +33,7 @@ class PaintWork:
         >>> work.history.push(work.history.now.with_edit(edit))
         >>> work.write()
 
-    A file that is there is resumed; one that is damaged is kept aside, and `notice` says so. Raises
+    A file that is there is resumed; one that is damaged is renamed, and `notice` says so. Raises
     InputError, and leaves the file as it is, where it is of another checkpoint or was not painted.
     """
 

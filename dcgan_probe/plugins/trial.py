@@ -2,7 +2,7 @@
 
 Every package has a child process, ``python -m dcgan_probe.plugins.trial``, that imports what it
 offers one after the other and prints a line of JSON for each. What hangs or dies
-costs only itself: another child goes on behind it.
+costs only itself: another child continues after it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def check(
         ['ok']
 
     commands: names of probes that a plugin cannot have. A name that was taken several times is
-    "taken" in each package, but for ours, which keep theirs.
+    "taken" in each package, except those that ship.
     """
     points: list[metadata.EntryPoint] = []
     plugins: list[Plugin] = []
@@ -88,7 +88,7 @@ def check(
 
 
 def table(plugins: Sequence[Plugin]) -> str:
-    """Plugins for a person, a line each."""
+    """A table of plugins, one on each line."""
     rows = [("kind", "name", "package", "version", "status")]
     for plug in plugins:
         status = f"{plug.status}: {plug.why}" if plug.why else plug.status

@@ -22,9 +22,10 @@ from dcgan_probe.metrics.intervals import (
 from dcgan_probe.recognition.regression import fit
 from dcgan_probe.session import BATCH
 
-PLACES = 10_000  # at most so many are learnt from
+PLACES = 10_000  # maximum number to learn from
 TINTED = 3  # copies of every image, beside the image itself
-# Without a discriminator: means of so many cells a side, at nine places so many cells apart.
+# Without a discriminator: means of the first number of cells a side, at nine places the second
+# number apart.
 SCALES = ((1, 1), (3, 3), (7, 6))
 
 
@@ -77,7 +78,7 @@ class BoxDetector(nn.Module):
         return self.logit(images).sigmoid()
 
     def logit(self, images: Tensor) -> Tensor:
-        """The same before the sigmoid: how much speaks for the object at every pixel."""
+        """The same before the sigmoid: the evidence for the object at every pixel."""
         size = (images.shape[2], images.shape[3])
         logit = torch.full((len(images), *size), self.bias, device=images.device)
         for maps, weights in zip(self._seen(images), self.weights, strict=True):

@@ -3,7 +3,7 @@
 A classifier is any callable from images to probabilities, with a name, the labels that it knows and
 what is known of it. A package offers one by a factory under the entry point group
 ``dcgan_probe.classifiers``; the faces' ships. Or it is a network of the user's, in a file of
-torch.export, or learnt from a folder of images that lie in a sub-folder a label.
+torch.export, or learnt from a folder of images with one sub-folder for each label.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def find(name: str, session: Session) -> Classifier:
         'smile'
 
     A file is a network of torch.export.save that outputs N x L probabilities; its labels are its
-    name and a number. A folder holds images in a sub-folder a label: see `Learnt`. An
+    name and a number. A folder holds images with one sub-folder for each label: see `Learnt`. An
     installed name goes before a path. Raises InputError for an unknown name, a package
     that cannot be imported, and as `exported.read` and `Learnt.of` do.
     """
@@ -186,7 +186,7 @@ class Learnt:
 
     @classmethod
     def of(cls, path: Path, session: Session) -> Learnt:
-        """Learn from the images of a folder, in a sub-folder a label, with the session's D.
+        """Learn from images in one sub-folder for each label, with the session's D.
 
         The strength of the regularisation is chosen on folds of the images, and `about` has the
         accuracy on other folds. Raises InputError for less than two labels, and for one of fewer

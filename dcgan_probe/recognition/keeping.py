@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dcgan_probe.session import Session
 
 ALL = "all"
-# On so many samples, of the seed after the next: those of the next one measure.
+# Number of samples, of the seed after the next: those of the next one measure.
 SAMPLES, SEED = 4000, 2
 # A direction that explains less of a label says little of where it lies: of pure noise, z_size in
 # SAMPLES are explained by chance, 0.025 for a z of 100.

@@ -74,7 +74,7 @@ _PRODUCTS = frozenset(_SUMS.split())
 
 
 def _bounded(name: str) -> Callable[..., Any]:
-    """An operation of Python on numbers; text, lists and numbers without end are refused."""
+    """An operation of Python on numbers; text, lists and infinite numbers are refused."""
     call = getattr(operator, name)
 
     def bounded(*numbers: Any) -> Any:

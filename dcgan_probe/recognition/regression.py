@@ -31,7 +31,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A fitted regression. weights: one a filter; converged: within `MAX_ITERATIONS`."""
+    """A fitted regression. weights: one for each filter; converged: within `MAX_ITERATIONS`."""
 
     weights: np.ndarray
     bias: float

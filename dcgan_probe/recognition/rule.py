@@ -21,7 +21,7 @@ def choose(
         >>> with session.editing(choose(session, session.read_boxes(), "window")):
         ...     without = session.sample(16)
 
-    boxes: drawn on samples of this very checkpoint. label: which of their labels; may be left out
+    boxes: drawn on samples of this checkpoint. label: which of their labels; may be left out
     where there is one. layer: of the generator, `default_layer` if None.
 
     Raises InputError for boxes of another checkpoint, a label that the boxes do not have, a layer

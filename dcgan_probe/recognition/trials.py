@@ -289,7 +289,7 @@ class _Patches:
 
 
 def _grown(mask: Tensor, by: int) -> Tensor:
-    """N x S x S bool, wider by so many pixels."""
+    """N x S x S bool, wider by `by` pixels."""
     return F.max_pool2d(mask[:, None].float(), 2 * by + 1, 1, by)[:, 0] > 0
 
 

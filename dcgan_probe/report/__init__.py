@@ -1,4 +1,4 @@
 """One self-contained HTML file of the results of a chain.
 
-folder -> contents -> a section a probe (reading, tables, charts, pictures) -> page -> file
+folder -> contents -> a section for each probe (reading, tables, charts, pictures) -> page -> file
 """

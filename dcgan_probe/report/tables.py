@@ -44,7 +44,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Group:
-    """Named values: facts in a line each, then what needs more room."""
+    """Named values: one line for each fact, then longer values."""
 
     title: str
     facts: tuple[tuple[str, Cell], ...] = ()
@@ -105,7 +105,7 @@ def cell(value: Any) -> Cell | None:
 
 
 def _interval(value: Mapping[str, Any]) -> Cell | None:
-    """A value, or a share of so many, with low and high."""
+    """A value, or a share, with low and high."""
     main = next((name for name in ("value", "share") if name in value), None)
     if main is None or not {"low", "high"} <= set(value) <= {main, "low", "high", "of"}:
         return None

@@ -118,7 +118,7 @@ class Result(ABC):
     def to_frame(self, table: str | None = None) -> DataFrame:
         """A table of `values` as a pandas DataFrame: the first, or that at a place.
 
-        >>> dissect.run(session, boxes).to_frame("objects.0.filters")  # a row a filter
+        >>> dissect.run(session, boxes).to_frame("objects.0.filters")  # one row for each filter
 
         A table is a list of objects, or an object of alike ones, whose names become the index. What
         an object holds is a column each, as "area_left.low". The first is that of more than one

@@ -230,7 +230,7 @@ def beside(path: str | os.PathLike[str], ending: str) -> Path:
 
 
 def numbered(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path, and then the same with -2, -3, ... before its suffix, without end.
+    """A path, and then the same with -2, -3, ... before its suffix, and so on.
 
     >>> names = numbered("out/report.html")
     >>> [next(names).name for _ in range(3)]

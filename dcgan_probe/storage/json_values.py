@@ -162,7 +162,7 @@ def check_replaceable(path: Path, written: str) -> None:
     try:
         read_own(path, f"JSON of {written}", written)
     except InputError as error:
-        raise InputError(f"{error}; it stays as it is, expected another name") from error
+        raise InputError(f"{error}; it is left unchanged, expected another name") from error
 
 
 def read_text(path: Path, expected: str) -> str:

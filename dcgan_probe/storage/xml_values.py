@@ -17,7 +17,7 @@ def parse(text: str, source: str) -> Element:
         'annotation'
 
     Raises InputError for XML that is broken, of more than 2 million elements and attributes, or has
-    a document type: that could define entities, which expand beyond any bound.
+    a document type: that could define entities, which expand without limit.
     """
     values = text.count("<") + text.count("=")
     if values > MAX_VALUES:

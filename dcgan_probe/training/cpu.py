@@ -38,8 +38,8 @@ def by_columns(network: nn.Module) -> nn.Module:
         >>> generator = by_columns(Generator(PRESETS["torch"]))
 
     For layers of many channels on few places, oneDNN's own kernel runs at a third to a half of the
-    speed of a matrix product. Convolutions of images, with few channels, stay as they are. Takes
-    convolutions without bias, dilation or groups; others stay as they are too.
+    speed of a matrix product. Convolutions of images, with few channels, are unchanged. Takes
+    convolutions without bias, dilation or groups; others are unchanged too.
     """
     for module in network.modules():
         faster = _FASTER.get(type(module))

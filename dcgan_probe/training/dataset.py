@@ -25,8 +25,8 @@ def read(
     """The decoded images of a source, see `cache.cached`; keep: a list as `dedup` writes it.
 
     Shows progress on a terminal, and says on stderr how many images were taken of how many, how
-    many were skipped and why the first was, and how many are wholly transparent. Raises InputError
-    as `cached` does, and for a list that cannot be read.
+    many were skipped and why the first was, and how many are completely transparent. Raises
+    InputError as `cached` does, and for a list that cannot be read.
     """
     with tqdm(
         unit=" images",
@@ -53,7 +53,7 @@ def _tell(source: ImageSource, images: cache.CachedImages) -> None:
         terminal.note(f"{source.path}: skipped {_first(name, len(images.skipped))}: {reason}")
     if images.transparent:
         names = _first(images.transparent[0], len(images.transparent))
-        terminal.note(f"{source.path}: wholly transparent, taken as white: {names}")
+        terminal.note(f"{source.path}: completely transparent, taken as white: {names}")
 
 
 def _first(name: str, count: int) -> str:
@@ -61,7 +61,7 @@ def _first(name: str, count: int) -> str:
 
 
 def read_names(path: Path) -> list[str]:
-    """The names in a list of images to keep, one a line, as ``dcgan-probe dedup`` writes it."""
+    """The names in a list of images to keep, as ``dcgan-probe dedup`` writes it."""
     try:
         text = files.read_bytes(path, "a list of images", MAX_LIST).decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -34,7 +34,7 @@ class Health:
         self._collapsed = False
 
     def state(self) -> dict[str, Any]:
-        """What it remembers, to go on after a stop without saying the same again."""
+        """What it remembers, to resume without repeating a warning."""
         return {"recent": list(self._recent), "won": self._won, "collapsed": self._collapsed}
 
     def load_state(self, state: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ class Trained:
             measured = f"step {step}, sliced Wasserstein distance {distance:.2f}"
             lines.append(f"{self.folder / BEST}: {measured}")
         if outcome.stopped:
-            lines.append(f"stopped by {outcome.stopped}: run the same line to go on")
+            lines.append(f"stopped by {outcome.stopped}: rerun the command to resume")
         return "\n".join(lines)
 
 

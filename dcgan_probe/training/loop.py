@@ -59,7 +59,7 @@ def train(
     progress: Callable[[int, dict[str, float] | None], None] = lambda step, losses: None,
     warn: Callable[[str], None] = lambda message: None,
 ) -> Outcome:
-    """Train up to `steps`, saving as it goes; if the folder holds a state, go on from there.
+    """Train up to `steps`, saving as it goes; if the folder holds a state, resume from it.
 
         >>> train(Trainer(config, Recipe(), images), Path("run"), steps=1000).steps
         1000
@@ -73,8 +73,8 @@ def train(
     losses of ten. warn: called with what Health finds.
 
     Raises InputError for losses or weights that are not finite, naming the last good state, for
-    files that cannot be written, and for steps beyond the recipe's decay; the state that is there
-    stays as it is.
+    files that cannot be written, and for steps beyond the recipe's decay; the existing state is
+    left unchanged.
     """
     last = trainer.recipe.decay_steps
     if last and steps > last:

@@ -87,7 +87,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The recipe that a checkpoint's ``info["recipe"]`` tells of, also an older one.
+        """The recipe in a checkpoint's ``info["recipe"]``, which may be of an older version.
 
         >>> Recipe.from_dict({"name": "paper", "batch": 128}).l2
         0.0

@@ -34,7 +34,7 @@ def run(
 
     It is measured on the first n samples of the session's seed; with boxes, on the samples that
     have any, each edited inside of its own. The active edits apply both before and after. This
-    one is lifted again: `session.edit(selection)` leaves it active.
+    one is removed again: `session.edit(selection)` leaves it active.
 
     Raises InputError for an edit that does not fit the generator, for boxes of
     another checkpoint, and where the layer has no cell in the region or in any box.

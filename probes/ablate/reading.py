@@ -4,11 +4,11 @@ from dcgan_probe.report.plots import say
 from dcgan_probe.report.reading import Reading
 
 READING = Reading(
-    "The columns are the same latents before and after the edit; the last row is the mean "
-    "absolute change of their pixels, in [-1, 1].",
-    "A change in pixels says that something changed, not what. Maps of zeros, or turned up "
-    "together, are something the layers after never saw: what also shows when filters are "
-    "replaced by their mean is more likely to be of the filters.",
+    "The columns are the same latents before and after the edit. The last row is the mean "
+    "absolute change of their pixels, on images in [-1, 1].",
+    "A change in pixels shows that something changed, not what. Later layers never saw feature "
+    "maps of zeros, or many amplified together. An effect that also appears with --replace mean "
+    "is more likely to come from the filters.",
     {
         "mean change": "change.everywhere",
         "inside": "change.inside",

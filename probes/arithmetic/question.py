@@ -59,7 +59,7 @@ class Question:
         return [(self.labels.index(label), yes) for label, yes in conditions.items()]
 
     def others(self, probabilities: Tensor) -> list[int]:
-        """Columns of labels that are not asked for, and should stay as they are.
+        """Columns of labels that are not asked for and should not change.
 
         A label that is the opposite of one that is asked for in all of N x L probabilities is left
         out: to ask for one is to change the other.

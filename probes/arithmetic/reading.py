@@ -28,12 +28,11 @@ def _finding(values: dict[str, Any]) -> str | None:
 
 
 READING = Reading(
-    "The mean latents of each concept are added and subtracted; around the sum lie eight "
-    "neighbours of it. The last row is the same sum of the pixels: what is gained is what the "
-    "row above does better.",
-    "A single sum that works was perhaps picked. How often it works, beside an image of the "
-    "concept alone, is what a classifier counts over many draws; where it was not asked, "
-    "there is one picture and no number.",
+    "The mean latents of each concept are added and subtracted. The sum is shown among eight "
+    "neighbours. The last row is the same sum of pixels: compare it with the row above.",
+    "A single sum that works may have been picked. With a classifier, many draws of exemplars "
+    "are counted and compared with the unchanged base. Without one, there is one picture and no "
+    "number.",
     {
         "sum": "expression",
         "has what was asked": lambda values: at(_of_means(values), "has_what_was_asked"),

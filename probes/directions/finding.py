@@ -19,7 +19,7 @@ from dcgan_probe.session import BATCH, Session
 
 # Of the activations and of their Gram matrix: 512 MiB and 1 GiB.
 MAX_NUMBERS = 1 << 27
-# A layer is linear if the sum of two inputs gives the sum of their outputs, but for rounding.
+# A layer is linear if the sum of two inputs gives the sum of their outputs, up to rounding.
 ROUNDING = 1e-3
 
 
@@ -78,9 +78,9 @@ def principal(session: Session, layer: str, n: int, components: int) -> Found:
 def closed_form(session: Session, components: int) -> Found:
     """The directions that change most the output of the first layer, from its weights alone.
 
-    Eigenvectors of A'A for the weights A of the layer that z goes into, the largest eigenvalue
-    first; each as long as a standard deviation of z. Raises InputError where z does not go into a
-    linear layer, and for more directions than z has numbers. Source: SeFa (Shen and Zhou 2021).
+    Eigenvectors of A'A for the weights A of the layer that takes z, the largest eigenvalue
+    first; each as long as a standard deviation of z. Raises InputError if the layer that takes z is
+    not linear, and for more directions than z has numbers. Source: SeFa (Shen and Zhou 2021).
     """
     name, weights = _first_weights(session)
     if components > len(weights):
@@ -160,7 +160,7 @@ def _first_call(generator: nn.Module) -> Iterator[list[tuple[str, nn.Module, Ten
 
 
 def _first_weights(session: Session) -> tuple[str, Tensor]:
-    """The layer that z goes into, and its weights, z_size x outputs float64."""
+    """The layer that takes z, and its weights, z_size x outputs float64."""
     z = session.latents(2)
     with _first_call(session.generator) as calls:
         session.generate(z)

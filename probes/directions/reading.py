@@ -20,11 +20,11 @@ def _finding(values: dict[str, Any]) -> str:
 
 
 READING = Reading(
-    "A row is a direction: the first sample moved along it, and beside it what changes on average. "
-    "A good one changes a single thing, whatever the sample.",
-    "Which directions come first, and in what order, depends on the layer and the seed where the "
-    "shares are close. A name is the label or concept that changes most, of those that were given: "
-    "what has no label has no name. Far along it no sample lies.",
+    "Each row is a direction: the first sample moved along it, and the mean change. A good "
+    "direction changes one thing in every sample.",
+    "The order depends on the layer, and on the seed if shares are close. A direction is named "
+    "after the label or concept that changes most; anything without a label has no name. Far "
+    "along a direction there are no samples.",
     {"by": "by", "named": _how_many, "reach": "reach"},
     {"directions": "The first sample, moved along each direction"},
     finding=_finding,

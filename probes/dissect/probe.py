@@ -130,7 +130,7 @@ def _judges(
 ) -> list[ObjectJudge]:
     """Who judges each object: the named detector, that which ships, or the boxes.
 
-    objects: the boxes of one label each.
+    objects: for each label its boxes.
     """
     judges = []
     for boxes in objects:
@@ -138,7 +138,7 @@ def _judges(
         detector = judge or detectors.shipped(session.checkpoint.name, label)
         if isinstance(detector, str):
             detector = detectors.find(detector, label, session.device)
-        # Only an installed detector was asked for this very label.
+        # Only an installed detector was asked for this label.
         one_object = detector is judge or isinstance(detector, exported.Network)
         if len(objects) > 1 and detector and one_object:
             labels = ", ".join(each.labels[0] for each in objects)

@@ -53,13 +53,13 @@ def _effect(row: dict[str, Any]) -> str:
 
 
 READING = Reading(
-    "IoU says whether a filter's map looks like the object; effect, the share of the "
-    "object's area that disappears without it, says whether the object needs it. Below zero the "
-    "object grows. A filter high on the object that changes it without effect paints what "
-    "others would draw anyway.",
-    "Effects are of one filter at a time and do not add up. Each interval is of one filter: "
-    "of many that do nothing, 1 in 20 is off zero by chance. The effect is what a detector "
-    "sees, and a filter that draws by being low agrees with nothing.",
+    "IoU measures whether a filter's map matches the object. Effect is the share of the "
+    "object's area that disappears if the filter is dropped; below zero, the object grows. If a "
+    "filter is high on the object and changes it without an effect, other filters would draw "
+    "the object anyway.",
+    "Each effect is that of one filter; effects do not add up. Each interval is for one filter: "
+    "of many filters that do nothing, 1 in 20 excludes zero by chance. The effect depends on "
+    "the detector. A filter that draws the object by being low has no agreement.",
     {
         "object": "objects.0.label",
         "correlation of looking like it with effect": ("objects.0.rank_correlation_of_iou.effect"),

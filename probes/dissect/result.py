@@ -110,7 +110,7 @@ class Object:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dissected(Result):
-    """What `run` returns: one object a label, in the order of the labels."""
+    """What `run` returns: one object for each label, in the order of the labels."""
 
     layer: str
     objects: tuple[Object, ...]

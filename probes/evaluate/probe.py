@@ -44,7 +44,7 @@ def run(
         >>> result.wasserstein["64"].samples.mean > result.wasserstein["64"].held_out.mean
         True
 
-    images: what `sources.ImageSource` opens. n: at most so many of them, drawn by the seed.
+    images: what `sources.ImageSource` opens. n: maximum number of images, drawn by the seed.
     features: a file of torch.export.save with a network from N x C x S x S float32 images in
     [-1, 1] to N x D features, whose batch must be dynamic; or the published weights of FID's
     Inception network. It gives a Fréchet and a kernel distance, precision and recall, which are

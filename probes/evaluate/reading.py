@@ -21,12 +21,13 @@ def _finding(values: dict[str, Any]) -> str | None:
 
 
 READING = Reading(
-    "A distance at the floor, that of held-out images to each other, cannot tell samples from "
-    "real images. Far above it at the finest scale only: the layout is right, the detail is "
-    "not. MS-SSIM above that of held-out images: samples are too alike.",
-    "Compare numbers only of equally many images. Images the generator was trained on are not "
-    "held out, and nothing here looks for copies. A flat cast or contrast does not show in "
-    "the sliced distance, and low MS-SSIM is also what noise has.",
+    "The floor is the distance of held-out images from each other. A distance at the floor does "
+    "not distinguish samples from real images. If it is far above the floor only at the finest "
+    "scale, the layout is right and the detail is not. If MS-SSIM is above that of held-out "
+    "images, samples are too much alike.",
+    "Compare only numbers for equal numbers of images. Images that the generator was trained on "
+    "are not held out, and copies are not detected here. The sliced distance ignores a colour "
+    "cast or flat contrast of all samples. Noise also has a low MS-SSIM.",
     {"images on each side": "images_on_each_side"},
     {"evaluate": "Samples beside held-out images, and their distances beside the floor"},
     finding=_finding,

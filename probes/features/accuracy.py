@@ -12,7 +12,7 @@ from dcgan_probe.metrics.intervals import Proportion, mean_interval
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracies in [0, 1], one a draw of labels, each over the same `tested` images."""
+    """Accuracies in [0, 1], one for each draw of labels, over the same `tested` images."""
 
     accuracies: tuple[float, ...]
     tested: int

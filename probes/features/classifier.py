@@ -60,7 +60,7 @@ class Split:
         return (*(count for count in counts if 2 * count <= fewest), None)
 
     def draw(self, per_class: int | None, rng: np.random.Generator) -> np.ndarray:
-        """Rows for training: so many of each class, or all."""
+        """Rows for training: `per_class` of each class, or all."""
         if per_class is None:
             return self.train
         labels = self.labels[self.train]
@@ -86,7 +86,7 @@ class LinearClassifier:
     def point(self, per_class: int | None, protocol: Protocol) -> tuple[Point, Svm, np.ndarray]:
         """Choose C and measure; also the last machine, and K x K counts: true and predicted class.
 
-        Labels are drawn anew to report. With all labels, those that C was chosen by are trained
+        Labels are redrawn to report. With all labels, those that C was chosen by are trained
         on too, once C is fixed.
         """
         c, chosen = self.choose(per_class, protocol)
@@ -157,7 +157,7 @@ def choose(
 ) -> tuple[float, dict[float, float]]:
     """The C of the best accuracy, the smallest of equal ones, and the accuracies by C.
 
-    extend: where the best is the end of the grid, go on by factors of the root of 10.
+    extend: if the best is at an end of the grid, extend it by factors of the root of 10.
 
     >>> choose(lambda c: -abs(c - 1), [0.1, 0.2], extend=True)[0]
     0.6324555320336759

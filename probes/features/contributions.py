@@ -32,7 +32,7 @@ class Contribution:
 
 @dataclass(frozen=True)
 class TopFilter:
-    """A filter by its share of the squared weight, and the class that it speaks for most."""
+    """A filter by its share of the squared weight, and the class that it supports most."""
 
     layer: str
     filter: int
@@ -45,11 +45,11 @@ def shares(
 ) -> tuple[dict[str, float], list[TopFilter]]:
     """Each layer's share of the squared weight, and the filters with the largest.
 
-    deviation: of each column, F. Weights are taken times it. A filter speaks for the class whose
+    deviation: of each column, F. Weights are taken times it. A filter supports the class whose
     weights of it sum to most.
     """
     weights = np.asarray(machine.weights, np.float64) * deviation
-    if len(weights) == 1:  # two classes have one machine, which speaks for the second
+    if len(weights) == 1:  # two classes have one machine, which scores the second
         weights = np.concatenate([-weights, weights])
     squared = np.square(weights).sum(0)
     total = squared.sum() or 1.0

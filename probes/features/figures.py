@@ -24,7 +24,7 @@ MOST_NUMBERS = 20  # classes; with more the numbers would not be legible in thei
 def draw_accuracy(
     path: Path, rows: Sequence[Row], published: Sequence[Published], chance: float, caption: str
 ) -> None:
-    """Accuracy by the number of labels, one line a kind of features, published ones dashed.
+    """Accuracy by the number of labels, one line for each kind of features, published ones dashed.
 
     chance: the accuracy of guessing, in [0, 1].
     """

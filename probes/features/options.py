@@ -22,7 +22,7 @@ class Options:
     layers: of the discriminator, in any order; None for all with at least `grid` (at most 4) rows
     and columns. grid: each map is max-pooled to grid x grid. statistics: of batch norm, "stored" as
     in the checkpoint, or "images", averaged over these images (of labelled ones over those that are
-    trained on). resize: crop and resize images of another size. n: at most so many images, of
+    trained on). resize: crop and resize images of another size. n: maximum number of images; of
     labelled ones at most n for training and n for testing, drawn by the session's seed.
 
     test, column, name_column: other images for testing, and the columns of labels and of names:

@@ -27,8 +27,8 @@ class Protocol:
 
     valid: training images held out to choose C by; below 1, a share. per_class: labels of each
     class, None for all; empty for a curve of round numbers. choosing, draws: how often labels are
-    drawn to choose C, and to report. grid: values of C. extend: go on past the grid where its end
-    is best. statistics: see `options.Options`.
+    drawn to choose C, and to report. grid: values of C. extend: extend the grid if its end is
+    best. statistics: see `options.Options`.
     """
 
     name: str = ""

@@ -20,12 +20,12 @@ def _finding(values: dict[str, Any]) -> str | None:
 
 
 READING = Reading(
-    "Accuracy of a linear classifier on the discriminator's features, by labels a class, "
-    "beside other features of the same images. What training did is the difference to random "
-    "weights.",
-    "An interval of a single draw is over test images only. With few images held out the "
-    "choice of C is a guess. A layer with little weight is not one that knows little: layers "
-    "repeat each other.",
+    "Accuracy of a linear classifier on the discriminator's features by number of labels per "
+    "class, compared with other features of the same images. The benefit of training is the "
+    "difference to random weights.",
+    "The interval of a single draw covers only the test images. With few held-out images, the "
+    "choice of C is uncertain. A layer with little weight may still hold much information: "
+    "layers repeat each other.",
     {"images": "images", "testing": "testing"},
     {
         "accuracy": "Accuracy by labels a class",

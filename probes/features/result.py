@@ -128,7 +128,7 @@ class Classified(Result):
             point.score.mean,
             f"Blue: the same machine on one layer, with its own C, {point.describe_labels()}. "
             "Orange: of the squared weight of the machine on all layers, in units of each "
-            f"feature's deviation. Filters with the most of it, and the class they speak for: "
+            f"feature's deviation. Filters with the most of it, and the class they support: "
             f"{top}. {self.caption}.",
         )
 
@@ -165,5 +165,5 @@ class Classified(Result):
             )
         if self.filters:
             top = (f"{f.layer} {f.filter} ({f.speaks_for})" for f in self.filters)
-            lines.append(f"filters with the most weight (class they speak for): {', '.join(top)}")
+            lines.append(f"filters with the most weight (class they support): {', '.join(top)}")
         return "\n".join(lines)

@@ -78,7 +78,7 @@ RULES: dict[str, Callable[[BoxedSamples, RuleSettings], list[Ranking]]] = {
 
 
 def replacements(kind: str, samples: BoxedSamples) -> tuple[float, ...]:
-    """What takes the place of each filter of a layer: () for zero, or one number a filter.
+    """The replacement value of each filter of a layer: () for zero, or one number for each filter.
 
     kind: "mean" is each filter's mean over all locations, "outside" that over the locations outside
     of the boxes.
@@ -99,10 +99,10 @@ def rank_by_effect(
     What dropping a filter does depends on what has been dropped: so in each round every other one
     is dropped beside those, on `SCANNED` samples, and worth what evidence for the object goes with
     it over what more changes outside. The best are dropped, half as many as there are already, and
-    at least one. When `left` of the evidence or less is left on `VERIFIED` samples, those without
-    which that stays true are given back, the one first that saves most change; if it never comes to
+    at least one. When `left` of the evidence or less is left on `VERIFIED` samples, those that
+    are not needed for that are restored, the one first that saves most change; if it never comes to
     that, the set that leaves least is taken. Filters that are not chosen are in the order of what
-    dropping each alone does.
+    dropping each one does.
 
     most: change outside that no choice may exceed, such as that by the paper's rule. Where `left`
     is not reached within it, the set that leaves least within it is taken, and the ranking's note

@@ -27,7 +27,7 @@ def erase_elsewhere(
 
     So places are as large, and lie where objects lie, and each has a donor that fits there. The
     samples that the edit changes pass their places on in a random circle, by the session's seed;
-    the others stay as they are. None where it changes fewer than two.
+    the others are unchanged. None where it changes fewer than two.
     """
     planner = edit.planner(session.generator, session.config)
     tail = Tail(session.generator, edit.seen[0])

@@ -82,7 +82,7 @@ class Erased(Result):
 
     @property
     def edits(self) -> tuple[PlaceEdit, ...]:
-        """The edit, as `Session.editing` takes it; none where nothing was erased."""
+        """The edit, as `Session.editing` takes it; empty if nothing was erased."""
         return () if self.erasing.edit is None else (self.erasing.edit,)
 
     def values(self) -> dict[str, Any]:

@@ -65,13 +65,13 @@ def _finding(values: dict[str, Any]) -> str | None:
 
 
 READING = Reading(
-    "The rows hold the same latents. A good edit takes the object and spares the rest, and "
-    "does it better than as many random filters. Area left is judged on fresh samples by a "
-    "detector that did not choose: 0 is gone, 1 is untouched. A probe that is trained again on the "
-    "edited images says whether the place can still be found: 0.5 is not.",
-    "If random filters leave as little, nothing was shown. A weight above zero is correlation "
-    "on this layer, not cause, and half of all filters is much to drop: the rest of the "
-    "picture changes too. A detector can be fooled where a person is not: look.",
+    "The rows show the same latents. A good edit removes the object, keeps the rest, and does "
+    "so better than as many random filters. Area left is measured on new samples by a detector "
+    "that had no part in the choice: 0 is gone, 1 is unchanged. Found again is the AUC of a "
+    "probe that is trained on the edited images to find the place: 0.5 means that it cannot.",
+    "If random filters leave as little, the choice shows nothing. A weight above zero is "
+    "correlation on this layer, not causation. Dropping half of all filters also changes the "
+    "rest of the picture. A detector can be fooled where a person is not: look.",
     {
         "area of the object left": _area_left,
         "found again, beyond position": _found_again,

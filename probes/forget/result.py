@@ -22,13 +22,14 @@ from dcgan_probe.results.result import Result
 class Forgotten(Result):
     """What `forget.run` returns.
 
-    selections: the edit, one for each layer; selection: the first. weights: one a filter, of the
-    logistic regression on the first layer. accuracy: held-out, one a fold, empty where too few
-    images have boxes. converged: of the regression. change: on the boxed samples; random: by random
-    sets of equal size. proofs: what every judge says of fresh samples. stability: mean overlap
-    (Jaccard) of the filters chosen from boxed images that were drawn again, None if not measured.
-    traces: what probes trained again find, for the first judge. notes: what a rule says of its
-    choice, such as that it stopped early. damage: what is left of the image away from the object.
+    selections: the edit, one for each layer; selection: the first. weights: one for each filter, of
+    the logistic regression on the first layer. accuracy: held-out, one for each fold, empty where
+    too few images have boxes. converged: of the regression. change: on the boxed samples; random:
+    by random sets of equal size. proofs: what every judge says of fresh samples. stability: mean
+    overlap (Jaccard) of the filters chosen from boxed images that were drawn again, None if not
+    measured. traces: what probes trained again find, for the first judge. notes: what a rule says
+    of its choice, such as that it stopped early. damage: what is left of the image away from the
+    object.
     """
 
     label: str

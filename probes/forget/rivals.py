@@ -15,7 +15,7 @@ Edits = Sequence[Selection]  # at once, each of one layer, in the order of the d
 
 @dataclass(frozen=True)
 class Rivals:
-    """The chosen edit, and what it is held against.
+    """The chosen edit, and the edits to compare it with.
 
     last: as many filters, of those that would be chosen last. random: as many of the same layers,
     drawn at random, once for each set. parts: only the first of the chosen filters, more and more

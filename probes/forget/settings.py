@@ -44,7 +44,7 @@ class RuleSettings:
 
     @property
     def replaced_by(self) -> str | None:
-        """What takes the place of dropped filters, as captions name it; None for zero."""
+        """The value of dropped filters, as captions name it; None for zero."""
         return "learnt values" if self.select == "gates" else NAMED.get(self.replace)
 
     def options(self) -> dict[str, Any]:

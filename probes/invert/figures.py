@@ -12,7 +12,7 @@ from dcgan_probe.figures.canvas import BLUE, ORANGE, blank
 
 
 def chart_losses(losses: Mapping[str, Tensor], width: int) -> Figure:
-    """The losses of every start, a colour a target.
+    """The losses of every start, one colour for each target.
 
     losses: by the name of the target, m x (steps + 1), the best start first. width: in pixels.
     """

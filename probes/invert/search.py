@@ -83,7 +83,7 @@ def search(session: Session, target: Tensor, starts: int, steps: int, label: str
         torch.Size([4, 100])
 
     target: 1 x C x H x W float32 in [-1, 1]. The `starts` nearest of `CANDIDATES` latents of the
-    session's seed move together by Adam for so many steps; each keeps the nearest that it came by.
+    session's seed are optimised together by Adam for `steps` steps; each keeps its nearest latent.
     Source: Creswell and Bharath (2016), with a perceptual part as Zhu et al. (2016), section 3.1.
     """
     discriminator = features.seeing(session.checkpoint.discriminator)
@@ -123,7 +123,7 @@ def _descend(
     steps: int,
     label: str,
 ) -> tuple[Tensor, Tensor]:
-    """Move latents towards a target: the best that each came by, and its m x (steps + 1) losses."""
+    """Optimise latents towards a target: the best of each start, and its m x (steps + 1) losses."""
     z = first.to(session.device, copy=True).requires_grad_()
     least = torch.full((len(z),), math.inf, device=session.device)
     best = z.detach().clone()

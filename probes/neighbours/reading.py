@@ -4,10 +4,11 @@ from dcgan_probe.report.plots import say
 from dcgan_probe.report.reading import Reading
 
 READING = Reading(
-    "Samples beside their nearest training images, compared with how near held-out images "
-    "come. Samples much nearer than these are copies; as near, there is no sign of copying.",
-    "Without held-out images there is no verdict. Distances see what their space sees: a "
-    "shifted or mirrored copy is far in pixels. Blurred samples are near to everything.",
+    "Samples next to their nearest training images, compared with the distances of held-out "
+    "images. If samples are much nearer, they are copies; if they are as near, there is no sign "
+    "of copying.",
+    "Without held-out images there is no verdict. In pixels, a shifted or mirrored copy is far "
+    "away. Blurred samples are near to everything.",
     {
         "verdict in pixels": "samples.pixels.verdict",
         "in features": "samples.features.verdict",

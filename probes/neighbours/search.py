@@ -22,7 +22,7 @@ NEAREST = 5
 BATCH = 256
 A_CELL = 100  # samples, and held-out images, that a cell has on average
 DIRECTIONS = 64  # random ones, on which images are projected to be parted into cells
-PARTED = 10_000  # at most so many training images
+PARTED = 10_000  # maximum number of training images
 
 
 def compare(
@@ -89,7 +89,7 @@ class _SpaceSearch:
 def _compare(
     session: Session, space_search: _SpaceSearch, training: int, sets: int, n: int, cells: int
 ) -> list[Comparison]:
-    """Compare each of so many sets of n samples; all other queries are held-out images."""
+    """Compare each set of n samples; all other queries are held-out images."""
     count = sets * n
     search, space = space_search.search, space_search.space
     distances, nearest = search.distances, search.indices

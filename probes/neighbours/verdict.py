@@ -137,9 +137,9 @@ def preference(
         0.1
 
     to_training, to_held_out: distances of m samples; nearest_training, nearest_held_out: numbers
-    of those images, of so many training and held-out images. Samples at equal distances say
+    of those images, and counts of training and held-out images. Samples at equal distances say
     nothing. If the generator does not know which images it was trained on, any of them might as
-    well have been held out: p is of so many random assignments (`DRAWS`), in which an image takes
+    well have been held out: p is a share of random assignments (`DRAWS`), in which an image takes
     all samples it is nearest to along, so that one image near to many counts as one.
     """
     unequal = to_training != to_held_out
@@ -200,7 +200,7 @@ class Verdict:
         return f"{self.name}: {_WORDS[self.name]}"
 
     def numbers(self) -> list[str]:
-        """The tests, a line each."""
+        """The tests, one on each line."""
         test, share = self.three_sample, self.preference
         side, p = ("closer", test.p_closer) if test.c_t < 0 else ("further", test.p_further)
         low, high = test.interval

@@ -28,7 +28,7 @@ SHARP = 0.45
 SOFT = (1 / 16, 1 / 10)  # of the image's side beyond the box, over which the edit fades out
 PLACES, RECIPIENTS = 12, 4  # places of held-out objects, and samples that each is put into
 NEAR = 0.02  # of overlap that moving by whole locations may cost
-SHORTLIST, SAMPLES = 6, 24  # donors that are put into so many samples
+SHORTLIST, SAMPLES = 6, 24  # donors, and samples to try each in
 FEWEST = 4  # boxed samples, half of which are held out
 
 

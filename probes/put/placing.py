@@ -113,7 +113,7 @@ def overlap_of(a: Edges, b: Edges) -> float:
 
 
 def grown(edges: Edges, by: float, size: int) -> Edges:
-    """A box that is wider by so many pixels on all sides, inside of the image."""
+    """A box grown by some pixels on all sides, inside the image."""
     x0, y0, x1, y1 = edges
     return max(x0 - by, 0.0), max(y0 - by, 0.0), min(x1 + by, size), min(y1 + by, size)
 

@@ -55,7 +55,7 @@ def run(
         >>> with session.editing(*result.edits):
         ...     images = session.sample(16)
 
-    boxes: drawn on samples of this very checkpoint, or the path of a file of them; those that ship
+    boxes: drawn on samples of this checkpoint, or the path of a file of them; those that ship
     if None. label: which of their labels; None where there is one. at: x0, y0, x1, y1 in pixels of
     the image. donor: seed and index of the boxed sample to take the object from; the best of all if
     None. layer: of the generator, one or several; fill: "mix" copies the donor's maps, "clone"
@@ -149,7 +149,7 @@ def run(
 
 @dataclass(frozen=True, eq=False)
 class _Taught:
-    """Who chooses and who judges.
+    """The boxes to choose with, and the judges.
 
     choosing: boxes that are left to choose with. held: those of them that the guide has not seen;
     None where too few samples have boxes. boxed: N x C x S x S, the samples that were looked at.

@@ -7,13 +7,13 @@ from dcgan_probe.report.reading import Reading
 
 PUT = "fresh_samples.0.edits.put"
 READING = Reading(
-    "The rows hold the same latents, of samples without the object at the place. A good transplant "
-    "shows it in the box, spares what is outside and has no seam. A judge that did not choose says "
-    "on fresh samples whether it is there; its overlap with the box is held against what it gives "
-    "objects that nobody put.",
-    "A detector calls pasted pixels an object too. So the rim is measured beside it: the share of "
-    "the generator's own objects whose edge jumps less. 0.5 is usual, 1 is a seam. All samples get "
-    "the same object: nothing was shown of how the generator varies it.",
+    "The rows show the same latents, of samples without the object at the place. A good "
+    "transplant shows the object in the box, changes nothing outside, and has no seam. An "
+    "independent judge decides on new samples whether it is there. Compare the overlap with the "
+    "box with that of unedited objects.",
+    "A detector also accepts pasted pixels, so the rim is measured too: the share of the "
+    "generator's own objects whose edge jumps less. 0.5 is typical, 1 is a seam. All samples "
+    "get the same object; this does not show how the generator varies it.",
     {
         "there": f"{PUT}.there",
         "overlap with the box": f"{PUT}.iou",

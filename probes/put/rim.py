@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dcgan_probe.probes.put.options import Edges
 
-# The rim is looked for around a box, at so many pixels beyond its edges.
+# The rim is looked for around a box, at these distances in pixels from its edges.
 AROUND = range(-1, 6)
 
 

@@ -13,7 +13,7 @@ from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, blank
 
 COLOURS = (BLUE, ORANGE, GREEN)
 HEIGHT, TOP, BOTTOM = 300, 0.91, 0.15
-# The names are next to the lines: so many have room, and so much of the scale is between two.
+# The names are next to the lines: this many have room, and this much of the scale is between two.
 NAMED, APART = 16, 0.068
 # Of the width, in pixels: names, the scale, and what is between two charts.
 NAMES, SCALE, GAP, LONGEST = 130, 48, 12, 20
@@ -29,7 +29,7 @@ Line = tuple[Sequence[float], Sequence[tuple[float, float]]]
 def chart_responses(
     at: Sequence[float], means: Mapping[str, Mapping[str, Line]], width: int
 ) -> Figure:
-    """Mean probabilities along axes side by side, a line a label; width in pixels.
+    """Mean probabilities along axes side by side, one line for each label; width in pixels.
 
     means: by the name of an axis, by label, at each place of `at`, with intervals. The labels
     that an axis moves most are in colour; each is named at the end of its line, at most `NAMED`.

@@ -25,10 +25,10 @@ def _finding(values: dict[str, Any]) -> str | None:
 
 
 READING = Reading(
-    "Every row is one sample, with the axis between two concepts subtracted to one side and "
-    "added to the other. A good axis moves what it is named after, and alone.",
-    "An axis of few exemplars also carries whatever else they had in common. Far along it, "
-    "latents leave what the generator was trained on.",
+    "Each row is one sample, with the axis between two concepts subtracted on one side and "
+    "added on the other. A good axis changes only what it is named after.",
+    "An axis of few exemplars also contains whatever else they have in common. Far along it, "
+    "latents are outside the distribution that the generator was trained on.",
     {"from": "from", "to": "to", "length of the axis": "length_of_axis"},
     {"turn": "Samples along the axis between two concepts"},
     finding=_finding,

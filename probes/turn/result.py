@@ -168,7 +168,7 @@ class Turn(Result):
             blocks,
             [str(i) for i in range(len(self.side.pixels))],
             f"Every row is one sample, in the middle column. To its sides, the same with the axis "
-            f"{self.words} subtracted and added, so many times its length. "
+            f"{self.words} subtracted and added, in multiples of its length. "
             f"{BELOW if responses else ''}{kept}{self.caption}.",
             zoom=zoom,
             below=chart_responses(self.at, responses, width) if responses else None,

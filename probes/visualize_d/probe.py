@@ -54,7 +54,7 @@ def run(
     layer = features.layers(trained)[-1] if layer is None else layer
     source = session.images(images, n)
 
-    # Same architecture, the paper's initial weights, statistics of the very images it is shown.
+    # Same architecture, the paper's initial weights, statistics of the same images.
     untrained = dcgan.untrained(trained, session.seed)
     first = islice(sources.batches(source, STATISTICS_BATCH), STATISTICS_BATCHES)
     dcgan.estimate_statistics(untrained, (batch.to(session.device) for batch in first))

@@ -12,7 +12,7 @@ from dcgan_probe.report.tables import cut, number
 
 
 def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Chart]:
-    """The strongest responses of every filter, a colour a network."""
+    """The strongest responses of every filter, one colour for each network."""
     layer = cut(str(values.get("layer")), 40)
     marks = []
     for colour, name in ((BLUE, "trained"), (ORANGE, "random")):
@@ -35,13 +35,13 @@ def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Char
 
 
 READING = Reading(
-    "A row is a filter of the discriminator: its strongest images and what in them raised it, "
-    "beside the same for random weights. A filter that learned something shows strokes of one "
-    "kind of thing over several images. Each picture is scaled to its own largest values, so "
-    "strengths do not compare between pictures.",
+    "Each row is a filter of the discriminator: its strongest images and the pixels that caused "
+    "the responses, next to the same for random weights. A filter that learned something shows "
+    "strokes of one kind across several images. Each picture is scaled to its own maximum, so "
+    "strengths cannot be compared.",
     "Guided backpropagation partly redraws the edges of an image whatever the weights are: "
-    "what trained and random weights both show says nothing of the training. A strongest "
-    "response is an extreme, not what the filter does on most images.",
+    "structure that random weights also show was not learned. A strongest response is an "
+    "extreme, not what the filter does on most images.",
     {
         "share of the signal in its strongest tenth, trained": (
             "share_of_signal_in_top_tenth.trained"
@@ -49,8 +49,8 @@ READING = Reading(
         "random weights": "share_of_signal_in_top_tenth.random",
     },
     {
-        "filters": "Strongest images of each filter and what in them raised it, trained "
-        "weights beside random ones",
+        "filters": "Strongest images of each filter and the pixels that caused them, for "
+        "trained and random weights",
         "receptive_fields": "The same images with the receptive field that each response sees",
     },
     charts,

@@ -14,7 +14,7 @@ from dcgan_probe.figures.canvas import BLUE, ORANGE, PALE, blank
 def chart_steps(
     lengths: Mapping[str, np.ndarray], points: Sequence[str], unrelated: float, width: int
 ) -> Figure:
-    """The length of every step along the points, a line a path.
+    """The length of every step along the points, one line for each path.
 
     lengths: by the name of the path, S x (steps - 1); unrelated: that of samples of no
     relation. width: of the chart, in pixels.

@@ -30,13 +30,13 @@ def _finding(values: dict[str, Any]) -> str | None:
 
 
 READING = Reading(
-    "Between two samples the images should change a little at every step. Distances are of "
-    "the discriminator's features (of pixels where there is none), beside that of unrelated "
-    "samples. Of the largest step, walked again in 8 parts, an even change has a largest part "
-    "near 0.12; a jump has 1.",
-    "Smoothness shows that the generator did not store single images; it does not show that "
-    "what lies between is good. The discriminator that measures was trained against this "
-    "very generator.",
+    "Between two samples, images should change a little at every step. Distances are in the "
+    "discriminator's features (in pixels without a discriminator), compared with that of "
+    "unrelated samples. The largest step is repeated in 8 parts: for an even change, the "
+    "largest part is near 0.12 of the step; for a jump, 1.",
+    "Smoothness shows that the generator did not store single images. It does not show that the "
+    "images in between are good. The discriminator that measures was trained against this "
+    "generator.",
     {
         "mean step, linear": "ways.linear.mean",
         "mean step, spherical": _mean_of_spherical_alone,

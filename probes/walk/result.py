@@ -16,7 +16,7 @@ from dcgan_probe.latents.sampling import write as write_latents
 from dcgan_probe.probes.walk.figures import chart_steps
 from dcgan_probe.results.result import Result
 
-# The largest step is walked again in so many parts, to tell a jump from a fast change.
+# The largest step is repeated in this many parts, to tell a jump from a fast change.
 PARTS = 8
 # In what steps are measured.
 FEATURES, PIXELS = "the discriminator's features", "pixels, root mean square"

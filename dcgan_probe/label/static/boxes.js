@@ -108,7 +108,7 @@ export class Boxes {
   }
 }
 
-/** A box moved and grown by so many pixels, kept inside of the sample. */
+/** A box moved and grown by some pixels, kept inside of the sample. */
 export function moved(box, dx, dy, size) {
   const x = Math.min(Math.max(dx, -box.x0), size - box.x1);
   const y = Math.min(Math.max(dy, -box.y0), size - box.y1);
