@@ -371,7 +371,13 @@ def test_any_value_is_shown(tmp_path, value):
     save(tmp_path, "walk", {"ways": value, "points": value}, {"options": value, "edits": value})
     save(tmp_path, "turn", {"at": value, "response": {"mean": {"a": value}}})
     save(tmp_path, "dissect", {"objects": value, "layer": value})
-    assert len(parsed(tmp_path).all("section")) == 5  # and how all of it was made
+    save(tmp_path, "evaluate", {"sliced_wasserstein_x1000": {"mean": {"samples": value}}})
+    save(tmp_path, "features", {"rows": value, "images": value, "features": value})
+    save(tmp_path, "directions", {"directions": value, "named": value})
+    save(tmp_path, "arithmetic", {"success": {"methods": {"mean of 3": value}}, "keep": value})
+    save(tmp_path, "put", {"label": value, "fresh_samples": value})
+    save(tmp_path, "sample", {"images": value})
+    assert len(parsed(tmp_path).all("section")) == 11  # and how all of it was made
 
 
 def test_every_mark_says_filter_layer_and_value(tmp_path):
