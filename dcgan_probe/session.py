@@ -59,16 +59,16 @@ def choose_device(name: str) -> torch.device:
 
 
 class Session:
-    """A checkpoint on a device, with a seed and the active edits.
+    """A checkpoint on a device, with a seed and active edits.
 
         >>> session = Session.open("rooms", seed=3)
         >>> session.sample(4).shape
         torch.Size([4, 3, 64, 64])
 
-    Probes take what they need from here: `generator`, `discriminator`, `sample`, `latents`.
+    Probes use its `generator`, `discriminator`, `sample` and `latents`.
 
-    out: folder of results, each in its sub-folder; the same command again gets a number there.
-    force: write over results that earlier sessions left. numbered: keep them, and number on.
+    out: folder for results, each in a sub-folder; a repeated command gets a number.
+    force: overwrite results of earlier sessions. numbered: keep them, and use the next number.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Session:
         self.force = force
         self.numbered = numbered
         # By the context, of which there is only one: the same edit may be active twice.
-        self._in_force: dict[object, Edit] = {}
+        self._active: dict[object, Edit] = {}
         self._lasting: list[tuple[Edit, ExitStack]] = []
         self._folders: list[Path] = []
         self.kept: dict[str, Tensor] = {}
@@ -117,10 +117,10 @@ class Session:
         device: str = "auto",
         **facts: Any,
     ) -> Session:
-        """A session on a shipped checkpoint, by name, on a file, a folder, one of the hub or code.
+        """Open a checkpoint that ships, by name, or a file, a folder, the hub or code.
 
-        facts: what another library's file does not hold, such as ``z="uniform"``; see
-        `checkpoints.Facts`. Assumptions are reported on stderr.
+        facts: facts that a third-party file does not record, such as ``z="uniform"``;
+        see `checkpoints.Facts`. Assumptions are reported on stderr.
 
         Raises InputError as `checkpoints.load` does, and for a missing device.
 
@@ -143,29 +143,28 @@ class Session:
         label: int | tuple[int, int] | None = None,
         statistics: str = "file",
     ) -> Session:
-        """A session on any networks: one of z to images, one of images to scores, or both.
+        """Open any networks: a generator of images from z, a discriminator, or both.
 
         >>> g = nn.Sequential(nn.Linear(8, 48), nn.Unflatten(1, (3, 4, 4)), nn.Tanh())
         >>> Session.from_modules(generator=g, latent=8).sample(2).shape
         torch.Size([2, 3, 4, 4])
 
-        generator: N x z_size float32 to N x 1 or 3 x S x S in [-1, 1]. discriminator: those to one
-        tensor with a row for each. They are not copied: from here on they are in eval mode, frozen,
-        on the session's device. What ``torch.compile``, DataParallel or DDP put around is left off.
-        latent: z_size of a standard normal z; or (z_size, "uniform") on [-1, 1]; or a function of n
-        and a numpy random generator that returns n x z_size. image: channels, height and width, if
-        there is no generator to tell. name: in captions and results. images: what both networks
-        give and take, "[0, 1]" or with " BGR" behind it, if not "[-1, 1]" as red, green, blue.
-        label: the class of a conditional generator that takes it beside z, or (class, number of
-        classes) for one that takes a one-hot vector. statistics: "estimate" measures those of
-        batch norm on samples.
+        generator: N x z_size float32 to N x 1 or 3 x S x S in [-1, 1]. discriminator: images to one
+        tensor with a row for each. They are not copied, but put in eval mode, frozen, and moved to
+        the device. Wrappers of ``torch.compile``, DataParallel and DDP are removed. latent: z_size
+        of a standard normal z; or (z_size, "uniform") on [-1, 1]; or a function of n and a numpy
+        random generator that returns n x z_size. image: channels, height and width, only without a
+        generator. name: in captions and results. images: range and order of colours of both
+        networks, such as "[0, 1]" or "[-1, 1] BGR". label: the class, for a conditional
+        generator(z, label), or (class, number of classes) for a one-hot vector. statistics:
+        "estimate" estimates those of batch norm on samples.
 
-        A generator that wants z as N x z_size x 1 x 1 gets it so. Layers are found by running both
-        once. The checkpoint's SHA-256 is that of the file that `convert` would write, where that
-        can hold the networks; else that of classes, state dicts and latents: boxes and edits are
-        tied to it. Remarks are printed on stderr, and in the checkpoint's remarks. Raises
-        InputError for networks that do not take or give this, that are not float32, compiled in
-        part, or TorchScript, and where an output depends on the batch or on noise.
+        A generator that takes z as N x z_size x 1 x 1 is detected. Layers are found by running both
+        networks once. The checkpoint's SHA-256 is that of the file that `convert` would write, if
+        it can hold the networks, and otherwise that of classes, state dicts and latents. Boxes and
+        edits are tied to it. Remarks are printed on stderr. Raises InputError for networks that do
+        not take or give this, that are not float32, compiled in part, or TorchScript, and where an
+        output depends on the batch or on noise.
         """
         checkpoint = modules.checkpoint(
             generator, discriminator, latent, image, name, images, label, statistics
@@ -176,14 +175,14 @@ class Session:
 
     @property
     def generator(self) -> nn.Module:
-        """The generator; InputError if the checkpoint holds none."""
+        """The generator; InputError if the checkpoint has none."""
         if self.checkpoint.generator is None:
             raise InputError(f"{self.checkpoint.name}: found no generator, expected one")
         return self.checkpoint.generator
 
     @property
     def discriminator(self) -> nn.Module:
-        """The discriminator; InputError if the checkpoint holds none."""
+        """The discriminator; InputError if the checkpoint has none."""
         if self.checkpoint.discriminator is None:
             raise InputError(f"{self.checkpoint.name}: found no discriminator, expected one")
         return self.checkpoint.discriminator
@@ -207,7 +206,7 @@ class Session:
         return torch.cat(parts) if parts else torch.empty(0, channels, size, size)
 
     def images(self, path: str | Path | None, n: int) -> Images:
-        """The images of a folder or other source, at most n, drawn by the seed; or n samples."""
+        """At most n images of a source, drawn by the seed; n samples if path is None."""
         if path is None:
             return Samples(self.generator, self.latents(n))
         return ImageSource(path, self.config.size, self.config.channels, n, self.seed)
@@ -215,20 +214,19 @@ class Session:
     @property
     def edits(self) -> list[Edit]:
         """The active edits, in the order in which they were made."""
-        return list(self._in_force.values())
+        return list(self._active.values())
 
     @contextmanager
     def editing(self, *edits: Edit) -> Iterator[None]:
-        """Edit the generator inside the ``with``, in all that the session draws.
+        """Edit the generator inside the ``with``.
 
             >>> with session.editing(without_windows, stronger):
             ...     session.sample(8)
 
-        They compose in the given order: each edits what the ones before left. For an edit by any
-        function, use `hooks.edit` with `session.generator`: all that the session draws follows it,
-        but results do not record it.
-        Raises InputError for an edit of another checkpoint, and for one that names a layer, a
-        filter or a region that the generator does not have.
+        Edits compose in the given order. For an edit by any function, use `hooks.edit` on
+        `session.generator`: the session follows it, but results do not record it. Raises InputError
+        for an edit of another checkpoint, and for one that names a layer, a filter or a region that
+        the generator does not have.
         """
         with ExitStack() as stack:
             for edit in edits:
@@ -236,13 +234,13 @@ class Session:
             yield
 
     def edit(self, edit: Edit) -> None:
-        """Edit the generator from here on, until `undo` or `close`; raises as `editing` does."""
+        """Edit the generator until `undo` or `close`; raises as `editing` does."""
         with ExitStack() as stack:
             stack.enter_context(self._edited(edit))
             self._lasting.append((edit, stack.pop_all()))
 
     def undo(self) -> Edit:
-        """Lift the last edit of `edit` and return it; InputError if there is none."""
+        """Remove the last edit of `edit` and return it; InputError if there is none."""
         if not self._lasting:
             raise InputError("undo: found no active edit, expected one")
         edit, stack = self._lasting.pop()
@@ -250,10 +248,10 @@ class Session:
         return edit
 
     def read_boxes(self, path: Boxes | str | os.PathLike[str] | None = None) -> Boxes:
-        """Boxes of a file, or those that ship with the checkpoint, on images of its size.
+        """Read boxes from a file, or those that ship with the checkpoint.
 
-        Boxes that are read already are returned as they are. Raises InputError as `Boxes.read`
-        does, and where no file is given and none ships.
+        Boxes are returned unchanged. Raises InputError as `Boxes.read` does, and if no file is
+        given and none ships.
         """
         if isinstance(path, Boxes):
             return path
@@ -263,7 +261,7 @@ class Session:
         return Boxes.read(path, image_size=(self.config.size, self.config.size))
 
     def read_concepts(self, path: str | os.PathLike[str] | None = None) -> Concepts | None:
-        """Concepts of a file. If None, those that ship, and those of ``concepts.json``.
+        """Read concepts from a file; by default those that ship and those of ``concepts.json``.
 
         ``concepts.json`` in the current folder is where `concepts add` writes; its concepts
         replace shipped ones of the same name. A file there that cannot be read, or is of another
@@ -309,11 +307,11 @@ class Session:
         return find(text, self.config, concepts, self.kept, exemplars)
 
     def keep(self, name: str, z: Tensor) -> None:
-        """Name latents for the commands that come after, m x z_size float32; a new one replaces."""
+        """Name latents for later commands, m x z_size float32; replaces an existing name."""
         self.kept[name] = z.detach().cpu()
 
     def close(self) -> None:
-        """Lift all edits of `edit`."""
+        """Remove all edits of `edit`."""
         while self._lasting:
             self.undo()
 
@@ -328,20 +326,20 @@ class Session:
             )
         context = edit.on(self.generator, self.config)
         with context:
-            self._in_force[context] = edit
+            self._active[context] = edit
             try:
                 yield
             finally:
-                del self._in_force[context]
+                del self._active[context]
 
     def made_with(self, **options: Any) -> dict[str, Any]:
-        """What a result records so that it can be reproduced; `options` are the probe's own.
+        """What a result records to be reproducible; `options` are those of the probe.
 
         >>> Session.open("rooms", seed=3).made_with(n=4)["options"]
         {'n': 4}
 
-        On a command line also what was typed and the hashes of the files it names, see
-        `terminal.describe_command`. No time and no place: the same line writes the same bytes.
+        On a command line also the line and the hashes of its files, see
+        `terminal.describe_command`. No time and no path, so the same line writes the same bytes.
         """
         return {
             **terminal.describe_command(),
@@ -379,7 +377,7 @@ class Session:
         )
 
     def start(self, command: str) -> None:
-        """Reserve the folder that a command will write: refused before any work is done."""
+        """Reserve the folder of a command, before any work is done."""
         if self.out is None:
             raise InputError("this session has no output folder, expected Session(out=...)")
         folder = next(
@@ -393,13 +391,13 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """The folder of the command that was started last; InputError if none was."""
+        """The folder of the last started command; InputError without one."""
         if not self._folders:
             raise InputError("session: found no command that started, expected result.save(FOLDER)")
         return self._folders[-1]
 
     def save(self, result: Result) -> None:
-        """Write the result of the command that was started, and answer with it."""
+        """Save the result of the started command, and print it."""
         folder = self.folder
         terminal.log(f"{folder.name}: computed, now draws")
         result.save(folder, self.force)
@@ -409,5 +407,5 @@ class Session:
         terminal.answer(values, f"{result}\nwrote {folder}: {names}")
 
     def report(self, values: dict[str, Any]) -> None:
-        """Save and print plain values: the result of a probe that draws nothing."""
+        """Save and print plain values, for a probe without pictures."""
         self.save(Report(self.made_with(), values))

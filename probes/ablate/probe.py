@@ -32,12 +32,12 @@ def run(
         >>> list(run(session, edit).change)
         ['everywhere']
 
-    It is measured on the first n samples of the session's seed; with boxes, on the samples that
-    have any, each edited inside of its own. The active edits apply both before and after. This
-    one is removed again: `session.edit(selection)` leaves it active.
+    The change is measured on the first n samples of the session's seed; with boxes, on the boxed
+    samples, each edited inside its own boxes. The active edits apply before and after. This edit is
+    removed at the end: use `session.edit(selection)` to keep it active.
 
-    Raises InputError for an edit that does not fit the generator, for boxes of
-    another checkpoint, and where the layer has no cell in the region or in any box.
+    Raises InputError for an edit that does not fit the generator, for boxes of another checkpoint,
+    and for a region or boxes without any location of the layer.
     """
     at_least(1, n=n)
     options: dict[str, Any] = {"edit": selection.change()}

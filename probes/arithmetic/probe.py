@@ -31,21 +31,21 @@ def run(
     draws: int = 100,
     keep: Sequence[str] = (),
 ) -> Arithmetic:
-    """Add and subtract concepts in latent space, and say how often that works.
+    """Add and subtract concepts in latent space, and count how often it works.
 
         >>> session = Session.open("faces")
         >>> concepts = session.read_concepts()
         >>> run(session, "smiling - neutral + glasses", concepts).z.shape
         torch.Size([1, 100])
 
-    expression: see `expressions.parse`; its names are concepts, whose first `exemplars` are
-    averaged, samples, as 3:17, and what earlier commands kept. name: under which the sum is kept
-    in the session. classifier: measure `draws` draws of exemplars, see `trials.measure`.
-    keep: what the sum must not change of its base, the last concept that is added; see
-    `keeping.find`. The sum without it is kept beside it. Active edits apply.
+    expression: a sum of concepts (the mean of their first `exemplars`), samples such as 3:17, and
+    names that earlier commands kept; see `expressions.parse`. name: name of the sum in the session.
+    classifier: measure `draws` random draws of exemplars, see `trials.measure`.
+    keep: labels or concepts that the sum must not change in its base, the last concept that is
+    added; see `keeping.find`. The sum without it is computed for comparison. Active edits apply.
 
-    Raises InputError for a malformed expression, unknown names, concepts of fewer exemplars, and as
-    `keeping.find` does. Source: section 6.3.2, figure 7; Shen et al. (2020) for `keep`.
+    Raises InputError for a malformed expression, unknown names, concepts with too few exemplars,
+    and as `keeping.find` does. Source: section 6.3.2, figure 7; Shen et al. (2020) for `keep`.
     """
     at_least(1, exemplars=exemplars)
     at_least(2, draws=draws)

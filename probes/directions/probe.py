@@ -31,23 +31,25 @@ def run(
     concepts: Concepts | None = None,
     classifier: Classifier | None = None,
 ) -> Directions:
-    """Find directions in latent space, and name each by what it moves.
+    """Find directions in latent space, and name each by what it changes.
 
         >>> session = Session.open("faces")
         >>> run(session, "sefa", components=4).pixels.shape
         (4, 5, 64, 64, 3)
 
-    by: "pca", the principal components of what `layer` outputs for n latents, the generator's
-    first if none is given; "sefa", what changes the output of the first layer most, by its weights;
-    "regression", for each label of the classifier what moves it alone. A direction is as long as
-    one standard deviation of its component, or of z; `reach` of them go to both sides. It is named
-    by the label that a classifier sees change most, on other samples, or by the nearest of the
-    concepts, and has the sense in which that rises. Each is kept in the session as direction1,
-    direction2 and so on. Active edits apply.
+    by: "pca", principal components of the output of `layer` (by default the generator's first) for
+    n latents; "sefa", the directions that change the output of the first layer most, from its
+    weights; "regression", for each label of the classifier the direction that changes only that
+    label. A direction has the length of one standard deviation of its component, or of z. Images
+    are drawn up to `reach` lengths to both sides.
 
-    Raises InputError for a way without what it needs or with what it does not use, for fewer
-    latents than the way needs, and where the first layer is not linear ("sefa").
-    Source: Härkönen et al. (2020); Shen and Zhou (2021); Shen et al. (2020).
+    A direction is named after the label that changes most, measured by the classifier on other
+    samples, or after the nearest concept; its sign is such that it increases. The session keeps the
+    directions as direction1, direction2 and so on. Active edits apply.
+
+    Raises InputError for missing or unused arguments of a method, for too few latents, and for
+    "sefa" if the first layer is not linear. Source: Härkönen et al. (2020); Shen and Zhou (2021);
+    Shen et al. (2020).
     """
     at_least(1, components=components)
     if not 0 < reach <= 100:

@@ -38,26 +38,26 @@ def run(
     n: int = 2000,
     features: str | Path | None = None,
 ) -> Evaluation:
-    """Measure samples against images that the generator was not trained on.
+    """Measure how far samples are from images that the generator was not trained on.
 
         >>> result = run(Session.open("rooms"), "held_out.zip", n=1000)
         >>> result.wasserstein["64"].samples.mean > result.wasserstein["64"].held_out.mean
         True
 
     images: what `sources.ImageSource` opens. n: maximum number of images, drawn by the seed.
-    features: a file of torch.export.save with a network from N x C x S x S float32 images in
-    [-1, 1] to N x D features, whose batch must be dynamic; or the published weights of FID's
-    Inception network. It gives a Fréchet and a kernel distance, precision and recall, which are
-    FID and KID with those weights alone.
+    features: an extractor, for Fréchet and kernel distance, precision and recall. It is a file of
+    torch.export.save with a network from N x C x S x S float32 images in [-1, 1] to N x D features
+    and a dynamic batch, or the published weights of FID's Inception network. Only with those
+    weights are the distances FID and KID.
 
-    The held-out images are split at random into halves, four times. Each time new samples, as many
-    as one half, are compared with that half, and for the floor the other half is too. The splits
-    share the held-out images, so four new sets of images would lie further apart than the range.
+    The held-out images are split at random into halves, four times. Each time, one half is compared
+    with as many new samples and, for the floor, with the other half. The splits share the held-out
+    images, so four new sets of images would vary more than the range.
 
     Raises InputError for fewer than 4 images, and for an extractor that cannot be read safely or
-    does not output finite N x D features.
-    Source: see `metrics.sliced_wasserstein`, `metrics.diversity`, `metrics.frechet_distance`,
-    `metrics.kernel_distance`, `metrics.precision_recall`.
+    does not output finite N x D features. Source: see `metrics.sliced_wasserstein`,
+    `metrics.diversity`, `metrics.frechet_distance`, `metrics.kernel_distance`,
+    `metrics.precision_recall`.
     """
     extractor = None if features is None else read_extractor(Path(features)).to(session.device)
     source = session.images(images, n)

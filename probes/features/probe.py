@@ -42,7 +42,7 @@ def run(
     to: str | Path = "features.npy",
     **options: Any,
 ) -> Extracted | Classified:
-    """Extract the features of images, and with labels classify them by a linear L2-SVM.
+    """Extract the discriminator's features and, with labels, train a linear L2-SVM on them.
 
         >>> session = dp.Session.open("svhn")
         >>> run(session, "photographs.zip", to="features.npy").features.values.shape
@@ -51,12 +51,12 @@ def run(
         >>> result.rows[0].points[0].score.interval
         (0.43, 0.44)
 
-    labels: "folders", "y" or a CSV: see `datasets.read`. to: the file of the features; see
+    labels: "folders", "y" or a CSV; see `datasets.read`. to: the file to write; see
     `feature_files.stored`. options: the fields of `Options`.
 
-    Raises InputError for images of another size, unless `resize`; for labels as `datasets.read`
-    does; for fewer images than asked for; for unknown names; TypeError for an unknown option.
-    Source: sections 5.1 and 5.2.
+    Raises InputError for images of another size without `resize`, as `datasets.read` does for
+    labels, for too few images, and for unknown names; TypeError for an unknown option. Source:
+    sections 5.1 and 5.2.
     """
     asked = Options(**options)
     layers = features.layers(session.discriminator, asked.layers, min(asked.grid, GRID), every=True)

@@ -21,19 +21,19 @@ def run(
     resize: bool = False,
     name: str | None = None,
 ) -> Inversion:
-    """Find the latents whose images are nearest to a photograph, and say how near.
+    """Find the latents whose images are nearest to a photograph.
 
         >>> result = run(Session.open("rooms"), "my_room.png", resize=True)
         >>> result.z.shape, result.found.near.psnr.shape
         (torch.Size([8, 100]), torch.Size([8]))
 
-    photo: a file, or C x H x W float32 in [-1, 1]. resize: take a file of another size, cropped to
-    its centre square and resized. starts, steps: see `search.search`. name: under which the
-    nearest latent is kept in the session, if not the file's. Active edits apply. The same
-    search for a sample, the first that is not among the candidates, says what can be reached.
+    photo: a file, or C x H x W float32 in [-1, 1]. resize: crop a file of another size to its
+    centre square and resize it. starts, steps: see `search.search`. name: name of the nearest
+    latent in the session; by default that of the file. Active edits apply. A sample that is not
+    among the candidates is searched for in the same way: its error is the error of the search.
 
-    Raises InputError for a file that is not an image or of another size, and a name that is not a
-    word.
+    Raises InputError for a file that is not an image or of another size, and for a name that is not
+    a word.
     """
     if not 1 <= starts <= search.CANDIDATES:
         raise InputError(

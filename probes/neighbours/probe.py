@@ -40,25 +40,24 @@ def run(
     resize: bool = False,
     cells: int | None = None,
 ) -> Neighbours:
-    """Find the training images that are nearest to samples, and say whether they are copies.
+    """Find the training images nearest to samples, and test whether samples are copies.
 
         >>> result = run(dp.Session.open("rooms"), "rooms.zip", "held_out.zip", n=1000)
         >>> result.own.near[0].verdict.name
         'NO SIGN OF COPYING'
 
-    images: those the generator was trained on, all of them. held_out: others of the same source;
-    n at random are the control. split: take the control out of `images` at random, at most half:
-    honest only if the generator was not trained on it. Without a control there is no verdict.
-    n: samples. spaces: "pixels", "features" or both; both, or pixels alone where the checkpoint
-    has no discriminator, if not given. before: an earlier checkpoint of the same training, which
-    is asked the same with the same latents. resize: images of another size are brought to that of
-    the network. cells: of the partition of the three-sample test; one for `search.A_CELL` samples
-    if not given.
+    images: all training images of the generator. held_out: other images of the same source; n
+    random ones are the control. split: take the control from `images` instead, at most half; only
+    valid if the generator was not trained on it. Without a control there is no verdict. n: number
+    of samples. spaces: "pixels", "features" or both; by default both, or only pixels without a
+    discriminator. before: an earlier checkpoint of the same training, to compare from the same
+    latents. resize: resize images to the size of the network. cells: number of cells of the
+    three-sample test; by default one for `search.A_CELL` samples.
 
-    Raises InputError for fewer than 2 training images, or fewer than 20 samples or held-out images;
-    for images of another size, unless `resize`; for unknown names; for an earlier checkpoint that
-    takes other latents or draws images of another size; for features that are not finite.
-    Source: `verdict.three_sample`, `verdict.preference`.
+    Raises InputError for fewer than 2 training images, fewer than 20 samples or held-out images,
+    images of another size without `resize`, unknown names, an earlier checkpoint with other latents
+    or image size, and features that are not finite. Source: `verdict.three_sample`,
+    `verdict.preference`.
     """
     earlier = None if before is None else _load_earlier(session, before)
     real = RealImages.open(session, images, held_out, split, n, resize)

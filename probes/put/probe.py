@@ -55,25 +55,24 @@ def run(
         >>> with session.editing(*result.edits):
         ...     images = session.sample(16)
 
-    boxes: drawn on samples of this checkpoint, or the path of a file of them; those that ship
-    if None. label: which of their labels; None where there is one. at: x0, y0, x1, y1 in pixels of
-    the image. donor: seed and index of the boxed sample to take the object from; the best of all if
-    None. layer: of the generator, one or several; fill: "mix" copies the donor's maps, "clone"
-    takes their texture at the level of what is around; both are chosen on held-out boxed objects if
-    None.
+    boxes: boxes on samples of this checkpoint, or the path of a file of them; None takes those that
+    ship. label: the object; None if the boxes have one label. at: x0, y0, x1, y1 in pixels of the
+    image. donor: seed and index of the boxed sample to copy the object from. layer: one or several
+    layers of the generator. fill: "mix" copies the donor's maps, "clone" adapts them to their
+    surroundings. Donor, layer and fill are chosen on held-out boxed objects by default.
 
-    The maps under the object's box are moved by whole locations of the layers, so it lands a
-    little beside what is asked for: the result says by how much. An object that would leave the
-    image is not taken, nor one that is cut by a side of its own image and would be moved away from
-    it. The donor is drawn without the active edits; those act on the samples that it is put into.
+    The maps under the object's box are moved by whole locations of the layers, so the object lands
+    slightly off target; the result reports the offset. Objects that would leave the image are
+    excluded, and so are objects that are cut by a side of their own image and would move away from
+    it. The donor is drawn without the active edits; the samples that it is put into follow them.
 
-    judges: detectors by name or path, or themselves, that say on n fresh samples whether it is
-    there; if not given, the one that ships for the object, or "boxes", which is learnt from every
-    second image with boxes: all else is then chosen with the others.
+    judges: detectors, by name or path or as objects, that mark the object on n new samples. By
+    default the one that ships for the object, or "boxes", which learns from every second boxed
+    image; all choices are then made on the others.
 
     Raises InputError for boxes of another checkpoint or on a file of latents, an unknown label or
-    layer, a place that is not in the image or smaller than a location, a donor without a box, and
-    where no object fits. Source: Perez, Gangnet and Blake (2003) for cloning, here of maps.
+    layer, a place outside the image or smaller than a location, a donor without a box, and if no
+    object fits. Source: Perez, Gangnet and Blake (2003) for cloning, applied to feature maps.
     """
     at_least(1, n=n)
     if fill is not None and fill not in FILLS:

@@ -37,22 +37,21 @@ def run(
     keep: Sequence[str] = (),
     axis: str | None = None,
 ) -> Turn:
-    """Add the axis between two concepts to samples, in steps to both sides.
+    """Move samples along the axis between two concepts, in steps to both sides.
 
         >>> session = Session.open("faces")
         >>> run(session, "left", "right", session.read_concepts(), n=4).pixels.shape
         (4, 7, 64, 64, 3)
 
-    start, end: concepts, samples ("3:17") or what earlier commands kept; of a concept the mean of
-    the first `exemplars`. axis: in place of both, a direction that an earlier command kept, or
-    "FILE:2", the second of a file of latents. The samples are the first n of the session's seed;
-    `steps` places lie evenly from -reach to +reach lengths of the axis. classifier: measure what
-    changes on other samples. keep: what must not move along, see `keeping.find`; the axis as it was
-    is measured beside it. video: the ending of a film to write. Active edits apply.
+    start, end: concepts (the mean of their first `exemplars`), samples such as "3:17", or names
+    that earlier commands kept. axis: use a direction that an earlier command kept instead, or
+    "FILE:2", the second of a file of latents. The samples are the first n of the session's seed, at
+    `steps` even positions from -reach to +reach lengths of the axis. classifier: measure what
+    changes, on other samples. keep: labels that must not change, see `keeping.find`; the original
+    axis is measured for comparison. video: extension of a film to write. Active edits apply.
 
-    Raises InputError for unknown names, for one place only, for concepts of the same mean, and as
-    `keeping.find` does.
-    Source: section 6.3.2, figure 8; Shen et al. (2020) for axes that keep labels.
+    Raises InputError for unknown names, fewer than two steps, concepts with the same mean, and as
+    `keeping.find` does. Source: section 6.3.2, figure 8; Shen et al. (2020) for `keep`.
     """
     at_least(1, n=n, exemplars=exemplars)
     at_least(2, steps=steps)

@@ -36,17 +36,18 @@ def run(
     k: int = 5,
     rule: str = "leak",
 ) -> FilterPictures:
-    """Show what filters of a discriminator's layer respond to, beside a network of random weights.
+    """Show what the filters of a discriminator's layer respond to, next to random weights.
 
         >>> result = run(Session.open("svhn"), n=200, filters=range(6))
         >>> result.trained.guided.shape
         torch.Size([6, 5, 3, 32, 32])
 
-    images: what `sources.ImageSource` opens; samples of the session's generator if None. n: how
-    many of them. layer: the last convolution layer if None. filters: the first 6 if None, or "all".
-    k: responses a filter, each in another image. rule: see `attribution.GuidedBackprop`.
+    images: what `sources.ImageSource` opens; by default samples of the session's generator. n:
+    number of images. layer: by default the last convolution layer. filters: by default the first 6;
+    or "all". k: number of responses of each filter, each in another image. rule: see
+    `attribution.GuidedBackprop`.
 
-    Raises InputError for a layer or a filter that does not exist, and fewer than k images.
+    Raises InputError for an unknown layer or filter, and for fewer than k images.
     Source: section 6.2, figure 5.
     """
     at_least(1, n=n, k=k)

@@ -37,20 +37,20 @@ def run(
     video: str | None = None,
     images: Path | None = None,
 ) -> Walk:
-    """Walk from point to point in latent space and measure how even the images change.
+    """Interpolate from point to point in latent space, and measure how evenly images change.
 
         >>> result = run(Session.open("rooms", seed=3), points=4, steps=8)
         >>> result.tracks["linear"].pixels.shape
         (3, 8, 64, 64, 3)
 
-    points: how many samples of the session's seed, or names: samples ("3:17"), concepts, of whose
-    first `exemplars` the mean is taken, and what earlier commands kept. steps: images from one
-    point to the next, both ends included. closed: from the last point back to the first. video:
-    the ending of films to write. images: a set of images, such as those of the training: show the
-    nearest to every image of the first way. Active edits apply. The length of a step is seen
-    by the discriminator; without one, in pixels.
+    points: a number of samples of the session's seed; or names: samples ("3:17"), concepts (the
+    mean of their first `exemplars`), and what earlier commands kept. steps: number of images from
+    one point to the next, including both. closed: return to the first point. video: extension of
+    films to write. images: a set of images, such as the training set: show the nearest to every
+    image of the first path. Active edits apply. The length of a step is measured in the
+    discriminator's features, or in pixels without a discriminator.
 
-    Raises InputError for less than two points, less than two steps and unknown names.
+    Raises InputError for fewer than two points or steps, and for unknown names.
     Source: section 6.1, figure 4; `latents.between`.
     """
     names = [f"{session.seed}:{i}" for i in range(points)] if isinstance(points, int) else points
