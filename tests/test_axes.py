@@ -286,10 +286,16 @@ def test_both_axes_are_in_the_result_and_the_picture(shown, concepts, tmp_path):
     assert picture.shape[0] >= dp.figures.read_image(tmp_path / "alone/turn.png").shape[0]
 
 
-def test_a_chart_names_as_many_lines_as_there_is_room_for():
+def test_a_chart_names_as_many_lines_as_there_is_room_for(tmp_path):
     at, spans = (-1.0, 0.0, 1.0), [(0.1, 0.2)] * 3
     lines = {f"label {i}": ([i / 60] * 3, spans) for i in range(40)}
-    few, many = (chart_responses(at, {"": dict(list(lines.items())[:n])}, 600) for n in (NAMED, 40))
+
+    def drawn(n: int) -> np.ndarray:
+        chart = chart_responses(at, {"": dict(list(lines.items())[:n])}, 600)
+        dp.figures.save(tmp_path / "chart.png", chart)
+        return dp.figures.read_image(tmp_path / "chart.png")
+
+    few, many = drawn(NAMED), drawn(40)
     assert few.shape == many.shape == (HEIGHT, 600, 3)
     # Below the last name stands how many have none; where all have one, nothing does.
     corner = np.s_[int(HEIGHT * (1 - BOTTOM)) + 9 :, 600 - NAMES + 10 :]
