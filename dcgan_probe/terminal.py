@@ -64,10 +64,11 @@ class NotebookLine:
 
     def write(self, text: str) -> None:
         """Show text instead of what was shown before; blanks clear the line."""
-        bundle = {"text/plain": text.strip()}
+        text = text.strip()
+        bundle = {"text/plain": text} if text else {"text/plain": "", "text/html": ""}
         if self._handle is not None:
             self._handle.update(bundle, raw=True)
-        elif bundle["text/plain"]:
+        elif text:
             self._handle = self._display(bundle, raw=True, display_id=True)
 
     def flush(self) -> None:

@@ -145,7 +145,7 @@ def test_boxes_between_the_cells_are_counted(session):
     drawn = boxes(*boxes().boxes, dp.Box(0, "window", 1, 1, 3, 3))
     found = ablate.run(session, dp.Selection("4x4", (1,), SHA), drawn)
     assert found.unresolved == 1
-    assert "1 of 7 boxes hold no cell of this layer" in str(found)
+    assert "1 of 7 boxes hold no location of this layer" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_boxes_between_the_cells_are_counted(session):
         (
             {"layer": "4x4"},
             boxes(dp.Box(0, "window", 1, 1, 3, 3)),
-            "^windows.json: found no cell of layer '4x4' .*, expected layer 8x8, the coarsest that",
+            "^windows.json: found no location of layer '4x4' .*, expected layer 8x8, the coarsest",
         ),
         ({"layer": "4x4.linear"}, boxes(), "layer '4x4.linear': found values without places"),
         ({}, dp.Boxes((), (0,), (32, 32), seed=0), "boxes: found no boxes, expected at least one"),

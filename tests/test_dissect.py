@@ -246,9 +246,9 @@ def test_what_does_not_fit_is_refused(session, changes, options, message):
     [
         (
             (0.5, 0.5, 1.5, 1.5),
-            "no cell of layer '4x4' with its centre inside, expected layer 16x16",
+            "no location of layer '4x4' with its centre inside, expected layer 16x16",
         ),
-        ((0, 0, 31, 31), "no cell of layer '4x4' outside of the boxes, expected layer 16x16"),
+        ((0, 0, 31, 31), "no location of layer '4x4' outside of the boxes, expected layer 16x16"),
         ((0, 0, 32, 32), "outside of the boxes, expected boxes that leave something out"),
         (None, "windows.json: found no boxes, expected at least one"),
     ],

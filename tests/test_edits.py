@@ -217,12 +217,12 @@ def test_units_of_a_layer_without_places_can_be_edited(session):
         ),
         (
             dp.Selection("4x4", (0,), SHA, where=(8, 8, 12, 12)),
-            "^region 8,8,12,12: found no cell of layer '4x4' with its centre inside, expected "
+            "^region 8,8,12,12: found no location of layer '4x4' with its centre inside, expected "
             "layer 8x8, the coarsest that has one$",
         ),
         (
             dp.Selection("4x4", (0,), SHA, where=(8, 8, 8.2, 8.2)),
-            "^region 8,8,8.2,8.2: found no cell of layer '4x4' .*, expected a larger one$",
+            "^region 8,8,8.2,8.2: found no location of layer '4x4' .*, expected a larger one$",
         ),
         (
             dp.Selection("4x4.linear", (0,), SHA, where=(0, 0, 8, 8)),

@@ -169,10 +169,12 @@ def test_what_does_not_fit_is_refused(session, changes, options, message):
 
 def test_boxes_that_hold_no_place_or_all_of_them_are_refused(session):
     small = replace(boxes(), boxes=(dp.Box(0, "window", 1, 1, 3, 3),))
-    with pytest.raises(InputError, match="no cell of layer '4x4' .*, expected layer 8x8"):
+    with pytest.raises(InputError, match="no location of layer '4x4' .*, expected layer 8x8"):
         run(session, small, layer="4x4")
     whole = replace(boxes(), boxes=(dp.Box(0, "window", 0, 0, 32, 32),))
-    with pytest.raises(InputError, match="no cell of layer '4x4' outside .* boxes that leave some"):
+    with pytest.raises(
+        InputError, match="no location of layer '4x4' outside .* boxes that leave some"
+    ):
         run(session, whole, layer="4x4")
 
 
@@ -180,7 +182,7 @@ def test_boxes_between_the_cells_are_counted(session):
     drawn = (*boxes().boxes, dp.Box(0, "window", 1, 1, 3, 3))
     found = run(session, replace(boxes(), boxes=drawn), layer="4x4")
     assert found.unresolved == 1
-    assert "1 of 7 boxes hold no cell of this layer" in str(found)
+    assert "1 of 7 boxes hold no location of this layer" in str(found)
 
 
 def test_a_regression_that_did_not_converge_says_so_at_the_top(session, monkeypatch):

@@ -573,7 +573,7 @@ def test_a_selection_is_read_as_one(tmp_path):
         ({"widen": float("nan")}, "widen: .*expected a finite number"),
         ({"where": [5, 5, 5, 9]}, "expected x0,y0,x1,y1"),
         ({"where": [0, 0, 40, 9]}, "found x1 = 40, expected at most 32"),
-        ({"where": [8.2, 8.2, 8.6, 8.6]}, "found no cell of layer"),
+        ({"where": [8.2, 8.2, 8.6, 8.6]}, "found no location of layer"),
         ({"donors": {"seed": 0, "indices": []}}, "donors"),
         ({"feather": -1}, r"feather: found -1\.0, expected 0, or with a region more"),
         ({"feather": "a"}, "feather: found"),

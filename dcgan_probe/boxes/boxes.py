@@ -81,23 +81,25 @@ class Box:
 
 @dataclass(frozen=True)
 class Boxes:
-    """All boxes that were drawn on a set of samples, and which samples those were.
+    """Boxes drawn on a set of samples, and the samples that were labelled.
 
         >>> boxes = Boxes((Box(0, "window", 0, 0, 32, 64),), (0, 1), image_size=(64, 64), seed=0)
         >>> boxes.mask((2, 2)).astype(int).tolist()
         [[[1, 0], [1, 0]], [[0, 0], [0, 0]]]
 
-    - `boxes` and `images` are kept sorted, each one once. `images` are the samples that were looked
-      at: those without a box hold no object.
+    - `boxes` and `images` are kept sorted, each one once. `images` are the labelled samples: those
+    without
+      a box do not show the object.
     - `image_size` is width and height in pixels.
     - The samples are of latents 0, 1, ... of `seed`, or of the rows of the `.npy` file `latents`
       (a path relative to the file of the boxes): exactly one of the two.
     - `checkpoint` is the SHA-256 of the generator's file, in 64 hexadecimal digits or only the
       first 8, or None if unknown.
-    - `source` is the path that they were read from, and `notices` what there is to know about how:
-      edges that were clipped, labels that look alike; neither counts in comparisons.
+    - `source` is the path that they were read from; `notices` reports clipped edges and labels that
+    look alike.
+      Neither counts in comparisons.
 
-    Raises InputError, with the place of the first thing that is wrong.
+    Raises InputError, with the place of the first error.
     """
 
     boxes: tuple[Box, ...]
@@ -136,7 +138,7 @@ class Boxes:
         label: str | None = None,
         image_size: tuple[int, int] | None = None,
     ) -> Boxes:
-        """Boxes from this package's JSON or another tool's export, recognised by content.
+        """Read boxes from this package's JSON or another tool's export, recognised by content.
 
             >>> Boxes.read("windows.json", label="window")  # doctest: +SKIP
             >>> Boxes.read("folder-of-labelme-files", image_size=(64, 64))  # doctest: +SKIP
@@ -146,7 +148,7 @@ class Boxes:
         out of the image, by less than half a pixel (VIA, Pascal VOC: by 1), is put on the image's
         side. That, and labels that differ in case, blanks or width only, is reported on stderr.
 
-        Raises InputError, in one line with file and entry, for whatever is wrong with the file.
+        Raises InputError, in one line with file and entry, for an invalid file.
         """
         if image_size is not None:
             image_size = Value(image_size, "image_size").size()
@@ -156,7 +158,7 @@ class Boxes:
         return boxes if label is None else boxes.only(label)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write our own JSON, one box a line, whole or not at all: same boxes, same bytes.
+        """Write JSON atomically, one box on each line: same boxes, same bytes.
 
             >>> boxes = Boxes((), images=(0, 1), image_size=(64, 64), seed=0)
             >>> boxes.write("/tmp/boxes.json")
@@ -177,12 +179,12 @@ class Boxes:
 
     @property
     def n(self) -> int:
-        """How many samples to draw, from the first, so that all images are among them."""
+        """Number of samples to draw so that all images are among them."""
         return self.images[-1] + 1
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels there are, sorted."""
+        """All labels, sorted."""
         return tuple(sorted({box.label for box in self.boxes}))
 
     @property
@@ -191,21 +193,21 @@ class Boxes:
         return None if self.latents is None else Path(self.source).parent / self.latents
 
     def only(self, label: str) -> Boxes:
-        """The boxes of one label, on the same images: those without one hold no such object.
+        """The boxes of one label, on the same images.
 
             >>> drawn = (Box(0, "window", 0, 0, 8, 8), Box(1, "door", 0, 0, 8, 8))
             >>> windows = Boxes(drawn, (0, 1), image_size=(64, 64), seed=0).only("window")
             >>> len(windows.boxes), windows.images
             (1, (0, 1))
 
-        Raises InputError, which lists the labels there are, if there is no such box.
+        Raises InputError for an unknown label, and lists the known ones.
         """
         if label not in self.labels:
             raise unknown("label", label, self.labels, self.source or "boxes")
         return replace(self, boxes=tuple(box for box in self.boxes if box.label == label))
 
     def only_images(self, images: Iterable[int]) -> Boxes:
-        """The same, as if only these of the images had been looked at.
+        """The boxes on some of the images only.
 
         >>> boxes = Boxes((Box(4, "window", 16, 0, 64, 32),), (2, 4), (64, 64), seed=0)
         >>> boxes.only_images([2]).images
@@ -216,7 +218,7 @@ class Boxes:
         return replace(self, boxes=boxes, images=tuple(sorted(kept)))
 
     def count_between(self, grid: tuple[int, int]) -> int:
-        """How many boxes lie between the centres of a grid's cells, so that `mask` has none.
+        """Number of boxes that contain no location of a grid.
 
         >>> Boxes((Box(4, "window", 16, 0, 20, 9),), (2, 4), (64, 64), seed=0).count_between((2, 4))
         1
@@ -240,15 +242,16 @@ class Boxes:
         )
 
     def mask(self, grid: tuple[int, int]) -> np.ndarray:
-        """Which cells of a layer's grid are on an object: n x h x w bool, in the order of `images`.
+        """Which locations of a layer's grid are inside a box: n x h x w bool, in the order of
+        `images`.
 
             >>> boxes = Boxes((Box(4, "window", 16, 0, 64, 32),), (2, 4), (64, 64), seed=0)
             >>> boxes.mask((2, 4)).astype(int).tolist()
             [[[0, 0, 0, 0], [0, 0, 0, 0]], [[0, 1, 1, 1], [0, 0, 0, 0]]]
 
-        `grid` is the layer's height and width. A cell is on an object if its centre, in pixels of
-        the sample, lies in a box: left and top edge included, right and bottom not, so that boxes
-        side by side share no cell. A box between the centres marks none.
+        `grid` is the layer's height and width. A location is inside a box if its centre, in pixels
+        of the sample, is: left and top edges included, right and bottom ones not, so adjacent boxes
+        share no location. A box between the centres contains none.
 
         Radford et al. 2015, section 6.3.1: the positives are the activations inside the boxes.
         """

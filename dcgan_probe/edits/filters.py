@@ -26,7 +26,7 @@ MAX_FILTER = 2**31 - 1
 
 @dataclass(frozen=True)
 class Selection:
-    """Filters of a layer, and what becomes of their feature maps: gain * map + (1 - gain) * value.
+    """An edit of filters of one layer: their maps become gain * map + (1 - gain) * value.
 
         >>> sha = session.checkpoint.sha256
         >>> dropped = Selection("16x16", (3, 17, 40), sha)
@@ -35,13 +35,15 @@ class Selection:
         >>> with session.editing(dropped, put_in):
         ...     session.sample(8)
 
-    - `checkpoint` is the SHA-256 of the checkpoint whose filters they are; `about` says how they
-      were chosen, as JSON values, and `about["replaced_by"]` names `values` in captions.
+    - `checkpoint` is the SHA-256 of the checkpoint; `about` describes how the filters were chosen,
+    as
+      JSON values, and `about["replaced_by"]` names `values` in captions.
     - `gains` has one number for each filter, or is empty: all 0, the paper's dropping.
     - `values` has the replacement values, in the layer's own units, one for
       each filter, or is empty: all 0.
-    - `where` is a region of the image, edges x0, y0, x1, y1 in its pixels. The cells of the layer
-      whose centre lies in it are changed; None is all of them.
+    - `where` is a region of the image, edges x0, y0, x1, y1 in its pixels. Locations of the layer
+    whose
+      centre lies in it are changed; None is all of them.
     - `source` is the path that it was read from; it does not count in comparisons.
 
     Raises InputError for anything else. Source: section 6.3.1.
@@ -81,7 +83,7 @@ class Selection:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Selection:
-        """A selection that `write` wrote; InputError says what is wrong with another file."""
+        """Read a selection; raises InputError for an invalid file."""
         return cls.from_value(json_values.read_own(Path(path), "filters", FORMAT), str(path))
 
     @classmethod
@@ -92,7 +94,7 @@ class Selection:
         return cls(**required, **optional, source=source)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write JSON, whole or not at all."""
+        """Write JSON atomically."""
         files.write_json(path, self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,7 +118,7 @@ class Selection:
         return (self.layer,)
 
     def on(self, generator: nn.Module, config: AnyConfig) -> hooks.Ablation:
-        """Make the edit inside the ``with``, where it is to be made.
+        """Apply the edit inside the ``with``, in its region.
 
             >>> with Selection("8x8", (1, 5), sha, where=(10, 8, 30, 25)).on(generator, config):
             ...     images = generator(z)
@@ -139,7 +141,7 @@ class Selection:
         return None if self.where is None else region_of(self.where, config, self.source)
 
     def hook(self, generator: nn.Module, where: Tensor | None = None) -> hooks.Ablation:
-        """Make the edit inside the ``with``, in every forward of a generator.
+        """Apply the edit inside the ``with``, in every forward of a generator.
 
             >>> with Selection("8x8", (1, 5), sha).hook(session.generator):
             ...     without = session.sample(8)
@@ -193,13 +195,13 @@ class Selection:
 
 
 def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig) -> np.ndarray:
-    """Which cells of a generator's layer lie in boxes: N x h x w bool, as `Boxes.mask`.
+    """Which locations of a generator's layer are inside boxes: N x h x w bool, as `Boxes.mask`.
 
         >>> cells(boxes, "8x8", (1, 512, 8, 8), session.config).shape
         (150, 8, 8)
 
-    shape: of the layer's output. Raises InputError for a layer without places, and for boxes
-    without a cell of it, which names the coarsest layer that has one.
+    shape: of the layer's output. Raises InputError for a layer without feature maps, and for
+    boxes without a location of it; the message names the coarsest layer that has one.
     """
     where = boxes.source or "boxes"
     if len(shape) != 4:
@@ -212,7 +214,8 @@ def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig) -
             f"layer {resolving[0]}, the coarsest that has one" if resolving else "a larger one"
         )
         raise InputError(
-            f"{where}: found no cell of layer {layer!r} with its centre inside, expected {expected}"
+            f"{where}: found no location of layer {layer!r} with its centre inside, expected "
+            f"{expected}"
         )
     return mask
 
@@ -237,7 +240,7 @@ def region_of(where: tuple[float, float, float, float], config: AnyConfig, sourc
 def cells_in_and_out(
     boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig
 ) -> np.ndarray:
-    """The same as `cells`, and raises InputError too for boxes that leave no cell outside."""
+    """Like `cells`, but also raises InputError for boxes that leave no location outside."""
     mask = cells(boxes, layer, shape, config)
     if mask.all():
         grids = config.hidden("generator")
@@ -248,8 +251,8 @@ def cells_in_and_out(
             else "boxes that leave something out"
         )
         raise InputError(
-            f"{boxes.source or 'boxes'}: found no cell of layer {layer!r} outside of the boxes, "
-            f"expected {expected}"
+            f"{boxes.source or 'boxes'}: found no location of layer {layer!r} outside of the "
+            f"boxes, expected {expected}"
         )
     return mask
 

@@ -137,7 +137,7 @@ class PlaceEdit:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> PlaceEdit:
-        """An edit that `write` wrote; InputError says what is wrong with another file."""
+        """Read an edit; raises InputError for an invalid file."""
         file = json_values.read_own(Path(path), "an edit by place", FORMAT)
         return cls.from_value(file, str(path))
 

@@ -31,12 +31,11 @@ def ablate(
         ...     inserted = generator(z)
 
     filters: indices along dimension 1 of the layer's output. gain, value: one for all, or a
-    sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the places to
-    change, bool, h x w or N x h x w as the layer's maps are; None is all places. The layer's own
-    output is not written to. Raises InputError at once for an unknown layer, for gains or values
-    that are not finite or not one for each filter, and for a filter that the layer does not have,
-    where its last convolution, linear layer or norm says how many there are; else in the forward,
-    as for a shape. Source: section 6.3.1.
+    sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the locations
+    to change, bool, h x w or N x h x w like the layer's maps; None is all. The layer's own output
+    is not modified. Raises InputError when called for an unknown layer or filter, and for gains or
+    values that are not finite or not one for each filter. If the number of filters is only known in
+    the forward, an unknown filter raises there, like a wrong shape. Source: section 6.3.1.
     """
     return Ablation(module, name, filters, gain, value, where)
 

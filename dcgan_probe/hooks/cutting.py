@@ -11,7 +11,7 @@ from dcgan_probe.hooks.layers import layer
 
 
 class Uncut(InputError):
-    """A module that cannot be run on from one of its layers alone; see `tail`."""
+    """A module that cannot be cut after a layer; see `tail`."""
 
 
 def tail(module: nn.Module, name: str) -> nn.Module:
@@ -20,11 +20,11 @@ def tail(module: nn.Module, name: str) -> nn.Module:
         >>> rest = tail(generator, "8x8")
         >>> images = rest(activations(generator, "8x8", z))      # equals generator(z)
 
-    It shares the module's layers and weights, so hooks on layers after the cut act in it too. What
-    holds the layer is traced with torch.fx: its forward must not branch on values.
-    Raises InputError for an unknown name or one that is called several times, and its subclass
-    `Uncut` for a module that cannot be traced and a cut that a value bypasses, such as a skip
-    connection over it. The number of inputs may: maps have as many. `tails.Tail` takes any module.
+    It shares the module's layers and weights, so hooks on layers after the cut act in it too. The
+    module is traced with torch.fx: its forward must not branch on values. Raises InputError for an
+    unknown name or one that is called several times, and its subclass `Uncut` for a module that
+    cannot be traced, and for a layer that a value bypasses, such as by a skip connection.
+    `tails.Tail` takes any module.
     """
     layer(module, name)
     where = f"{type(module).__name__}: cannot run on from layer {name!r}"

@@ -15,12 +15,12 @@ from dcgan_probe.hooks.layers import layer, single_tensor
 
 @contextmanager
 def edit(module: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Put a function of a layer's output in its place inside the ``with``.
+    """Replace a layer's output by a function of it inside the ``with``.
 
         >>> with edit(generator, "8x8", lambda maps: maps.flip(3)):
         ...     mirrored = generator(z)
 
-    function: takes the maps and must not write to them; what it returns has their shape and dtype.
+    function: takes the maps, must not modify them, and returns maps of the same shape and dtype.
     Gradients flow. Raises InputError for an unknown name and, in the forward, for another shape.
     """
 
@@ -58,7 +58,7 @@ def unedited(module: nn.Module) -> Iterator[None]:
         >>> with edit(generator, "8x8", lambda maps: maps.flip(3)), unedited(generator):
         ...     images = generator(z)                     # not mirrored
 
-    Hooks that somebody else registered act. Not for a forward that is under way.
+    Other hooks still act. It has no effect on a forward that is already running.
     """
     with only(module, lambda number: number not in _EDITS):
         yield
@@ -66,7 +66,7 @@ def unedited(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def edit_input(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Put a function of what a module takes first in its place inside the ``with``.
+    """Replace the first input of a module by a function of it inside the ``with``.
 
         >>> with edit_input(generator, lambda z: z + axis):
         ...     turned = generator(z)
@@ -106,15 +106,15 @@ def only(module: nn.Module, acts: Callable[[int], bool]) -> Iterator[None]:
 
 @contextmanager
 def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
-    """Let a layer output given maps, whatever goes in, inside the ``with``.
+    """Replace a layer's output by given maps inside the ``with`` (activation patching).
 
         >>> maps = activations(generator, "8x8", z)
         >>> with patch(generator, "8x8", maps.flip(0)):       # each sample with another one's maps
         ...     swapped = generator(z)
 
-    maps: in the shape of the layer's output; gradients flow into them. Later layers get a copy.
+    maps: of the shape of the layer's output; gradients flow into them. Later layers get a copy.
     Raises InputError for an unknown name and, in the forward, for maps of another shape and for a
-    layer that one forward calls more than once. Known as activation patching.
+    layer that one forward calls more than once.
     """
     calls = 0
 

@@ -8,7 +8,7 @@ from dcgan_probe.errors import InputError, unknown
 
 
 def layer(module: nn.Module, name: str) -> nn.Module:
-    """The part of a module that has a name; InputError lists the names if it has none such.
+    """Find a submodule by name; raises InputError that lists the names if it is unknown.
 
     >>> layer(Generator(PRESETS["paper"]), "8x8.conv").stride
     (2, 2)

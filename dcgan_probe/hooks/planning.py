@@ -20,7 +20,7 @@ Plan = Callable[[dict[str, Tensor]], dict[str, Callable[[Tensor], Tensor]]]
 
 
 def lookahead(module: nn.Module, names: Sequence[str], plan: Plan) -> Lookahead:
-    """Edit layers by what they, and layers after them, output without the edit.
+    """Edit layers by a plan that sees what these and later layers output without the edit.
 
         >>> def mirror(maps):     # at 8x8, where something is bright at 32x32
         ...     bright = maps["32x32"].amax((1, 2, 3)) > 1
@@ -28,12 +28,11 @@ def lookahead(module: nn.Module, names: Sequence[str], plan: Plan) -> Lookahead:
         >>> with lookahead(generator, ("8x8", "32x32"), mirror):
         ...     images = generator(z)
 
-    At each forward the module first runs as far as the last of `names`, as it was when the
-    ``with`` was entered: hooks that are older act, those that are newer do not. `plan` takes what
-    the layers output, by name, and returns functions of maps for some of them. With those the
-    forward then runs. Several nest: the inner one sees what the outer one edits. Gradients flow
-    through both runs. Raises InputError for an unknown name, and `Uncut` where a layer is called
-    outside of a forward of the module, as in its `tail`.
+    At each forward, the module first runs up to the last of `names`, with only those hooks that are
+    older than the ``with``. `plan` takes the outputs by name, and returns functions of maps for
+    some layers. The forward then runs with these. Several nest: the inner one sees the edits of the
+    outer one. Gradients flow through both runs. Raises InputError for an unknown name, and `Uncut`
+    where a layer is called outside of a forward of the module, as in its `tail`.
     """
     return Lookahead(module, names, plan)
 

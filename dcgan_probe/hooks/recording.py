@@ -15,7 +15,7 @@ from dcgan_probe.hooks.layers import layer, single_tensor
 
 @contextmanager
 def record(module: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
-    """Keep the outputs of layers during the forwards inside the ``with``, by name.
+    """Record the outputs of layers inside the ``with``, by name.
 
         >>> with record(generator, "8x8", "16x16") as seen:
         ...     images = generator(z)
@@ -25,7 +25,7 @@ def record(module: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
     Yields a dict that every forward refills; gradients flow through it if they are on. The
     tensors are copies, made when the layer returns: an in-place activation that comes after
     changes the layer's own output, not what was recorded. Raises InputError for an unknown name
-    and, in the forward, for a layer that outputs something else than one tensor.
+    and, in the forward, for a layer whose output is not one tensor.
     """
     seen: dict[str, Tensor] = {}
 
@@ -45,7 +45,7 @@ class _Stop(Exception):
 
 
 def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
-    """The output of a layer for inputs; what comes after the layer is not computed.
+    """Return the output of a layer; later layers are not computed.
 
         >>> activations(generator, "8x8", z).shape
         torch.Size([1, 512, 8, 8])
@@ -58,7 +58,7 @@ def activations(module: nn.Module, name: str, inputs: Tensor) -> Tensor:
 def collect(
     module: nn.Module, names: Sequence[str], *args: Any, **kwargs: Any
 ) -> dict[str, Tensor]:
-    """The outputs of several layers for inputs; what comes after the last of them is not computed.
+    """Return the outputs of several layers; layers after the last of them are not computed.
 
         >>> collect(generator, ("8x8", "16x16"), z)["16x16"].shape
         torch.Size([1, 256, 16, 16])

@@ -97,7 +97,7 @@ def check_enough(n: int, size: int) -> None:
 
 
 def hold(axis: Tensor, asked: Tensor, kept: Tensor, rest: bool = False) -> Tensor:
-    """The axis nearest to one that moves what is asked as much, and what is kept not at all.
+    """Return the nearest axis that changes the target as much and the kept values not at all.
 
         >>> one, other = torch.eye(3)[0], torch.eye(3)[1]
         >>> hold(torch.tensor([1.0, 2.0, 3.0]), one[None], other[None])

@@ -86,7 +86,7 @@ class Concepts:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Concepts:
-        """The concepts of a file; InputError says what is wrong with another file."""
+        """Read concepts; raises InputError for an invalid file."""
         file = json_values.read_own(Path(path), "concepts", FORMAT)
         members = file["concepts"].members()
         named = {
@@ -99,7 +99,7 @@ class Concepts:
         return cls(file["checkpoint"].text(), named, str(path))
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write JSON, whole or not at all."""
+        """Write JSON atomically."""
         concepts: dict[str, Any] = {}
         for name, concept in self.named.items():
             concepts[name] = {"exemplars": list(concept.exemplars)}

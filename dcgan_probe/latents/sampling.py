@@ -22,7 +22,7 @@ FORMAT = "dcgan-probe/latents/1"
 
 
 def sample(config: AnyConfig, n: int, seed: int, start: int = 0) -> Tensor:
-    """Latents `start` to `start + n` of a seed.
+    """Draw latents `start` to `start + n` of a seed.
 
         >>> from dcgan_probe.networks.config import PRESETS
         >>> sample(PRESETS["paper"], n=4, seed=3).shape
@@ -70,7 +70,7 @@ def drawn(draw: Draw, n: int, rng: np.random.Generator) -> Tensor:
 
 
 def between(a: Tensor, b: Tensor, at: Tensor, how: str = "linear") -> Tensor:
-    """Latents on the way from a to b, at fractions 0 (a) to 1 (b).
+    """Interpolate between two latents, linearly or spherically (slerp).
 
         >>> between(torch.zeros(100), torch.ones(100), torch.linspace(0, 1, 5)).shape
         torch.Size([5, 100])

@@ -56,7 +56,7 @@ class BoxedSamples:
         cells_in_and_out(boxed, self.layer, tuple(self.maps.shape), self.session.config)
 
     def only(self, images: Iterable[int]) -> BoxedSamples:
-        """The same, as if only these of the images had been looked at."""
+        """The samples on some of the images only."""
         boxes = self.boxes.only_images(images)
         rows = [self.boxes.images.index(image) for image in boxes.images]
         z, maps, inside = self.z[rows], self.maps[rows], self.inside[rows]

@@ -49,6 +49,6 @@ class Ablated(Result):
         if self.boxes is not None:
             if self.unresolved:
                 count = len(self.boxes.boxes)
-                lines.append(f"{self.unresolved} of {count} boxes hold no cell of this layer")
+                lines.append(f"{self.unresolved} of {count} boxes hold no location of this layer")
             lines.append("this edit is of the boxed samples only: later commands do not see it")
         return "\n".join(lines)

@@ -121,7 +121,7 @@ class Forgotten(Result):
     def __str__(self) -> str:
         lines = self.doubts()
         if self.unresolved:
-            lines.append(f"{self.unresolved} of {self.boxes} boxes hold no cell of this layer")
+            lines.append(f"{self.unresolved} of {self.boxes} boxes hold no location of this layer")
         if self.accuracy:
             mean = sum(self.accuracy) / len(self.accuracy)
             spread = f"{min(self.accuracy):.3f} to {max(self.accuracy):.3f}"
