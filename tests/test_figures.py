@@ -87,8 +87,8 @@ def test_labels_stand_beneath_their_images(tmp_path):
     drawn = figures.read_image(tmp_path / "a.png")
     ys, xs = np.nonzero((drawn == 200).all(2))
     dark = np.nonzero((drawn < 100).all(2))
-    assert (np.ptp(ys), np.ptp(xs)) == (2 * 100 + 18 + 2 - 1, 2 * 100 + 2 - 1)
-    assert ys.max() < dark[0].min() and dark[0].max() < ys.max() + 18
+    assert (np.ptp(ys), np.ptp(xs)) == (2 * 100 + 17 + 2 - 1, 2 * 100 + 2 - 1)
+    assert ys.max() < dark[0].min() and dark[0].max() < ys.max() + 17
     assert abs(dark[1].mean() - (xs.max() - 49.5)) < 1
 
 

@@ -10,6 +10,7 @@ import torch
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import visualize_d
+from dcgan_probe.probes.visualize_d.figures import SIDE, draw_responses
 
 
 def test_every_response_is_what_the_network_says_of_its_image(session):
@@ -53,8 +54,42 @@ def test_all_filters_go_onto_numbered_pages(session, tmp_path):
     assert count == 16
     visualize_d.run(session, n=6, layer="4x4", filters=[*range(16), 0], k=1).save(tmp_path / "out")
     pages = sorted(p.name for p in (tmp_path / "out").glob("*.png"))
-    assert pages == [f"{n}_{i:02d}.png" for n in ("filters", "receptive_fields") for i in (1, 2)]
+    assert pages == [f"filters_{i:02d}.png" for i in (1, 2, 3)]
     assert cv2.imread(str(tmp_path / "out" / pages[0])) is not None
+
+
+def test_each_response_is_drawn_as_its_neuron_sees_the_image(session):
+    of = visualize_d.run(session, n=12, layer="16x16", filters=[0, 1], k=3).trained
+    boxes = of.fields.flatten(0, 1)
+    width, height = (boxes[:, 2:] - boxes[:, :2]).amax(dim=0).tolist()
+    drawn = draw_responses(of.photographs, of.guided, of.fields)
+    zoom = round(SIDE / max(width, height))
+    for i, j in np.ndindex(2, 3):
+        left = j * (width * zoom + dp.figures.panels.GAP)
+        seen = drawn[i, : height * zoom : zoom, left : left + width * zoom : zoom]
+        x0, y0, x1, y1 = of.fields[i, j].tolist()
+        image = of.photographs[i, j]
+        # The window holds the whole field, and nothing that is not of the image.
+        places = [
+            (x, y)
+            for x in range(33 - width)
+            for y in range(33 - height)
+            if np.array_equal(image[y : y + height, x : x + width], seen)
+        ]
+        assert any(x <= x0 and y <= y0 and x1 <= x + width and y1 <= y + height for x, y in places)
+        signal = drawn[
+            i, height * zoom : 2 * height * zoom : zoom, left : left + width * zoom : zoom
+        ]
+        assert len(np.unique(signal.reshape(-1, 3), axis=0)) > 1
+
+
+def test_many_responses_go_onto_lines_of_a_few(session):
+    of = visualize_d.run(session, n=12, layer="16x16", filters=[0], k=7).trained
+    one, seven = (
+        draw_responses(of.photographs[:, :n], of.guided[:, :n], of.fields[:, :n]) for n in (4, 7)
+    )
+    assert seven.shape[2] == one.shape[2]
+    assert (seven[0, -20:, -20:] == 255).all()  # four, then three
 
 
 def test_the_random_network_is_seeded(session):

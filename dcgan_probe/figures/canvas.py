@@ -12,6 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 DPI = 100
+PAGE = 800  # pixels: as wide as a page shows a picture; a wider one is shown reduced
 FONT = "DejaVu Sans"  # comes with matplotlib, so figures look the same on every machine
 INK, PALE = "#222222", "#666666"
 # Okabe and Ito's colours: distinct to colour-blind eyes.
@@ -37,12 +38,28 @@ def look() -> Iterator[None]:
         yield
 
 
-def blank(width: int, height: int) -> Figure:
+def magnification(width: float, text: float = 0) -> float:
+    """How many times larger text is drawn, to be read where a page shows the picture reduced.
+
+        >>> magnification(600), magnification(1600), magnification(1400, text=100)
+        (1.0, 2.0, 2.0)
+
+    width: of the picture in pixels; text: pixels that its labels add to it, before they are larger.
+    """
+    return max(1.0, width / max(PAGE - text, PAGE / 2))
+
+
+def blank(width: int, height: int, scale: float = 1) -> Figure:
     """An empty white matplotlib figure of a size in pixels: a chart for `draw`, or for `save`.
 
-    >>> blank(600, 240).subplots().plot([0.7, 0.5])
+        >>> blank(600, 240).subplots().plot([0.7, 0.5])
+
+    scale: how many times larger its text and lines are drawn, see `magnification`.
     """
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    dpi = DPI * scale
+    # A little more, since matplotlib rounds pixels down.
+    inches = (width + 1e-6) / dpi, (height + 1e-6) / dpi
+    return Figure(figsize=inches, dpi=dpi, facecolor="white")
 
 
 def size(figure: Figure) -> tuple[int, int]:
@@ -51,5 +68,5 @@ def size(figure: Figure) -> tuple[int, int]:
     >>> size(blank(600, 240))
     (600, 240)
     """
-    width, height = figure.get_size_inches() * DPI
+    width, height = figure.get_size_inches() * figure.dpi
     return round(width), round(height)

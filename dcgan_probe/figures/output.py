@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter, ScalarFormatter
 
 from dcgan_probe.errors import InputError, at_least, printable, unknown
-from dcgan_probe.figures.canvas import DPI, look
+from dcgan_probe.figures.canvas import look
 from dcgan_probe.storage import files
 
 FORMATS = ("pdf", "svg")
@@ -50,8 +50,8 @@ def also(*formats: str, zoom: int = 1, columns: int | None = None) -> Iterator[N
         ...     result.save("out/forget")  # forget.pdf beside a forget.png of 300 dots per inch
 
     formats: "pdf" and "svg", as vectors; samples in them stay images, without smoothing. zoom: a
-    whole number up to 4, by which a PNG of 100 dots per inch grows. columns: images side by side
-    where rows could have any length, as of samples. Raises InputError for others.
+    whole number up to 4, by which a PNG grows. columns: images side by side where rows could have
+    any length, as of samples. Raises InputError for others.
     """
     for name in formats:
         if name not in FORMATS:
@@ -114,7 +114,7 @@ def save(path: str | os.PathLike[str], figure: Figure) -> None:
 def _encoded(figure: Figure, kind: str, zoom: int = 1) -> bytes:
     stream = io.BytesIO()
     metadata = dict.fromkeys(_METADATA[kind])
-    figure.savefig(stream, format=kind, dpi=DPI * zoom, metadata=metadata)
+    figure.savefig(stream, format=kind, dpi=figure.dpi * zoom, metadata=metadata)
     return stream.getvalue()
 
 
@@ -134,13 +134,13 @@ def _take_literally(figure: Figure) -> None:
     for text in figure.findobj(Text):
         if id(text) not in numbers:
             text.set_parse_math(False)
-            text.set_text(_drawable(text.get_text()))
+            text.set_text(drawable(text.get_text()))
 
 
 def _label(given: Callable[..., str], *place: float) -> str:
-    return _drawable(given(*place))
+    return drawable(given(*place))
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
     """Text with what no font draws escaped; lines stay lines."""
     return "\n".join(map(printable, text.split("\n")))

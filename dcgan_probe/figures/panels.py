@@ -6,8 +6,8 @@ seen, on which checkpoint, with which seed.
 
 from __future__ import annotations
 
+import math
 import os
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,11 +15,27 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.transforms import Affine2D, Bbox
 
-from dcgan_probe.figures.canvas import DPI, FONT, INK, PALE, WARNING, blank, look, size
+from dcgan_probe.figures.canvas import (
+    DPI,
+    FONT,
+    INK,
+    PAGE,
+    PALE,
+    WARNING,
+    blank,
+    look,
+    magnification,
+    size,
+)
+from dcgan_probe.figures.lettering import text_width, wrap
 from dcgan_probe.figures.output import columns_or, save
 
 GAP = 2
-_TITLE, _LABEL, _LINE, _MARGIN = 14, 10, 18, 16
+# Sizes of text in pixels of a picture as wide as a page.
+_TITLE, _HEADING, _TEXT = 17, 13, 12
+_LEADING, _MARGIN, _LEAST = 1.45, 16, 480
+# A chart is not wider; in a wider picture it is drawn larger.
+CHART = PAGE - 2 * _MARGIN
 
 
 def zoom_for(size: int) -> int:
@@ -102,64 +118,86 @@ def draw(
             raise ValueError(
                 f"block {block.heading!r} has {len(block.images)} rows, expected {len(rows)}"
             )
-    line = _LINE if any(block.labels for block in blocks) else 0
+    labels = max((text_width(part, _TEXT) for row in rows for part in row.split("\n")), default=0)
+    widths = [b.images.shape[1] * (b.images.shape[3] * zoom + GAP) - GAP for b in blocks]
+    content = 8 + sum(widths) + _MARGIN * (len(widths) + 1)
+    if beside is not None:
+        content += size(beside)[0] + _MARGIN
+    elif below is not None:
+        content = max(content, size(below)[0] + 2 * _MARGIN)
+    content = max(content, _LEAST)
+    # Labels take room, which makes the picture wider, which makes the labels larger.
+    scale = magnification(content, labels)
+    chart = below if beside is None else beside
+    across, high = (0, 0) if chart is None else (math.ceil(side * scale) for side in size(chart))
+    left = _MARGIN + (round(8 + labels * scale) if labels else 0)
+    width = round(content + labels * scale)
+    if beside is not None:
+        width = max(width, left + sum(widths) + _MARGIN * (len(widths) + 1) + across)
+    leading = _TEXT * scale * _LEADING
+    line = round(leading) if any(block.labels for block in blocks) else 0
+    label_height = max(((row.count("\n") + 1) * leading for row in rows), default=0)
+    images_height = max((block.images.shape[2] * zoom for block in blocks), default=0)
+    line = max(line, math.ceil(label_height - images_height))
     sheets = [block.sheet(zoom, line) for block in blocks]
-    longest = max((len(part) for row in rows for part in row.split("\n")), default=0)
-    left = _MARGIN + longest * 7 + 8
-    width = left + sum(s.shape[1] for s in sheets) + _MARGIN * len(sheets)
     tall = max((s.shape[0] for s in sheets), default=0)
     under = 0
     if beside is not None:
-        across, high = size(beside)
-        width, tall = width + across + _MARGIN, max(tall, high)
+        tall = max(tall, high)
     elif below is not None:
-        across, high = size(below)
-        width, under = max(width, across + 2 * _MARGIN), high + 12
-    width = max(width, 480)
-    characters = max(40, (width - 2 * _MARGIN) // 7)
-    lines = textwrap.wrap(caption, characters)
-    title_lines = textwrap.wrap(title, max(30, (width - 2 * _MARGIN) // 9))
-    warned = [part for warning in warnings for part in textwrap.wrap(warning, characters)]
-    top = _MARGIN + len(title_lines) * 22 + len(warned) * _LINE + _LINE + 10
-    bottom = top + tall
-    height = bottom + under + 12 + len(lines) * _LINE + _MARGIN
+        under = high + 12
 
+    def lines_of(text: str, pixels: float, room: float, bold: bool = False) -> list[str]:
+        return wrap(text, pixels * scale, room, bold)
+
+    room = width - 2 * _MARGIN
+    title_lines = lines_of(title, _TITLE, room, bold=True)
+    warned = [part for warning in warnings for part in lines_of(warning, _TEXT, room)]
+    captioned = lines_of(caption, _TEXT, room)
+    headings = [
+        lines_of(b.heading, _HEADING, room if len(blocks) == 1 else across)
+        for b, across in zip(blocks, widths, strict=True)
+    ]
+    title_height = len(title_lines) * _TITLE * scale * _LEADING
+    heading_height = max(map(len, headings), default=0) * _HEADING * scale * _LEADING
+    top = round(_MARGIN + title_height + len(warned) * leading + heading_height + 8 * scale)
+    bottom = top + tall
+    height = round(bottom + under + 12 + len(captioned) * leading + _MARGIN)
     if beside is not None:
         place = (width - _MARGIN - across, height - top - high)
-        figure = _framed(beside, (width, height), place)
+        figure = _framed(beside, (width, height), place, scale)
     elif below is not None:
-        figure = _framed(below, (width, height), (_MARGIN, height - bottom - high))
+        figure = _framed(below, (width, height), (_MARGIN, height - bottom - high), scale)
     else:
-        figure = blank(width, height)
+        figure = blank(width, height, scale)
 
     def write(
-        x: float, y: float, text: str, pixels: int, colour: str = INK, **more: object
+        x: float, y: float, text: str, pixels: float, colour: str = INK, **more: object
     ) -> None:
         at = {"fontsize": pixels * 72 / DPI, "color": colour, "fontfamily": FONT, **more}
         figure.text(x / width, 1 - y / height, text, **at)  # type: ignore[arg-type]
 
     for i, text in enumerate(title_lines):
-        write(_MARGIN, _MARGIN + 22 * i, text, _TITLE + 2, va="top", fontweight="bold")
+        y = _MARGIN + i * _TITLE * scale * _LEADING
+        write(_MARGIN, y, text, _TITLE, va="top", fontweight="bold")
     for i, text in enumerate(warned):
-        y = _MARGIN + 22 * len(title_lines) + _LINE * i
-        write(_MARGIN, y, text, _LABEL + 1, WARNING, va="top")
+        write(_MARGIN, _MARGIN + title_height + i * leading, text, _TEXT, WARNING, va="top")
     x = left
-    for block, sheet in zip(blocks, sheets, strict=True):
-        write(x, top - 6, block.heading, _LABEL + 2, va="bottom")
+    for block, sheet, heading in zip(blocks, sheets, headings, strict=True):
+        write(x, top - 5 * scale, "\n".join(heading), _HEADING, va="bottom")
         _show(figure, sheet, x / width, 1 - (top + sheet.shape[0]) / height)
         _, _, image_height, image_width, _ = block.images.shape
-        for row, labels in enumerate(block.labels):
-            y = top + (row + 1) * (image_height * zoom + line + GAP) - GAP - line / 2
-            for column, text in enumerate(labels):
+        for row, below_images in enumerate(block.labels):
+            y = top + row * (image_height * zoom + line + GAP) + image_height * zoom + leading / 2
+            for column, text in enumerate(below_images):
                 middle = x + column * (image_width * zoom + GAP) + image_width * zoom / 2
-                write(middle, y, text, _LABEL, va="center", ha="center")
+                write(middle, y, text, _TEXT - 1, va="center", ha="center")
         x += sheet.shape[1] + _MARGIN
     for i, name in enumerate(rows):
-        y = top + (i + 0.5) * (block.images.shape[2] * zoom + line + GAP)
-        write(left - 8, y, name, _LABEL + 1, va="center", ha="right", linespacing=1.3)
-    for i, text in enumerate(lines):
-        y = bottom + under + 14 + i * _LINE
-        write(_MARGIN, y, text, _LABEL + 1, PALE, va="top")
+        y = top + i * (images_height + line + GAP) + (images_height + line) / 2
+        write(left - 8, y, name, _TEXT, va="center", ha="right", linespacing=1.3)
+    for i, text in enumerate(captioned):
+        write(_MARGIN, bottom + under + 14 + i * leading, text, _TEXT, PALE, va="top")
     save(path, figure)
 
 
@@ -172,9 +210,12 @@ def _show(figure: Figure, image: np.ndarray, x: float, y: float) -> None:
     axes.imshow(image, interpolation="none", aspect="auto")
 
 
-def _framed(chart: Figure, whole: tuple[int, int], at: tuple[int, int]) -> Figure:
-    """Grow a chart's figure to a size, with the chart at a place, counted from below, in pixels."""
-    width, height = size(chart)
+def _framed(chart: Figure, whole: tuple[int, int], at: tuple[int, int], scale: float) -> Figure:
+    """Grow a chart's figure to a size, with the chart at a place, counted from below, in pixels.
+
+    scale: how many times larger the chart is drawn.
+    """
+    width, height = (side * scale for side in size(chart))
     place = Affine2D().scale(width / whole[0], height / whole[1])
     place.translate(at[0] / whole[0], at[1] / whole[1])
     for axes in chart.axes:
@@ -184,7 +225,8 @@ def _framed(chart: Figure, whole: tuple[int, int], at: tuple[int, int]) -> Figur
     for text in chart.texts:
         x, y = place.transform(text.get_position())
         text.set_position((x, y))
-    chart.set_size_inches(whole[0] / DPI, whole[1] / DPI)
+    chart.set_dpi(DPI * scale)
+    chart.set_size_inches(*blank(*whole, scale).get_size_inches())
     return chart
 
 

@@ -49,9 +49,8 @@ READING = Reading(
         "random weights": "share_of_signal_in_top_tenth.random",
     },
     {
-        "filters": "Strongest images of each filter and the pixels that caused them, for "
-        "trained and random weights",
-        "receptive_fields": "The same images with the receptive field that each response sees",
+        "filters": "What each filter sees in its strongest images, and below it the pixels that "
+        "caused the response, for trained and random weights",
     },
     charts,
     lambda values: say(

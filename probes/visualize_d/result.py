@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from dcgan_probe.figures.panels import Block, draw, zoom_for
-from dcgan_probe.figures.rasters import signed
-from dcgan_probe.probes.visualize_d.figures import light_photographs
+from dcgan_probe.figures.panels import Block, draw
+from dcgan_probe.probes.visualize_d.figures import COLUMNS, draw_responses
 from dcgan_probe.results.result import Result
 
-# Rows of a figure; more filters go into further figures.
-FIGURE_ROWS = 16
+# Lines of a figure; more filters go into further figures.
+LINES = 8
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,58 +81,30 @@ class FilterPictures(Result):
         }
 
     def draw(self, folder: Path) -> None:
-        pages = range(0, len(self.filters), FIGURE_ROWS)
+        k = self.trained.values.shape[1]
+        count = max(1, LINES // -(-k // COLUMNS))
+        pages = range(0, len(self.filters), count)
         for page, start in enumerate(pages, start=1):
             suffix = f"_{page:02d}" if len(pages) > 1 else ""
-            part = slice(start, start + FIGURE_ROWS)
-            self._draw_filters(folder / f"filters{suffix}.png", part)
-            self._draw_fields(folder / f"receptive_fields{suffix}.png", part)
+            self._draw_filters(folder / f"filters{suffix}.png", slice(start, start + count), k)
 
-    def _headed(self) -> tuple[tuple[str, Responses], ...]:
-        return ("trained", self.trained), ("random weights", self.untrained)
-
-    def _draw_filters(self, path: Path, part: slice) -> None:
-        k = self.trained.values.shape[1]
-        blocks = []
-        for heading, responses in self._headed():
-            photographs = responses.photographs[part]
-            signal = signed(responses.guided[part].flatten(0, 1)).reshape(photographs.shape)
-            blocks.append(Block(f"{heading}: images", photographs))
-            blocks.append(Block("guided backpropagation", signal))
+    def _draw_filters(self, path: Path, part: slice, k: int) -> None:
+        networks = {"trained weights": self.trained, "random weights": self.untrained}
         draw(
             path,
             f"What filters of layer {self.layer} respond to",
-            blocks,
-            [f"filter {number}" for number in self.filters[part]],
-            f"The {k} strongest responses of each filter over {self.images}, and what in the image "
-            f"raised them (grey: nothing; rule: {self.rule}; each scaled to itself). A filter that "
-            f"learned something shows edges of one thing where a random one shows haze. "
-            f"{self.caption}.",
-            zoom=zoom_for(self.trained.photographs.shape[2]),
-        )
-
-    def _draw_fields(self, path: Path, part: slice) -> None:
-        zoom = zoom_for(self.trained.photographs.shape[2])
-        blocks = [
-            Block(
-                heading,
-                light_photographs(
-                    responses.photographs[part],
-                    responses.guided[part],
-                    responses.fields[part],
-                    zoom,
-                ),
-            )
-            for heading, responses in self._headed()
-        ]
-        draw(
-            path,
-            f"Where filters of layer {self.layer} look",
-            blocks,
-            [f"filter {number}" for number in self.filters[part]],
-            "The guided gradient over the photograph: the frame is the receptive field of the "
-            "response, all that the neuron can see; in it the image is darkened where it did not "
-            f"matter. {self.caption}.",
+            [
+                Block(
+                    name,
+                    draw_responses(of.photographs[part], of.guided[part], of.fields[part])[:, None],
+                )
+                for name, of in networks.items()
+            ],
+            [f"filter\n{number}" for number in self.filters[part]],
+            f"The {k} strongest responses of each filter over {self.images}: what the neuron sees "
+            "of the image, and below it what raised the response, by guided backpropagation (grey: "
+            f"nothing; rule: {self.rule}; each scaled to itself). A filter that learned something "
+            f"shows edges of one thing where a random one shows haze. {self.caption}.",
             zoom=1,
         )
 

@@ -1,0 +1,185 @@
+"""Pictures can be read where they are shown: text is large enough, whole, and on nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+import dcgan_probe as dp
+from dcgan_probe import figures
+from dcgan_probe.figures import canvas, output, panels
+from dcgan_probe.figures.lettering import text_width, wrap
+
+LEAST = 11  # pixels of a font, where a page shows the picture 800 pixels wide
+GLASSES = "glasses_short - plain_short + plain_long"
+# BOXES and IMAGES stand for files that the test makes.
+LINES = {
+    "ablate": ["ablate", "--layer", "8x8", "--filters", "1-3", "--where", "8,8,20,20"],
+    "arithmetic": ["--model", "faces", "arithmetic", GLASSES, "--keep", "all", "--draws", "4"]
+    + ["--classifier", "faces"],
+    "dissect": ["dissect", "--boxes", "BOXES", "--n", "8", "--layer", "16x16", "--top", "3"],
+    "features": ["features", "--images", "IMAGES", "--labels", "folders"],
+    "invert": ["invert", "IMAGE", "--starts", "2", "--steps", "3"],
+    "neighbours": ["neighbours", "--images", "IMAGES", "--held-out", "OTHERS", "--n", "20"],
+    "put": ["put", "--boxes", "BOXES", "--at", "16,12,32,32", "--judge", "boxes", "--n", "16"],
+    "sample": ["sample", "--n", "20", "--numbered"],
+    "visualize-d": ["visualize-d", "--n", "12", "--filters", "0-3"],
+    "visualize-d of many": ["visualize-d", "--n", "20", "--k", "12", "--filters", "0-9"],
+    "walk": ["walk", "--points", "4", "--steps", "5"],
+}
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures that are written, in their order."""
+    figures: list[Figure] = []
+    whole = output._encoded
+
+    def encoded(figure: Figure, *rest: Any) -> bytes:
+        figures.append(figure)
+        return whole(figure, *rest)
+
+    monkeypatch.setattr(output, "_encoded", encoded)
+    return figures
+
+
+def visible(axes: Axes) -> Iterator[Text]:
+    """Every text that axes draw, beside their ticks out of view."""
+    yield from (axes.title, axes._left_title, axes._right_title, *axes.texts)  # type: ignore[attr-defined]
+    for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+        yield axis.label
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if low <= tick.get_loc() <= high:
+                yield from (tick.label1, tick.label2)
+    if (legend := axes.get_legend()) is not None:
+        yield from legend.get_texts()
+
+
+def texts(figure: Figure) -> dict[Text, Bbox]:
+    """Every text that a figure shows, with its place in pixels."""
+    FigureCanvasAgg(figure).draw()
+    found = [*figure.texts, *(text for axes in figure.axes for text in visible(axes))]
+    for legend in figure.legends:
+        found += legend.get_texts()
+    return {
+        text: text.get_window_extent()
+        for text in found
+        if text.get_visible() and text.get_text().strip()
+    }
+
+
+def faults(figure: Figure) -> list[str]:
+    """What cannot be read in a figure, as a page shows it."""
+    shown = min(1.0, canvas.PAGE / figure.bbox.width)
+    places = texts(figure)
+    wrong = []
+    for text, box in places.items():
+        words = repr(text.get_text())
+        pixels = text.get_fontsize() * figure.dpi / 72 * shown
+        if pixels < LEAST - 0.01:
+            wrong.append(f"{words} is {pixels:.1f} pixels high")
+        if box.x0 < 0 or box.y0 < 0 or box.x1 > figure.bbox.x1 or box.y1 > figure.bbox.y1:
+            wrong.append(f"{words} is cut")
+        inner = box.padded(-2)
+        for axes in figure.axes:
+            if text.axes is not axes and any(covers(image, inner) for image in axes.images):
+                wrong.append(f"{words} is on an image")
+            for line in axes.lines:
+                path = line.get_path().transformed(line.get_transform())
+                if line.get_linestyle() != "None" and path.intersects_bbox(inner, filled=False):
+                    wrong.append(f"{words} is on the line {line.get_label()}")
+    for (one, place), (other, beside) in combinations(places.items(), 2):
+        if overlap(place.padded(-1), beside.padded(-1)):
+            wrong.append(f"{one.get_text()!r} is on {other.get_text()!r}")
+    return wrong
+
+
+def covers(image: AxesImage, box: Bbox) -> bool:
+    """Whether anything but white of an image is in a box."""
+    place, pixels = image.axes.bbox, image.get_array()
+    height, width = pixels.shape[:2]
+    x0, x1 = np.clip((np.array([box.x0, box.x1]) - place.x0) / place.width, 0, 1) * width
+    y0, y1 = np.clip((place.y1 - np.array([box.y1, box.y0])) / place.height, 0, 1) * height
+    inside = pixels[int(y0) : math.ceil(y1), int(x0) : math.ceil(x1)]
+    return bool((inside != 255).any())
+
+
+def overlap(a: Bbox, b: Bbox) -> bool:
+    return bool(a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1)
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_all_text_can_be_read(run, drawn, tmp_path, monkeypatch, line):
+    monkeypatch.setattr("dcgan_probe.probes.arithmetic.trials.POOL", 600)
+    monkeypatch.setattr("dcgan_probe.recognition.keeping.SAMPLES", 1000)
+    pixels = figures.pixels(
+        dp.Session.open(tmp_path / "model.safetensors", device="cpu").sample(60)
+    )
+    for name, first in (("images/a", 0), ("images/b", 20), ("others", 40)):
+        (tmp_path / name).mkdir(parents=True)
+        for i, image in enumerate(pixels[first : first + 20]):
+            figures.write_image(tmp_path / name / f"{i}.png", image)
+    files = {
+        "BOXES": tmp_path / "boxes.json",
+        "IMAGES": tmp_path / "images",
+        "IMAGE": tmp_path / "images/a/0.png",
+        "OTHERS": tmp_path / "others",
+    }
+    run(*(files.get(word, word) for word in line))
+    assert drawn
+    assert [fault for figure in drawn for fault in faults(figure)] == []
+
+
+@pytest.mark.parametrize("columns", [1, 4, 20])
+def test_text_grows_with_a_picture_that_a_page_reduces(drawn, tmp_path, columns):
+    images = np.zeros((2, columns, 64, 64, 3), np.uint8)
+    blocks = [panels.Block(f"a heading of some words, number {i}", images) for i in range(2)]
+    rows = ["the first row\nsecond line", "the second"]
+    path = f"a folder/{'with a long name' * 9}"
+    panels.draw(tmp_path / "a.png", "A title " * 12, blocks, rows, f"Of {path}. " * 3)
+    assert [fault for figure in drawn for fault in faults(figure)] == []
+
+
+def test_faults_are_found(tmp_path):
+    figure = canvas.blank(300, 200)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], label="rising")
+    axes.text(0.5, 0.5, "in the way", fontsize=9)
+    axes.text(0.5, 0.5, "twice", fontsize=9)
+    figure.text(0.9, 0.5, "out of the picture", fontsize=9)
+    figure.text(0.1, 0.95, "tiny", fontsize=6)
+    image = figure.add_axes((0, 0, 0.2, 0.2))
+    image.imshow(np.zeros((2, 2)))
+    image.set_axis_off()
+    figure.text(0.05, 0.1, "before a picture", fontsize=9)
+    found = "; ".join(faults(figure))
+    for fault in (
+        "'in the way' is on the line rising",
+        "'in the way' is on 'twice'",
+        "'out of the picture' is cut",
+        "'tiny' is 8.3 pixels high",
+        "'before a picture' is on an image",
+    ):
+        assert fault in found
+
+
+def test_lines_are_broken_where_they_end():
+    words = "one two three four five six seven eight nine ten " * 3
+    lines = wrap(words, 12, 100)
+    assert " ".join(lines).split() == words.split()
+    assert all(text_width(line, 12) <= 100 for line in lines)
+    longer = [f"{a} {b.split()[0]}" for a, b in zip(lines, lines[1:], strict=False)]
+    assert all(text_width(line, 12) > 100 for line in longer)
+    assert "".join(wrap("/a/path/that/is/long" * 5, 12, 100)) == "/a/path/that/is/long" * 5
