@@ -29,13 +29,17 @@ LINES = {
     "arithmetic": ["--model", "faces", "arithmetic", GLASSES, "--keep", "all", "--draws", "4"]
     + ["--classifier", "faces"],
     "dissect": ["dissect", "--boxes", "BOXES", "--n", "8", "--layer", "16x16", "--top", "3"],
+    "evaluate": ["evaluate", "--images", "IMAGES", "--n", "20"],
     "features": ["features", "--images", "IMAGES", "--labels", "folders"],
     "invert": ["invert", "IMAGE", "--starts", "2", "--steps", "3"],
     "neighbours": ["neighbours", "--images", "IMAGES", "--held-out", "OTHERS", "--n", "20"],
     "put": ["put", "--boxes", "BOXES", "--at", "16,12,32,32", "--judge", "boxes", "--n", "16"],
     "sample": ["sample", "--n", "20", "--numbered"],
+    "turn": ["--model", "faces", "turn", "--from", "left", "--to", "right", "--n", "4"]
+    + ["--classifier", "faces"],
     "visualize-d": ["visualize-d", "--n", "12", "--filters", "0-3"],
     "visualize-d of many": ["visualize-d", "--n", "20", "--k", "12", "--filters", "0-9"],
+    "walk of many": ["walk", "--points", "4", "--steps", "20"],
     "walk": ["walk", "--points", "4", "--steps", "5"],
 }
 

@@ -46,7 +46,7 @@ def magnification(width: float, text: float = 0) -> float:
 
     width: of the picture in pixels; text: pixels that its labels add to it, before they are larger.
     """
-    return max(1.0, width / max(PAGE - text, PAGE / 2))
+    return max(1.0, width / max(PAGE - text, PAGE / 4))
 
 
 def blank(width: int, height: int, scale: float = 1) -> Figure:

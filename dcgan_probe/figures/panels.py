@@ -19,7 +19,6 @@ from dcgan_probe.figures.canvas import (
     DPI,
     FONT,
     INK,
-    PAGE,
     PALE,
     WARNING,
     blank,
@@ -34,8 +33,14 @@ GAP = 2
 # Sizes of text in pixels of a picture as wide as a page.
 _TITLE, _HEADING, _TEXT = 17, 13, 12
 _LEADING, _MARGIN, _LEAST = 1.45, 16, 480
-# A chart is not wider; in a wider picture it is drawn larger.
-CHART = PAGE - 2 * _MARGIN
+
+
+def chart_width(images: int) -> int:
+    """The width of a chart that stands below images and is as wide. images: their pixels.
+
+    In a picture that is wider than a page a chart is drawn larger, as all text is.
+    """
+    return round(images / magnification(images + 2 * _MARGIN))
 
 
 def zoom_for(size: int) -> int:
@@ -121,19 +126,18 @@ def draw(
     labels = max((text_width(part, _TEXT) for row in rows for part in row.split("\n")), default=0)
     widths = [b.images.shape[1] * (b.images.shape[3] * zoom + GAP) - GAP for b in blocks]
     content = 8 + sum(widths) + _MARGIN * (len(widths) + 1)
+    grows = labels  # what is drawn larger with the text
     if beside is not None:
-        content += size(beside)[0] + _MARGIN
+        content, grows = content + _MARGIN, labels + size(beside)[0]
     elif below is not None:
         content = max(content, size(below)[0] + 2 * _MARGIN)
-    content = max(content, _LEAST)
+    content = max(content, _LEAST - grows)
     # Labels take room, which makes the picture wider, which makes the labels larger.
-    scale = magnification(content, labels)
+    scale = magnification(content, grows)
     chart = below if beside is None else beside
     across, high = (0, 0) if chart is None else (math.ceil(side * scale) for side in size(chart))
     left = _MARGIN + (round(8 + labels * scale) if labels else 0)
-    width = round(content + labels * scale)
-    if beside is not None:
-        width = max(width, left + sum(widths) + _MARGIN * (len(widths) + 1) + across)
+    width = round(content + grows * scale)
     leading = _TEXT * scale * _LEADING
     line = round(leading) if any(block.labels for block in blocks) else 0
     label_height = max(((row.count("\n") + 1) * leading for row in rows), default=0)

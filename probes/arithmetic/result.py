@@ -74,38 +74,31 @@ class Arithmetic(Result):
         write_latents(folder / "z.safetensors", self.z, self.made_with["checkpoint"]["sha256"])
         count = max(3, *(len(term.exemplars) for term in self.terms))
         rows = [*["exemplar"] * count, "mean of z", "mean of pixels"]
-        if self.without is not None:
-            rows.insert(-1, "nothing kept")
         blank = np.full_like(self.in_pixels, 255)
 
-        def column(images: np.ndarray, *below: np.ndarray) -> np.ndarray:
+        def column(images: np.ndarray, mean: np.ndarray, in_pixels: np.ndarray) -> np.ndarray:
             padding = [blank] * (count - len(images))
-            return np.stack([*images, *padding, *below])[:, None]
-
-        def under(mean: np.ndarray, without: np.ndarray, in_pixels: np.ndarray) -> list[np.ndarray]:
-            return [mean, in_pixels] if self.without is None else [mean, without, in_pixels]
+            return np.stack([*images, *padding, mean, in_pixels])[:, None]
 
         blocks = [
-            Block(str(term), column(term.exemplars, *under(term.mean, blank, term.in_pixels)))
+            Block(str(term), column(term.exemplars, term.mean, term.in_pixels))
             for term in self.terms
         ]
-        middle = self.neighbours[1, 1]
-        without = blank if self.without is None else self.without
-        result = [
-            column(
-                self.neighbours[:, i],
-                *under(*((middle, without, self.in_pixels) if i == 1 else (blank, blank, blank))),
-            )
-            for i in range(3)
-        ]
+        under = [(blank, blank), (self.neighbours[1, 1], self.in_pixels), (blank, blank)]
+        labels: list[list[str]] = []
+        if self.without is not None:
+            under[2] = (self.without, blank)
+            assert self.keeping is not None, "what is not kept is drawn beside what is"
+            labels = [*[[]] * count, ["", self.keeping.title, "nothing kept"], []]
+        result = [column(self.neighbours[:, i], *under[i]) for i in range(3)]
         name, kept = self.name, ""
         if self.keeping is not None:
             name = f"{self.name}, {self.keeping.title}"
             kept = (
-                "The sum changes its base without what moves others, and below it stands the sum "
-                f"with nothing kept; {self.keeping}. "
+                "The sum changes its base without what moves others, and at its right stands the "
+                f"sum with nothing kept; {self.keeping}. "
             )
-        blocks.append(Block(f"= {name}", np.concatenate(result, axis=1)))
+        blocks.append(Block(f"= {name}", np.concatenate(result, axis=1), labels))
         draw(
             folder / "arithmetic.png",
             self.expression,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,27 +18,24 @@ from dcgan_probe.probes.dissect.agreement import Agreement
 from dcgan_probe.probes.dissect.effects import Effect
 from dcgan_probe.session import Session
 
-DIMMED = 0.25
-BRIGHTEST = 0.3
+DIMMED = 0.75
+OUTLINE = 2  # pixels
+_ORANGE = [round(255 * part) for part in to_rgb(figures.ORANGE)]
 
 
 @dataclass(frozen=True, eq=False)
 class DissectionPictures:
-    """A row a filter. seen, change: rows x columns x H x W x 3 uint8."""
+    """Two rows a filter: rows x columns x H x W x 3 uint8, zoomed."""
 
     title: str
-    seen: np.ndarray
-    change: np.ndarray
+    images: np.ndarray
     rows: tuple[str, ...]
     caption: str
 
     def draw(self, path: Path) -> None:
-        blocks = [
-            figures.Block("strongest images, dark where the filter is low", self.seen),
-            figures.Block("what dropping it changes in them", self.change),
-        ]
-        zoom = figures.zoom_for(self.seen.shape[2])
-        figures.draw(path, self.title, blocks, self.rows, self.caption, zoom)
+        heading = f"the {self.images.shape[1]} samples on which each filter is highest"
+        blocks = [figures.Block(heading, self.images)]
+        figures.draw(path, self.title, blocks, self.rows, self.caption, zoom=1)
 
 
 def pictures(
@@ -53,25 +53,50 @@ def pictures(
     match, effect, strongest: as `agreement` and `measure` return them.
     """
     rest = Tail(session.generator, layer)
+    zoom = figures.zoom_for(session.config.size)
+    chosen = (-effect.size).argsort(kind="stable")[:top].tolist()
     seen, changes, rows = [], [], []
-    name = "effect" if effect.area_left is None else "object gone"
-    for f in (-effect.size).argsort(kind="stable")[:top].tolist():
+    for f in chosen:
         base = rest.start(z[strongest[f]].to(session.device))
         before, after = base.images(), base.without([f])
         high = (base.maps[:, f : f + 1] > match.threshold[f]).float()
-        light = DIMMED + (1 - DIMMED) * F.interpolate(high, before.shape[2:])
-        seen.append(figures.pixels((before + 1) * light - 1))  # black is -1
-        change = (after - before).abs().mean(dim=1).cpu().numpy()
-        changes.append(figures.heat(change, 0, BRIGHTEST, (change.shape[2], change.shape[1])))
-        rows.append(f"filter {f}\nIoU {match.held_out_iou[f]:.2f}\n{name} {effect.size[f]:.2f}")
+        seen.append(_outlined(before, F.interpolate(high, before.shape[2:]), zoom))
+        changes.append((after - before).abs().mean(dim=1).cpu().numpy())
+        size = float(effect.size[f])
+        gone = f"{size:.0%} gone" if effect.area_left is not None else f"effect {size:.2f}"
+        rows += [f"filter {f}\nIoU {match.held_out_iou[f]:.2f}", f"without it,\n{gone}"]
+    most = float(np.quantile(changes, 0.995))
+    drawn = [
+        image
+        for each, change in zip(seen, changes, strict=True)
+        for image in (each, _coloured(change / max(most, 1e-12), zoom))
+    ]
+    share = f"; gone: of the area of “{label}”" if effect.area_left is not None else ""
     return DissectionPictures(
         f"Filters of layer {layer} that “{label}” depends on most",
-        np.stack(seen),
-        np.stack(changes),
+        np.stack(drawn),
         tuple(rows),
-        f"Each row is a filter, the one of most effect first, on those of {len(z)} samples on "
-        "which it is highest. Left: bright where its map is above the threshold that matches "
-        f"boxes of “{label}” best, with its held-out IoU. Right: mean absolute change of pixels by "
-        f"this filter alone at zero, dark 0 to yellow {BRIGHTEST} or more, on images in [-1, 1]. "
+        f"The filters of most effect, the largest first, on those of {len(z)} samples on which "
+        "each is highest. Framed in orange: where its map is above the threshold that matches "
+        f"boxes of “{label}” best; IoU: how well, on held-out boxes. Below: how much the image "
+        f"changes without this filter alone, white 0 to dark red {most:.2f} or more, on images in "
+        f"[-1, 1]{share}. "
         f"{session.caption()}.",
     )
+
+
+def _outlined(images: Tensor, high: Tensor, zoom: int) -> np.ndarray:
+    """Images at whole-number zoom, with an orange frame around where a mask of 0 and 1 is high."""
+    dimmed = (images + 1) * (DIMMED + (1 - DIMMED) * high) - 1  # black is -1
+    large = figures.pixels(dimmed).repeat(zoom, 1).repeat(zoom, 2)
+    masks = high[:, 0].cpu().numpy().astype(np.uint8).repeat(zoom, 1).repeat(zoom, 2)
+    kernel = np.ones((2 * OUTLINE + 1, 2 * OUTLINE + 1), np.uint8)
+    for image, mask in zip(large, masks, strict=True):
+        image[cv2.dilate(mask, kernel) > mask] = _ORANGE
+    return large
+
+
+def _coloured(shares: np.ndarray, zoom: int) -> np.ndarray:
+    """Shares of the largest change in colours from white to dark red, at whole-number zoom."""
+    colours = colormaps["Reds"](np.clip(shares, 0, 1))[..., :3]
+    return (colours * 255).round().astype(np.uint8).repeat(zoom, 1).repeat(zoom, 2)

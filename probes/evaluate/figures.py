@@ -12,18 +12,17 @@ from dcgan_probe.figures import charts
 from dcgan_probe.figures.canvas import BLUE, FONT, INK, PALE, blank
 from dcgan_probe.probes.evaluate.comparison import ScaleComparison, Spread
 
-WIDTH = 440
 FLOOR_COLOUR = "#BBBBBB"
 
 
 def chart_comparisons(
-    panels: Sequence[tuple[str, Mapping[str, ScaleComparison]]], height: int
+    panels: Sequence[tuple[str, Mapping[str, ScaleComparison]]], width: int, height: int
 ) -> Figure:
     """Bars of numbers beside those of the held-out images.
 
-    panels: a title, and numbers by their label, for each; height in pixels.
+    panels: a title, and numbers by their label, for each; width and height in pixels.
     """
-    figure = blank(WIDTH, height)
+    figure = blank(width, height)
     ratios = [len(rows) + 0.4 for _, rows in panels]
     grid = figure.subplots(len(panels), 1, height_ratios=ratios)
     for axes, (title, rows) in zip(grid, panels, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_probe.figures.panels import Block, draw, tile, zoom_for
+from dcgan_probe.figures.panels import Block, chart_width, draw, tile, zoom_for
 from dcgan_probe.probes.evaluate.comparison import ScaleComparison
 from dcgan_probe.probes.evaluate.figures import chart_comparisons
 from dcgan_probe.results.result import Result
@@ -101,7 +101,9 @@ class Evaluation(Result):
         sheets = [tile(images, COLUMNS, zoom) for images in (self.samples, self.held_out)]
         panels = self._panels()
         rows = sum(len(numbers) for _, numbers in panels)
-        chart = chart_comparisons(panels, max(len(sheets[0]), 360, 64 * len(panels) + 46 * rows))
+        chart = chart_comparisons(
+            panels, chart_width(2 * sheets[0].shape[1]), 64 * len(panels) + 46 * rows
+        )
         headings = ("samples", "held-out images")
         draw(
             folder / "evaluate.png",
@@ -116,7 +118,7 @@ class Evaluation(Result):
             f"Bars are means of {SPLITS} splits of {self.images}, whiskers the least and the most. "
             f"{self.caption}.",
             zoom=1,
-            beside=chart,
+            below=chart,
             warnings=self.doubts(),
         )
 

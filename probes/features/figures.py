@@ -96,15 +96,20 @@ def draw_layers(
             (0.2, share, figures.ORANGE, "share of the squared weight of all"),
         ):
             axes.barh(places + shift, values, 0.36, color=colour, label=label)
+            # At the end of a bar a number could cross the dashed line, so they have a column.
             for place, value in zip(places + shift, values, strict=True):
-                end = (value, place)
-                axes.annotate(
-                    f"{value:.1f}", end, (4, 0), "data", "offset points", va="center", **charts.TEXT
-                )
+                axes.text(103, place, f"{value:.1f}", va="center", **charts.TEXT)
         whole = 100 * all_layers
         axes.axvline(whole, color=figures.INK, linestyle="--", linewidth=0.8)
+        side, shift = ("left", 5) if whole < 50 else ("right", -5)
         axes.annotate(
-            f"all layers {whole:.1f}", (whole, -0.6), (4, 0), "data", "offset points", **charts.TEXT
+            f"all layers {whole:.1f}",
+            (whole, -0.6),
+            (shift, 0),
+            "data",
+            "offset points",
+            ha=side,
+            **charts.TEXT,
         )
         axes.set_ylim(len(names) - 0.4, -0.8)
         axes.set_yticks(places, names, **charts.TEXT)

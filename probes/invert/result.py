@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from dcgan_probe.figures.panels import Block, draw, zoom_for
+from dcgan_probe.figures.panels import Block, chart_width, draw, zoom_for
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.latents.sampling import write as write_latents
 from dcgan_probe.probes.invert import search
@@ -101,7 +101,8 @@ class Inversion(Result):
             f"0, white {BRIGHTEST} of 255 levels or more. {self.caption}.",
             zoom=zoom,
             below=chart_losses(
-                {"photograph": self.found.losses, sample: self.again.losses}, max(600, width)
+                {"photograph": self.found.losses, sample: self.again.losses},
+                chart_width(max(600, width)),
             ),
         )
 

@@ -77,11 +77,12 @@ class Neighbours(Result):
     def _nearest_caption(self, near: Comparison) -> str:
         verdict = "No held-out images were given: no verdict."
         if near.verdict is not None:
-            words = f"{near.verdict}; {'; '.join(near.verdict.numbers())}."
-            verdict = " ".join([*self.warnings, words])
+            verdict = " ".join([*self.warnings, near.verdict.sentence()])
+        held_out = ", and the nearest held-out image" if near.verdict is not None else ""
         return (
-            f"The samples closest to a training image, and some about the median. Under each image "
-            f"its distance to the sample, {near.unit}. {verdict} Trained on: {self.images}. "
+            f"In each row a sample, the training images nearest to it{held_out}; below each image "
+            f"its distance to the sample ({near.unit}). First the samples that are closest to a "
+            f"training image, then typical ones. {verdict} Training images: {self.images}. "
             f"{self._control_words()}{self.caption}."
         )
 

@@ -199,6 +199,19 @@ class Verdict:
     def __str__(self) -> str:
         return f"{self.name}: {_WORDS[self.name]}"
 
+    def sentence(self) -> str:
+        """What the tests found, in plain words for a caption."""
+        test, share = self.three_sample, self.preference
+        low, high = test.interval
+        words = _WORDS[self.name]
+        return (
+            f"{words[0].upper()}{words[1:]}. In {test.closer:.0%} of pairs ({low:.0%} to "
+            f"{high:.0%}) the sample is closer to its nearest training image than the held-out "
+            "image is to its own; 50% is what copies nothing. The real image nearest to a sample "
+            f"is a training image for {share.share:.0%} of the samples, {share.expected:.0%} by "
+            "chance."
+        )
+
     def numbers(self) -> list[str]:
         """The tests, one on each line."""
         test, share = self.three_sample, self.preference

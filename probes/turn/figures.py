@@ -12,7 +12,7 @@ from dcgan_probe.figures import charts
 from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, blank
 
 COLOURS = (BLUE, ORANGE, GREEN)
-HEIGHT, TOP, BOTTOM = 300, 0.91, 0.15
+HEIGHT, TOP, BOTTOM = 340, 0.92, 0.14
 # The names are next to the lines: this many have room, and this much of the scale is between two.
 NAMED, APART = 16, 0.068
 # Of the width, in pixels: names, the scale, and what is between two charts.
@@ -42,7 +42,7 @@ def chart_responses(
         _draw(axes, at, lines, 1 + GAP / (width * (right - left)))
         axes.set_title(name, loc="left", **charts.TEXT)
         axes.set_position((left, BOTTOM, right - left, TOP - BOTTOM))
-        charts.style(axes, x="lengths of the axis", ticks=9)
+        charts.style(axes, x="lengths of the axis")
     panels[0].set_ylabel("mean probability", **charts.TEXT)
     return figure
 

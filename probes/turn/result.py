@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from dcgan_probe.figures import film
-from dcgan_probe.figures.panels import Block, draw, zoom_for
+from dcgan_probe.figures.panels import Block, chart_width, draw, zoom_for
 from dcgan_probe.latents.sampling import write as write_latents
 from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.probes.turn.figures import chart_responses
@@ -171,7 +171,7 @@ class Turn(Result):
             f"{self.words} subtracted and added, in multiples of its length. "
             f"{BELOW if responses else ''}{kept}{self.caption}.",
             zoom=zoom,
-            below=chart_responses(self.at, responses, width) if responses else None,
+            below=chart_responses(self.at, responses, chart_width(width)) if responses else None,
         )
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 from dcgan_probe.figures.panels import tile
 from dcgan_probe.figures.rasters import signed
 
-# A response is drawn about so many pixels wide, so many in a line.
+# Pixels that a response is drawn wide, about, and responses in a line.
 SIDE, COLUMNS = 96, 5
 BETWEEN = 6  # white pixels below a filter
 

@@ -36,7 +36,7 @@ def chart_steps(
     charts.legend(axes, loc="upper right", ncols=2)
     figure.subplots_adjust(
         left=max(0.08, 70 / width),  # room for the label
-        right=0.99,
+        right=1 - 24 / width,  # and for half of the last number
         bottom=0.12,
         top=0.95,
     )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dcgan_probe.figures import film
-from dcgan_probe.figures.panels import Block, draw, zoom_for
+from dcgan_probe.figures.panels import Block, chart_width, draw, zoom_for
 from dcgan_probe.latents.sampling import write as write_latents
 from dcgan_probe.probes.walk.figures import chart_steps
 from dcgan_probe.results.result import Result
@@ -129,7 +129,7 @@ class Walk(Result):
         tracks = self.tracks.values()
         images = sum(track.pixels.shape[1] * track.pixels.shape[3] for track in tracks)
         lengths = {way: track.lengths for way, track in self.tracks.items()}
-        width = max(600, images * zoom + 120)
+        width = chart_width(max(600, images * zoom + 120))
         return chart_steps(lengths, self.points, self.unrelated, width)
 
     def __str__(self) -> str:
