@@ -33,11 +33,11 @@ def chart_steps(
     axes.set_xticks(range(len(points)), points, **charts.TEXT)
     longest = max(float(each.max()) for each in lengths.values())
     axes.set_ylim(0, 1.2 * max(unrelated, longest))  # a jump may be the longest of all
-    charts.legend(axes, loc="upper right", ncols=2)
+    charts.legend(axes, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
     figure.subplots_adjust(
         left=max(0.08, 70 / width),  # room for the label
         right=1 - 24 / width,  # and for half of the last number
         bottom=0.12,
-        top=0.95,
+        top=0.9,
     )
     return figure
