@@ -96,7 +96,7 @@ def draw_layers(
             (0.2, share, figures.ORANGE, "share of the squared weight of all"),
         ):
             axes.barh(places + shift, values, 0.36, color=colour, label=label)
-            # At the end of a bar a number could cross the dashed line, so they have a column.
+            # Beside the axes: a number next to its bar could cross the dashed line.
             for place, value in zip(places + shift, values, strict=True):
                 axes.text(103, place, f"{value:.1f}", va="center", **charts.TEXT)
         whole = 100 * all_layers
