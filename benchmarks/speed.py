@@ -134,7 +134,7 @@ def scanned(filters: int) -> Ways:
 
 
 def trained(batch: int, width: int) -> Ways:
-    """A step of training: the example's, and those of both recipes."""
+    """A step of training: the example's, those of both recipes, and one in another precision."""
     cpu.keep_memory()
     sizes = gpu.Sizes(0, 0, width, batch, 1, 1, 0, 4 * batch, 0)
     example = peer.Example(width, 0, "cpu")
@@ -145,7 +145,8 @@ def trained(batch: int, width: int) -> Ways:
     for name in ("shared", "paper"):
         step = gpu.trainer_of(torch.device("cpu"), sizes, name, "float32").step
         ways[f"{OURS}training step: `{name}`"] = step
-    return ways
+    rough = gpu.trainer_of(torch.device("cpu"), sizes, "shared", "bfloat16").step
+    return {**ways, f"{OURS}training step: `shared`, --precision bfloat16": rough}
 
 
 def nearest(count: int, queries: int) -> Ways:
@@ -257,6 +258,7 @@ def main(small: bool, to: Path) -> None:
     floors = "; ".join(
         f"`{name}` {training.macs(name) / 1e9:.2f} GMAC an image" for name in ("shared", "paper")
     )
+    top = training.peak(torch.float32, 256 if small else 2048)
     text = "\n".join(
         [
             "# Speed beside others, in one run",
@@ -271,7 +273,9 @@ def main(small: bool, to: Path) -> None:
             "",
             "GMAC: multiply-adds that torch counts; where ours needs fewer, the ratio of both is",
             "the possible gain if every multiply-add took as long. A step of the example needs as",
-            f"many as `shared`: {floors}.",
+            f"many as `shared`: {floors}. A matrix product of float32 runs at",
+            f"{top / 1e9:.0f} GMAC/s, at which a step of 64 images of `shared` would take "
+            f"{64 * training.macs('shared') / top:.2f} s.",
             "",
             *starts(rounds),
         ]

@@ -121,6 +121,23 @@ def test_small_problems_end_within_the_gap_too(
     np.testing.assert_allclose(machine.objective, best.repeat(2) if len(best) == 1 else best, 1e-4)
 
 
+@pytest.mark.parametrize("c", [1e-3, 1.0])
+@pytest.mark.parametrize("shape", [(300, 40), (60, 1500)])
+def test_the_gap_of_the_library_bounds_its_distance_from_the_least(shape, c) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=shape[0])
+    x = np.maximum(rng.normal(size=shape) + np.eye(3)[labels] @ rng.normal(size=(3, shape[1])), 2)
+    x = (x - 2).astype(np.float32)  # mostly zeros
+    ours = svm.fit(x, labels, c, solver="library")
+    least = svm.fit(x, labels, c, solver="newton", tolerance=1e-9)
+    weights = np.column_stack([ours.weights, ours.intercepts]).astype(float)
+    mine = objective(weights, x, labels, c)
+    np.testing.assert_allclose(ours.objective, mine, rtol=1e-12)
+    above = mine - (least.objective - least.gap)
+    assert (above >= 0).all() and (mine - least.objective <= ours.gap).all()
+    assert (ours.gap <= 1e-4 * ours.objective).all()
+
+
 def test_the_library_takes_what_is_small_or_sparse() -> None:
     x, labels = noisy()
     assert svm.fit(x, labels, 0.01).solver == "library"

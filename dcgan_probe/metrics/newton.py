@@ -92,8 +92,10 @@ class Problem:
         objective = weights.square().sum(1) / 2 + self.c * missing.square().sum(1)
         return Iterate(weights, scores, missing > 0, objective, weights - 2 * self.c * product)
 
-    def rounded(self, weights: Tensor, bound: Tensor, tolerance: float) -> tuple[Iterate, Tensor]:
-        """Weights in single precision, and the gap of each, worked out in doubles.
+    def rounded(
+        self, weights: Tensor, bound: Tensor, tolerance: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights in single precision, and the objective and the gap of each, in doubles.
 
         bound: below the least objective. Rounding moves the gradient of a large C by much and the
         objective by little, so the gradient of the weights as they were can bound it better.
@@ -104,7 +106,7 @@ class Problem:
         if (at.objective - bound > tolerance * at.objective).any():
             exact = self.at(weights)
             bound = torch.maximum(bound, exact.objective - exact.gap)
-        return at, (at.objective - bound).clamp(min=0)
+        return at.weights, at.objective, (at.objective - bound).clamp(min=0)
 
 
 Inverse = Callable[[Tensor, Tensor], Tensor]
