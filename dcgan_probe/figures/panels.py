@@ -159,7 +159,7 @@ def draw(
     warned = [part for warning in warnings for part in lines_of(warning, _TEXT, room)]
     captioned = lines_of(caption, _TEXT, room)
     headings = [
-        lines_of(b.heading, _HEADING, room if len(blocks) == 1 else across)
+        lines_of(b.heading, _HEADING, room if len(blocks) == 1 else across + _MARGIN - 4)
         for b, across in zip(blocks, widths, strict=True)
     ]
     title_height = len(title_lines) * _TITLE * scale * _LEADING
