@@ -207,7 +207,7 @@ class Verdict:
         return (
             f"{words[0].upper()}{words[1:]}. In {test.closer:.0%} of pairs ({low:.0%} to "
             f"{high:.0%}) the sample is closer to its nearest training image than the held-out "
-            "image is to its own; 50% is what copies nothing. The real image nearest to a sample "
+            "image is to its own; 50% if both are alike. The real image nearest to a sample "
             f"is a training image for {share.share:.0%} of the samples, {share.expected:.0%} by "
             "chance."
         )
