@@ -88,16 +88,14 @@ class Boxes:
         [[[1, 0], [1, 0]], [[0, 0], [0, 0]]]
 
     - `boxes` and `images` are kept sorted, each one once. `images` are the labelled samples: those
-    without
-      a box do not show the object.
+      without a box do not show the object.
     - `image_size` is width and height in pixels.
     - The samples are of latents 0, 1, ... of `seed`, or of the rows of the `.npy` file `latents`
       (a path relative to the file of the boxes): exactly one of the two.
     - `checkpoint` is the SHA-256 of the generator's file, in 64 hexadecimal digits or only the
       first 8, or None if unknown.
     - `source` is the path that they were read from; `notices` reports clipped edges and labels that
-    look alike.
-      Neither counts in comparisons.
+      look alike. Neither counts in comparisons.
 
     Raises InputError, with the place of the first error.
     """

@@ -36,14 +36,12 @@ class Selection:
         ...     session.sample(8)
 
     - `checkpoint` is the SHA-256 of the checkpoint; `about` describes how the filters were chosen,
-    as
-      JSON values, and `about["replaced_by"]` names `values` in captions.
+      as JSON values, and `about["replaced_by"]` names `values` in captions.
     - `gains` has one number for each filter, or is empty: all 0, the paper's dropping.
     - `values` has the replacement values, in the layer's own units, one for
       each filter, or is empty: all 0.
     - `where` is a region of the image, edges x0, y0, x1, y1 in its pixels. Locations of the layer
-    whose
-      centre lies in it are changed; None is all of them.
+      whose centre lies in it are changed; None is all of them.
     - `source` is the path that it was read from; it does not count in comparisons.
 
     Raises InputError for anything else. Source: section 6.3.1.
