@@ -27,6 +27,7 @@ _lazy, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 _MOVED = {
     "classifiers": "recognition.classifiers",
     "concepts": "latents.concepts",
+    "decoding": "images.decoding",
     "features": "metrics.features",
     "sources": "images.sources",
     "svm": "metrics.svm",
