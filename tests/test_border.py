@@ -82,8 +82,10 @@ def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
     run = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, text=True)
     time.sleep(1)  # among the samples, or yet among the imports: it is all the same
     run.send_signal(signal.SIGINT)
-    with run:
+    try:
         _, said = run.communicate(timeout=30)
+    finally:
+        run.kill()
     assert run.returncode == 130 and "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 
