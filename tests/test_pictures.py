@@ -78,7 +78,7 @@ def texts(figure: Figure) -> dict[Text, Bbox]:
     for legend in figure.legends:
         found += legend.get_texts()
     return {
-        text: text.get_window_extent()
+        text: Text.get_window_extent(text)  # of an annotation without its arrow
         for text in found
         if text.get_visible() and text.get_text().strip()
     }
