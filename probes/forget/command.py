@@ -50,13 +50,14 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     "--left",
     default=LEFT,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the object that may remain, with causal, gates and --by places.",
+    help="Target for causal, gates and --by places: the largest share of the object that may "
+    "remain.",
 )
 @click.option(
     "--fill",
     type=click.Choice(FILLS),
-    help="Replacement, with --by places: a donor's maps (mix), the same by Poisson image editing "
-    "(clone), or a smooth fill. Default: chosen by trial.",
+    help="Replacement, with --by places: a donor's feature maps blended in (mix) or adapted by "
+    "Poisson image editing (clone), or a smooth fill. Default: chosen by trial.",
 )
 @click.option(
     "--where", metavar="X0,Y0,X1,Y1", help="Erase only inside this region, with --by places."
@@ -67,7 +68,8 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     "judges",
     multiple=True,
     shell_complete=completion.installed("detector", "boxes"),
-    help="Detector that measures what is left: boxes, an installed one, or a .pt2. Repeatable.",
+    help="Detector that measures what is left: boxes (trained on half of the boxed images), an "
+    "installed detector, or a .pt2 file. Repeatable.",
 )
 @click.option(
     "--controls",
@@ -79,7 +81,8 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     "--resamples",
     default=0,
     type=click.IntRange(0),
-    help="Repeat the choice on this many resamples of the boxes, to measure its stability.",
+    help="Repeat the choice on this many bootstrap resamples of the boxed images, to measure its "
+    "stability.",
 )
 @click.option(
     "--real",
@@ -101,10 +104,11 @@ def forget(
 
     By default this is the experiment of section 6.3.1: a logistic regression separates activations
     inside the boxes from those outside, and every filter with a positive weight is dropped. With
-    --by places, a regression finds the object in each sample, and a donor's activations replace it.
+    --by places, a regression finds the object in each sample, and the activations there are
+    replaced by those of another sample, the donor, or by a smooth fill.
 
-    A detector then measures, on new samples, what is left of the object and what else changed,
-    against random controls. Later commands of the line see the edit.
+    On new samples, a detector then measures how much of the object is left and how much else
+    changed, compared with random controls. The edit applies to later commands on the line.
     """
     from dcgan_probe.probes.forget.places import read_where
     from dcgan_probe.probes.forget.probe import read_real, run

@@ -21,7 +21,7 @@ from dcgan_probe.probes.put.ways import FILLS
     "label",
     help="Label of the object. Not needed if the boxes have only one.",
 )
-@click.option("--at", metavar="X0,Y0,X1,Y1", required=True, help="Box to put it into, in pixels.")
+@click.option("--at", metavar="X0,Y0,X1,Y1", required=True, help="Target box, in pixels.")
 @click.option(
     "--from",
     "donor",
@@ -45,7 +45,8 @@ from dcgan_probe.probes.put.ways import FILLS
     "judges",
     multiple=True,
     shell_complete=completion.installed("detector", "boxes"),
-    help="Detector that finds the object: boxes, an installed one, or a .pt2. Repeatable.",
+    help="Detector that finds the object: boxes (trained on half of the boxed images), an "
+    "installed detector, or a .pt2 file. Repeatable.",
 )
 @click.option("--n", default=160, type=click.IntRange(16), help="Number of new samples to judge.")
 @pass_session
@@ -61,11 +62,11 @@ def put(
 ) -> None:
     """Put a boxed object into all samples, at a place that you choose.
 
-    The feature maps under the box of one sample, the donor, are copied to the place, moved by whole
-    locations of the layer. Layers, fill and donor are chosen on held-out boxed samples.
+    The feature maps under the box of one sample, the donor, are copied to the target box. They move
+    by whole grid cells of the layer. Trials on boxed samples choose the layers, fill and donor.
 
     On new samples, a detector then measures whether the object is there. Pasted pixels and
-    amplified filters are measured for comparison. Later commands of the line see the edit.
+    amplified filters are measured for comparison. The edit applies to later commands on the line.
     """
     from dcgan_probe.probes.put.options import read_at, read_sample
     from dcgan_probe.probes.put.probe import run
