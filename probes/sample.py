@@ -107,7 +107,9 @@ def run(session: Session, n: int = 64, numbered: bool = False) -> SampleSheet:
 @click.command()
 @click.option("--n", default=64, type=click.IntRange(1), help="Number of samples.")
 @click.option(
-    "--numbered", is_flag=True, help="Draw contact sheets with seed and index, and no single files."
+    "--numbered",
+    is_flag=True,
+    help="Draw only contact sheets, with the seed and index of each sample.",
 )
 @pass_session
 def sample(session: Session, n: int, numbered: bool) -> None:

@@ -10,7 +10,7 @@ concepts_option = click.option(
     "--concepts",
     "path",
     type=click.Path(path_type=Path),
-    help="File of concepts. Default: those that ship, and concepts.json in this folder.",
+    help="File of concepts. Default: those that ship, and concepts.json in the current folder.",
 )
 video_option = click.option(
     "--video",
@@ -26,6 +26,6 @@ exemplars_option = click.option(
 keep_option = click.option(
     "--keep",
     multiple=True,
-    help="Label of the classifier that should not change, or all; without --classifier, a concept. "
+    help="Label of the classifier to hold constant, or all; without --classifier, a concept. "
     "Repeatable.",
 )

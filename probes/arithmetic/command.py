@@ -16,16 +16,16 @@ from dcgan_probe.plugins.latent_options import concepts_option, exemplars_option
 @click.argument("expression")
 @concepts_option
 @exemplars_option
-@click.option("--name", default="result", help="Name of the sum, for later commands of the line.")
+@click.option("--name", default="result", help="Name of the sum, for later commands on the line.")
 @click.option(
     "--classifier",
     shell_complete=completion.installed("classifier"),
-    help="Count how often the sum works, with this classifier: an installed one (faces), a .pt2, "
-    "or a folder of images with one sub-folder for each label.",
+    help="Classifier that counts how often the result shows what it should: an installed one "
+    "(faces), a .pt2 file, or a folder of images with one sub-folder for each label.",
 )
 @keep_option
 @click.option(
-    "--draws", default=100, type=click.IntRange(2), help="Random draws of exemplars to count over."
+    "--draws", default=100, type=click.IntRange(2), help="Number of random draws of exemplars."
 )
 @pass_session
 def arithmetic(session: Any, path: Path | None, classifier: str | None, **options: Any) -> None:

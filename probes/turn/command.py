@@ -22,13 +22,16 @@ from dcgan_probe.plugins.latent_options import (
 @click.option("--to", "end", help="Concept or sample at the other end.")
 @click.option(
     "--axis",
-    help="Direction to use instead of --from and --to: direction2 of a command `directions` before "
-    "this one, or FILE.safetensors:2.",
+    help="Direction to use instead of --from and --to: direction2, if `directions` runs earlier on "
+    "the line, or FILE.safetensors:2, the second in a file.",
 )
 @click.option("--n", default=8, type=click.IntRange(1), help="Number of samples.")
-@click.option("--steps", default=7, type=click.IntRange(2), help="Number of images along the axis.")
+@click.option("--steps", default=7, type=click.IntRange(2), help="Number of images of each sample.")
 @click.option(
-    "--reach", default=1.0, type=float, help="Distance to both sides, in lengths of the axis."
+    "--reach",
+    default=1.0,
+    type=float,
+    help="Distance to move in each direction, as a multiple of the axis's length.",
 )
 @concepts_option
 @exemplars_option
@@ -41,7 +44,11 @@ from dcgan_probe.plugins.latent_options import (
 @video_option
 @pass_session
 def turn(session: Any, path: Path | None, classifier: str | None, **options: Any) -> None:
-    """Turn samples along the axis between two concepts, such as left and right."""
+    """Turn samples along the axis between two concepts, such as left and right.
+
+    The axis is the mean latent of --to minus that of --from. Each sample is moved along it in equal
+    steps in both directions.
+    """
     from dcgan_probe.probes.turn.probe import run
     from dcgan_probe.recognition import classifiers
 

@@ -16,7 +16,10 @@ from dcgan_probe.probes.walk.ways import WAYS
 @click.option("--points", default=9, type=click.IntRange(2), help="Number of samples to visit.")
 @click.option("--through", help="Samples and concepts to visit instead: 3:17,smiling,3:20.")
 @click.option(
-    "--steps", default=10, type=click.IntRange(2), help="Number of images from point to point."
+    "--steps",
+    default=10,
+    type=click.IntRange(2),
+    help="Number of images from one point to the next.",
 )
 @click.option(
     "--way",
@@ -30,7 +33,8 @@ from dcgan_probe.probes.walk.ways import WAYS
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Images, such as the training set: show the nearest to each step of the first path.",
+    help="Images, such as the training set. The nearest one to each step of the first path is "
+    "shown.",
 )
 @video_option
 @pass_session
