@@ -21,7 +21,7 @@ from dcgan_probe.plugins.contract import pass_session
     "--n",
     default=2000,
     type=click.IntRange(4),
-    help="Maximum number of images; half of them are compared at a time.",
+    help="Maximum number of images. Each comparison uses one half.",
 )
 @click.option(
     "--features",
@@ -33,9 +33,11 @@ from dcgan_probe.plugins.contract import pass_session
 def evaluate(session: Any, **options: Any) -> None:
     """Measure how far samples are from held-out images.
 
-    Sliced Wasserstein distance by scale, and MS-SSIM of pairs for diversity; next to each, the same
-    between two halves of the held-out images. With --features also Fréchet distance, kernel
-    distance (FID and KID with their Inception network), precision and recall.
+    Reports the sliced Wasserstein distance by scale, and the MS-SSIM of pairs for diversity.
+    Samples are compared with one half of the held-out images; for reference, so is the other half.
+
+    With --features, also reports the Fréchet and kernel distances, precision and recall. The
+    distances are FID and KID if the features are those of FID's Inception network.
     """
     from dcgan_probe.probes.evaluate.probe import run
 

@@ -67,8 +67,8 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--labels",
     metavar="[folders|y|FILE.csv]",
-    help="Classify. Labels are the names of the images' folders, the array y of a .mat, or columns "
-    "name and label (and split) of a CSV. Default: only extract features.",
+    help="Train a classifier. Labels are the images' folder names, the array y of a .mat, or the "
+    "columns name and label (and split) of a CSV. Default: only extract features.",
 )
 @click.option("--column", default="label", help="Column of the CSV that holds labels.")
 @click.option(
@@ -77,10 +77,20 @@ _PATH = click.Path(path_type=Path)
     "or path.",
 )
 @click.option("--test", type=_PATH, help="Test images, with labels of the same kind.")
-@click.option("--valid", type=click.FloatRange(0, min_open=True), help="Images to choose C by.")
-@click.option("--per-class", type=_Counts(), help="Labels per class: 10,100,all draws a curve.")
-@click.option("--draws", type=click.IntRange(1), help="Number of random draws of labels.")
-@click.option("--c", type=_Floats(), help="Values of C to try.")
+@click.option(
+    "--valid",
+    type=click.FloatRange(0, min_open=True),
+    help="Training images held out to choose C: a number, or a share if below 1.",
+)
+@click.option(
+    "--per-class",
+    type=_Counts(),
+    help="Training labels per class; several, such as 10,100,all, draw a curve.",
+)
+@click.option(
+    "--draws", type=click.IntRange(1), help="Number of random draws of the training labels."
+)
+@click.option("--c", type=_Floats(), help="Values of the SVM's C to try.")
 @click.option(
     "--protocol",
     type=click.Choice(list(PROTOCOLS)),

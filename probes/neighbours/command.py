@@ -23,7 +23,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--split",
     is_flag=True,
-    help="Hold out a part of --images; only valid if G was not trained on it.",
+    help="Hold out a part of --images; valid only if G was not trained on that part.",
 )
 @click.option(
     "--n", default=1000, type=click.IntRange(1), help="Number of samples, and of held-out images."
@@ -35,17 +35,21 @@ _PATH = click.Path(path_type=Path)
     type=click.Choice(SPACES),
     help="Space to compare in. Repeatable.  [default: pixels and features]",
 )
-@click.option("--before", type=_PATH, help="Earlier checkpoint, to compare with.")
+@click.option(
+    "--before", type=_PATH, help="Earlier checkpoint of the same training, to compare with."
+)
 @click.option("--resize", is_flag=True, help="Resize images to the size of samples.")
 @click.option(
-    "--cells", type=click.IntRange(1), help="Cells of the three-sample test.  [default: n/100]"
+    "--cells",
+    type=click.IntRange(1),
+    help="Number of cells that the test divides images into.  [default: n/100]",
 )
 @pass_session
 def neighbours(session: Session, spaces: tuple[str, ...], **options: Any) -> None:
     """Find the training images nearest to samples, and test whether samples are copies.
 
-    Distances are of pixels and of the discriminator's features. The test compares with held-out
-    images (Meehan et al. 2020).
+    Distances are between pixels and between the discriminator's features. The test asks whether
+    samples are nearer to the training images than held-out images are (Meehan et al. 2020).
     """
     from .probe import run
 

@@ -35,14 +35,14 @@ def _filters(_context: click.Context, _option: click.Parameter, text: str | None
     "--rule",
     default="leak",
     type=click.Choice(["leak", "strict"]),
-    help="Gradient of LeakyReLU for a negative input: its slope (leak), or zero (strict).",
+    help="Gradient factor of LeakyReLU for a negative input: its slope (leak), or zero (strict).",
 )
 @pass_session
 def visualize_d(session: Any, **options: Any) -> None:
     """Show what the discriminator's filters respond to, by guided backpropagation.
 
-    For each filter: the strongest responses over a set of images, the pixels that caused them, and
-    the same for random weights (section 6.2, figure 5).
+    For each filter, shows the images with the strongest responses and the pixels that caused them,
+    next to the same for an untrained network (section 6.2, figure 5).
     """
     from dcgan_probe.probes.visualize_d.probe import run
 
