@@ -28,7 +28,7 @@ _OPTIONS = (
     click.option("--slope", type=float, help="Negative slope of G's activations; 0 is ReLU."),
     click.option("--d-slope", type=float, help="Negative slope of D's activations."),
     click.option("--size", type=int, help="Height and width of images, in pixels."),
-    click.option("--eps", type=float, help="eps of the norms."),
+    click.option("--eps", type=float, help="eps of the normalization layers."),
     click.option(
         "--class",
         "label",
@@ -42,7 +42,7 @@ _OPTIONS = (
     click.option(
         "--statistics",
         type=click.Choice(STATISTICS),
-        help="Batch-norm statistics: read from the file, or estimate again.",
+        help="Batch-norm statistics: read them from the file, or estimate them again.",
     ),
 )
 NAMES = ("z", "output", "slope", "d_slope", "size", "eps", "label", "weights", "statistics")

@@ -255,7 +255,7 @@ def _complete_device(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder for results, with one sub-folder for each command. Default: out/MODEL, where a "
-    "repeated command gets a number.",
+    "repeated command gets a numbered sub-folder.",
 )
 @click.option("--force", is_flag=True, help="Overwrite existing results.")
 @click.option(
@@ -280,13 +280,13 @@ def _complete_device(
     "zoom",
     default=1,
     type=click.IntRange(1, 4),
-    help="Enlarge the PNG of figures: N times 100 dots per inch.",
+    help="Resolution of PNG figures, in units of 100 dots per inch.",
 )
 @click.option(
     "--figure-columns",
     "columns",
     type=click.IntRange(1, 64),
-    help="Samples in a row of a sheet.  [default: 16 of sample, fewer of others]",
+    help="Samples in a row of a sheet.  [default: 16 for sample, fewer for others]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each result as one line of JSON.")
 @click.option("--quiet", is_flag=True, help="Print only errors, and the lines of --json.")

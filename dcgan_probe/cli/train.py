@@ -20,9 +20,9 @@ from dcgan_probe.terminal import answer
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
-    help="Train only on the images of this list, as written by dedup.",
+    help="Train only on the images in this list, as written by dedup.",
 )
-@click.option("--flip", is_flag=True, help="Mirror each image at random.")
+@click.option("--flip", is_flag=True, help="Flip each image horizontally with probability 0.5.")
 @click.option(
     "--augment",
     is_flag=True,
@@ -69,13 +69,14 @@ from dcgan_probe.terminal import answer
     "--ema",
     default=0.0,
     type=click.FloatRange(0, 1, max_open=True),
-    help="Save a running mean of G's weights with this decay; 0 saves the weights themselves.",
+    help="Save an exponential moving average of G's weights with this decay; 0 saves the weights "
+    "themselves.",
 )
 @click.option(
     "--precision",
     default="auto",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    help="Precision of the arithmetic; auto is bfloat16 on CUDA, else float32.",
+    help="bfloat16 uses autocast; auto is bfloat16 on CUDA, else float32.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
 @click.option("--save-every", default=500, type=click.IntRange(1), help="Steps between saves.")
@@ -85,8 +86,8 @@ def train(context: click.Context, **options: Any) -> None:
     """Train a DCGAN with the paper's recipe, or resume a training.
 
     Stop it at any time. Rerun the command to resume, or with more --steps or --epochs to train
-    further. OUT/train then holds samples, losses, the last state (checkpoint.safetensors) and the
-    best one (best.safetensors).
+    further. OUT/train then holds samples, losses, the last networks (checkpoint.safetensors) and
+    those with the least sliced Wasserstein distance to training images (best.safetensors).
 
     Under torchrun, processes share each minibatch:
 

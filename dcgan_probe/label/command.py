@@ -40,7 +40,7 @@ def label(
 ) -> None:
     """Draw boxes on samples, or pick exemplars of concepts, in the browser.
 
-    Every change is saved. Ctrl-C ends the page; rerun the command to continue.
+    Every change is saved. Ctrl-C stops the server; rerun the command to continue.
 
         dcgan-probe --model rooms label --object window forget --boxes windows.json
     """

@@ -49,7 +49,7 @@ from dcgan_probe.terminal import answer
 def paint(context: click.Context, path: Path | None, **options: Any) -> None:
     """Erase objects with a brush and stamp them elsewhere, in the browser.
 
-    Every change is saved. Ctrl-C ends the page; rerun the command to continue.
+    Every change is saved. Ctrl-C stops the server; rerun the command to continue.
 
     \b
         dcgan-probe --model rooms paint
