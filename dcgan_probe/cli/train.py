@@ -83,7 +83,7 @@ from dcgan_probe.terminal import answer
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
 @click.pass_context
 def train(context: click.Context, **options: Any) -> None:
-    """Train a DCGAN with the paper's recipe, or resume a training.
+    """Train a DCGAN with the paper's recipe, or resume training.
 
     Stop it at any time. Rerun the command to resume, or with more --steps or --epochs to train
     further. OUT/train then holds samples, losses, the last networks (checkpoint.safetensors) and
