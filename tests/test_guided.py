@@ -412,7 +412,7 @@ class Maps(nn.Module):
 
 
 class Attention(Maps):
-    """The softmax of attention says how much of each location is taken; it is no activation."""
+    """The softmax of attention says how much of each location is taken; it is not an activation."""
 
     def forward(self, x):
         x = self.relu(self.conv1(x))

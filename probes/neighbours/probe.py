@@ -48,7 +48,7 @@ def run(
 
     images: all training images of the generator. held_out: other images of the same source; n
     random ones are the control. split: take the control from `images` instead, at most half; only
-    valid if the generator was not trained on it. Without a control there is no verdict. n: number
+    valid if the generator was not trained on it. Without a control no verdict is given. n: number
     of samples. spaces: "pixels", "features" or both; by default both, or only pixels without a
     discriminator. before: an earlier checkpoint of the same training, to compare from the same
     latents. resize: resize images to the size of the network. cells: number of cells of the

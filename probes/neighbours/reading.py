@@ -7,7 +7,7 @@ READING = Reading(
     "Samples next to their nearest training images, compared with the distances of held-out "
     "images. If samples are much nearer, they are copies; if they are as near, there is no sign "
     "of copying.",
-    "Without held-out images there is no verdict. In pixels, a shifted or mirrored copy is far "
+    "Without held-out images no verdict is given. In pixels, a shifted or mirrored copy is far "
     "away. Blurred samples are near to everything.",
     {
         "verdict in pixels": "samples.pixels.verdict",
