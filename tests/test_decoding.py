@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
+import os
+import platform
 import struct
 import subprocess
 import sys
 import textwrap
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dcgan_probe.images import headers
+from dcgan_probe.images import headers, opencv
 from dcgan_probe.images.containers import Unreadable
 from dcgan_probe.images.decoding import decode, pixels
 
@@ -338,6 +342,43 @@ def test_a_png_with_a_broken_profile_is_read_without_a_word(capfd):
     assert "libpng warning" in capfd.readouterr().err  # else this test could not fail
     assert np.array_equal(pixels(data[:33] + chunk + data[33:], SIDE, 3), pixels(data, SIDE, 3))
     assert capfd.readouterr().err == ""
+
+
+def damaged_jpeg() -> bytes:
+    """Two thirds of its pixels, and then its end."""
+    data = encoded(picture(64, 64), "JPEG")
+    return data[: len(data) * 2 // 3] + b"\xff\xd9"
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="elsewhere libjpeg's lines remain")
+def test_nothing_is_printed_of_a_damaged_jpeg(capfd):
+    data = damaged_jpeg()
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert "Corrupt JPEG data" in capfd.readouterr().err  # else this test could not fail
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: pixels(data, 64, 3), range(100)))
+    assert capfd.readouterr().err == ""
+    assert all(np.array_equal(each, expected.transpose(2, 0, 1)) for each in found)
+    # What others print is not lost, neither meanwhile nor after.
+    with opencv._C_STDERR.discarded():
+        os.write(2, b"descriptor, ")
+        print("Python, ", end="", file=sys.stderr, flush=True)
+    fprintf = ctypes.CDLL(None).fprintf
+    fprintf(ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr"), b"the C library")
+    assert capfd.readouterr().err == "descriptor, Python, the C library"
+
+
+def test_damaged_tags_of_a_grey_tiff_are_not_warned_of(recwarn):
+    data = bytearray(encoded(Image.new("LA", (8, 8)), "TIFF", software="x" * 20))
+    place = data.index((305).to_bytes(2, "little") + (2).to_bytes(2, "little"))
+    data[place + 8 : place + 12] = (1 << 20).to_bytes(4, "little")  # where its text should be
+    with pytest.raises(OSError, match="cannot identify"):
+        Image.open(io.BytesIO(data))
+    assert "Truncated File Read" in str(recwarn[0].message)
+    recwarn.clear()
+    with pytest.raises(Unreadable, match="cannot be decoded: cannot identify"):
+        pixels(bytes(data), 8, 3)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])

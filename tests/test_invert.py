@@ -234,6 +234,14 @@ def test_a_photograph_of_another_size_is_read_as_sources_do(tmp_path):
         invert.read(folder / "a.png", config)
 
 
+def test_a_photograph_that_lacks_its_end_only_is_read(tmp_path):
+    """Whatever its pixels are decoded from, its size is told by the same."""
+    png = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+    assert png[-8:-4] == b"IEND"
+    (tmp_path / "a.png").write_bytes(png[:-12])
+    assert invert.read(tmp_path / "a.png", made().config).shape == (1, 3, 16, 16)
+
+
 def test_grey_and_colour_are_taken_alike(tmp_path):
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     cv2.imwrite(str(tmp_path / "grey.png"), grey)

@@ -13,6 +13,7 @@ from matplotlib import colormaps
 from torch import Tensor
 
 from dcgan_probe.figures.canvas import ORANGE
+from dcgan_probe.images import opencv
 from dcgan_probe.storage import files
 
 
@@ -65,7 +66,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray | None:
     """A PNG as H x W x 3 uint8 RGB; None if there is none."""
     if not Path(path).exists():
         return None
-    image = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    image = opencv.imdecode(Path(path).read_bytes(), cv2.IMREAD_COLOR)
     return None if image is None else image[..., ::-1]
 
 

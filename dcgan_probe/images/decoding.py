@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from contextlib import nullcontext
 from threading import Lock
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dcgan_probe.images import headers
+from dcgan_probe.images import headers, opencv
 from dcgan_probe.images.containers import Unreadable
 
 VERSION = 2  # raise it when a change alters a pixel of what `pixels` returns
@@ -18,6 +19,7 @@ _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LARGE = 16_000_000  # pixels of an image that waits for other large ones
 _ONE_LARGE = Lock()
+_ONE_PILLOW = Lock()
 _STRIP = 1 << 20  # pixels that are put on white at a time
 
 
@@ -35,10 +37,14 @@ class _Decoded(NamedTuple):
 
 
 class DecodedImage(NamedTuple):
-    """pixels: channels x size x size uint8. transparent: whether there was nothing else to see."""
+    """pixels: channels x size x size uint8. transparent: whether there was nothing else to see.
+
+    sides: height and width of the whole image, turned as its EXIF says.
+    """
 
     pixels: np.ndarray
     transparent: bool
+    sides: tuple[int, int]
 
 
 def pixels(image: bytes | np.ndarray, size: int, channels: int) -> np.ndarray:
@@ -84,7 +90,8 @@ def _decode(image: bytes | np.ndarray, size: int, channels: int) -> DecodedImage
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     elif image.shape[2] < channels:
         image = image.repeat(channels, axis=2)
-    return DecodedImage(np.ascontiguousarray(image.transpose(2, 0, 1)), transparent)
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return DecodedImage(planes, transparent, (height, width))
 
 
 def _decoded(data: bytes, channels: int) -> _Decoded:
@@ -115,7 +122,7 @@ def _decoded(data: bytes, channels: int) -> _Decoded:
 
 def _by_opencv(data: bytes, flag: int) -> np.ndarray:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+        image = opencv.imdecode(data, flag)
     except cv2.error as error:
         if "MAX_IMAGE_" in str(error):
             raise Unreadable("claims more pixels than the 100 million allowed") from error
@@ -132,7 +139,11 @@ def _grey_with_alpha(data: bytes) -> np.ndarray:
     from PIL import Image, ImageOps  # 40 ms, for a kind that is rare
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with (
+            _ONE_PILLOW,  # what is done to warnings is undone: by one thread at a time
+            warnings.catch_warnings(action="ignore"),  # of damaged tags
+            Image.open(io.BytesIO(data)) as image,
+        ):
             if image.mode != "LA" or image.width * image.height > headers.MAX_DECODED // 4:
                 raise Unreadable(f"found a TIFF of mode {image.mode}, {image.width}x{image.height}")
             return np.array(ImageOps.exif_transpose(image).convert("RGBA"))

@@ -13,7 +13,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 # Tags of TIFF, which EXIF is too.
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _ORIENTATION, _EXTRA = 256, 257, 258, 277, 274, 338
 _MAX_TAGS = 512
-# Chunks of a PNG that the decoder needs; the others it would complain of on stderr.
+# Chunks of a PNG that the decoder needs; damage in the others does not matter.
 _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 # What a PNG holds a pixel, by its colour type.

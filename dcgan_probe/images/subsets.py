@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.images import cache
+from dcgan_probe.images import cache, decoding
 from dcgan_probe.images.containers import Unreadable, shown
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.storage.fingerprints import Fingerprint, digest
@@ -78,14 +75,11 @@ def _check_size(source: ImageSource, indices: Sequence[int]) -> None:
     for index, entry in zip(indices, source.container.entries(indices), strict=True):
         if isinstance(entry, Unreadable):
             continue  # reading it will say why
-        image: Any = entry
-        if isinstance(entry, bytes):
-            try:
-                image = cv2.imdecode(np.frombuffer(entry, np.uint8), cv2.IMREAD_GRAYSCALE)
-            except cv2.error:
-                continue
-        if image is not None and image.shape[:2] != (source.size, source.size):
-            height, width = image.shape[:2]
+        try:
+            height, width = decoding.decode(entry, source.size, source.channels).sides
+        except Unreadable:
+            continue
+        if (height, width) != (source.size, source.size):
             raise InputError(
                 f"{source.path}: {shown(source.names[index])}: found {width} x {height} pixels, "
                 f"expected {source.size} x {source.size} as the network takes, or --resize"

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.images import opencv
 
 MAX_PIXELS = 64_000_000
 _KINDS = {
@@ -134,13 +135,13 @@ def _kind(data: bytes, path: Path) -> str:
 def _decoded(data: bytes, path: Path) -> np.ndarray:
     wrong = f"{path}: found a damaged picture, expected a whole one"
     if data.startswith(b"\x89PNG") and not data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
-        raise InputError(f"{wrong}: it is cut off")  # libpng would say so on stderr as well
+        raise InputError(f"{wrong}: it is cut off")
     if data.startswith(b"\x89PNG"):
         width, height = (int.from_bytes(data[at : at + 4]) for at in (16, 20))
         if width * height > MAX_PIXELS:
             raise InputError(f"{wrong}: it claims {width} x {height} pixels")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = opencv.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise InputError(f"{wrong}: {error.err}") from error
     if image is None:

@@ -6,10 +6,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,21 +32,20 @@ def read(path: str | os.PathLike[str], config: AnyConfig, resize: bool = False) 
             raise InputError(f"{path}: found no regular file, expected {expected}")
         containers.check_size(path.stat().st_size)
         data = path.read_bytes()
-        image = decoding.pixels(data, config.size, config.channels)
+        image = decoding.decode(data, config.size, config.channels)
     except FileNotFoundError:
         raise InputError(f"{path}: found nothing, expected {expected}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except containers.Unreadable as reason:
         raise InputError(f"{path}: {reason}") from reason
-    whole: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    height, width = whole.shape
+    height, width = image.sides
     if not resize and (height, width) != (config.size, config.size):
         raise InputError(
             f"{path}: found {width} x {height} pixels, expected {config.size} x {config.size} as "
             "the generator draws, or --resize"
         )
-    return sources.to_range(torch.from_numpy(image))[None]
+    return sources.to_range(torch.from_numpy(image.pixels))[None]
 
 
 def name_of(photo: str) -> str:
