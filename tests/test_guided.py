@@ -215,6 +215,11 @@ def written_into(x):
     return y
 
 
+def over_maps(largest):
+    """The largest of pairs of feature maps, which are the last axis for a while."""
+    return lambda x: largest(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).repeat(1, 2, 1, 1)
+
+
 SLOPES = torch.linspace(0.1, 0.3, 8)[:, None, None]
 
 
@@ -260,6 +265,18 @@ SLOPES = torch.linspace(0.1, 0.3, 8)[:, None, None]
         (lambda x: x.cummax(1).values, "Cummax"),
         (lambda x: x.quantile(0.9, 1, keepdim=True).expand_as(x), "Sort"),
         (lambda x: F.max_pool3d(x[:, None], (3, 1, 1), 1, (1, 0, 0))[:, 0], "MaxPool3D"),
+        (
+            over_maps(lambda x: F.max_pool1d(x.flatten(1, 2), 2).unflatten(1, (8, 8))),
+            "MaxPool2DWithIndices of several feature maps",
+        ),
+        (over_maps(lambda x: F.max_pool2d(x, (1, 2))), "MaxPool2DWithIndices of several feature"),
+        (over_maps(lambda x: F.adaptive_max_pool2d(x, (8, 4))), "AdaptiveMaxPool2D of several"),
+        (over_maps(lambda x: x.unfold(3, 2, 2).amax(-1)), "Amax of several feature maps"),
+        (over_maps(lambda x: x.unfold(3, 5, 1).amax(-1)), "Amax of several feature maps"),
+        (
+            lambda x: x.flatten(2).max(1, keepdim=True).values.expand_as(x.flatten(2)).view_as(x),
+            "Max of several feature maps",
+        ),
         (torch.sinc, "Sinc"),
         (torch.special.i0, "I0"),
     ],
@@ -307,6 +324,83 @@ def test_maxout_of_two_layers_is_refused_beside_a_relu():
 
     with pytest.raises(InputError, match="found Maximum, expected ReLU and LeakyReLU"):
         GuidedBackprop(Maxout()).attribute(torch.randn(1, 3, 8, 8), target=(1, 2, 3))
+
+
+class Chain(nn.Sequential):
+    """Layers and functions, one after another."""
+
+    def __init__(self, *parts):
+        super().__init__(*(part for part in parts if isinstance(part, nn.Module)))
+        self.parts = parts
+
+    def forward(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+def test_maxout_of_a_flat_layer_is_refused_and_the_largest_score_is_not():
+    torch.manual_seed(0)
+    first, relu = nn.Linear(6, 8), nn.ReLU()
+    for largest in (
+        lambda x: x.view(-1, 4, 2).amax(2),
+        lambda x: F.max_pool1d(x[:, None], 2)[:, 0],
+    ):
+        maxout = Chain(first, relu, nn.Linear(8, 8), largest, nn.Linear(4, 3))
+        with pytest.raises(
+            InputError, match="of several feature maps, expected ReLU and LeakyReLU"
+        ):
+            GuidedBackprop(maxout).attribute(torch.randn(2, 6), target=1)
+    scores = Chain(first, relu, nn.Linear(8, 3))
+    best = Chain(*scores.parts, lambda x: x.amax(1))
+    x = torch.randn(2, 6)
+    torch.testing.assert_close(
+        GuidedBackprop(best).attribute(x),
+        GuidedBackprop(scores).attribute(x, target=scores(x).argmax(1)),
+    )
+
+
+SPATIAL = {
+    "overlapping": lambda x: F.max_pool2d(x, 3, 1, 1),
+    "of half the maps": lambda x: F.max_pool2d(x[:, 2:6], 2).repeat(1, 2, 1, 1),
+    "of halves": lambda x: torch.cat([F.max_pool2d(part, 2) for part in x.chunk(2, 1)], 1),
+    "of each map": lambda x: F.max_pool2d(x.view(-1, 1, 8, 8), 2).view(-1, 8, 4, 4),
+    "of shuffled pixels": lambda x: F.max_pool2d(F.pixel_shuffle(x, 2), 4).repeat(1, 4, 1, 1),
+    "global": lambda x: F.adaptive_max_pool2d(x, 1).expand(-1, -1, 4, 4),
+    "maps last": lambda x: (
+        x.permute(0, 2, 3, 1).amax((1, 2))[:, :, None, None].expand(-1, -1, 4, 4)
+    ),
+    "flat": lambda x: x.flatten(2).max(2).values[:, :, None, None].expand(-1, -1, 4, 4),
+    "windows": lambda x: x.unfold(2, 3, 1).amax(-1),
+    "of a sum": lambda x: F.max_pool2d(x + x.mean((2, 3), keepdim=True), 2),
+    "twice": lambda x: F.max_pool2d(F.max_pool2d(x, 2), 2),
+}
+
+
+@pytest.mark.parametrize("name", SPATIAL)
+def test_the_largest_of_several_locations_passes_gradients(name):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, padding=1), SPATIAL[name], nn.Conv2d(8, 4, 3, padding=1)]
+    first, pool, last = layers
+    x = torch.randn(2, 3, 8, 8)
+    found = GuidedBackprop(Chain(first, nn.LeakyReLU(0.2), pool, last)).attribute(x, (1, 1, 1))
+    y = x.clone().requires_grad_()
+    (right,) = torch.autograd.grad(last(pool(rule(0.2)(first(y))))[:, 1, 1, 1].sum(), y)
+    torch.testing.assert_close(found, right)
+
+
+def test_pooling_of_a_network_of_one_dimension():
+    torch.manual_seed(0)
+    first, last, x = nn.Conv1d(3, 8, 3), nn.Conv1d(8, 4, 3), torch.randn(2, 3, 16)
+    pool = nn.MaxPool1d(2)
+    found = GuidedBackprop(nn.Sequential(first, nn.ReLU(), pool, last)).attribute(x, (1, 1))
+    captums = captum_attr.GuidedBackprop(nn.Sequential(first, nn.ReLU(), pool, last))
+    with warnings.catch_warnings(action="ignore"):
+        expected = captums.attribute(x, (1, 1))
+    torch.testing.assert_close(found, expected)
+    maxout = Chain(first, nn.ReLU(), lambda x: pool(x.mT).mT.repeat(1, 2, 1), last)
+    with pytest.raises(InputError, match="MaxPool2DWithIndices of several feature maps"):
+        GuidedBackprop(maxout).attribute(x, (1, 1))
 
 
 @pytest.mark.parametrize(

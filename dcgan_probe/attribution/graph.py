@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from dcgan_probe.attribution.activations import Guided
+from dcgan_probe.attribution.maxout import mixes_feature_maps
 from dcgan_probe.errors import InputError
 
 # Nodes that pass a gradient as the weights, the places or the statistics of their input say, by how
@@ -30,6 +31,15 @@ _KNOWN = (
 )  # fmt: skip
 # A score may end in them.
 _SQUASHING = ("LogSigmoid", "LogSoftmax", "Logsumexp", "Sigmoid", "Softmax", "Tanh")
+_LARGEST = (
+    "AdaptiveMaxPool",
+    "Amax",
+    "Amin",
+    "MaxBackward",
+    "MaxPool",
+    "MinBackward",
+    "MkldnnMaxPool",
+)
 _WEIGHTS = ("Addmm", "Addmv", "Bmm", "Convolution", "Linear", "Mm", "Mv")
 # Nodes of functions of each number on its own, or that only arrange numbers.
 _CURVED = {
@@ -75,7 +85,9 @@ def check_path(
         if node.name().startswith(_SQUASHING) and _leads_to_weights(node, path, users)
     }
     others |= {_kind(node) for node in path if _is_curved(node, path, users)}
-    others |= {f"{_kind(node)} of several feature maps" for node in path if _is_maxout(node)}
+    others |= {
+        f"{_kind(node)} of several feature maps" for node in path if _is_maxout(node, path, users)
+    }
     others |= {words for node in path if (words := _combined(node, path, users))}
     if others:
         raise InputError(
@@ -125,10 +137,18 @@ def _is_curved(node: Any, path: set[Any], users: Users) -> bool:
     return bool(kinds - _EACH - _REDUCING)
 
 
-def _is_maxout(node: Any) -> bool:
+def _is_maxout(node: Any, path: set[Any], users: Users) -> bool:
     """Whether a node is the largest of several feature maps, as opposed to several locations."""
-    if _kind(node) not in ("Amax", "Amin", "Max", "Min"):
+    if not node.name().startswith(_LARGEST):
         return False
+    mixed = mixes_feature_maps(node, path)
+    several = _takes_several(node) if mixed is None else mixed
+    # A score may be the largest of the numbers of a flat layer.
+    return several and (_takes_several(node) or _leads_to_weights(node, path, users))
+
+
+def _takes_several(node: Any) -> bool:
+    """Whether the axes say that a node takes the largest of several feature maps."""
     dims = getattr(node, "_saved_dim", ())
     saved = getattr(node, "_saved_self_sym_sizes", None)
     shape = node._saved_self.shape if saved is None and hasattr(node, "_saved_self") else saved

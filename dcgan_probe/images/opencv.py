@@ -19,8 +19,8 @@ def imdecode(data: bytes, flag: int) -> np.ndarray | None:
         >>> imdecode(b"no image", cv2.IMREAD_COLOR) is None
         True
 
-    libjpeg and libpng print warnings about damaged files by themselves, and OpenCV cannot stop
-    them. With glibc they are discarded here; elsewhere they reach stderr.
+    libjpeg and libpng print warnings about damaged files, and OpenCV cannot stop them. With glibc
+    they are discarded here; elsewhere they reach stderr.
     """
     if not data:
         return None
@@ -32,8 +32,8 @@ def imdecode(data: bytes, flag: int) -> np.ndarray | None:
 class _CStderr:
     """The variable ``stderr`` of the C library, which only functions such as fprintf write to.
 
-    File descriptor 2 does not change: Python writes to it by itself, so none of its messages, in
-    any thread, is lost.
+    File descriptor 2 does not change. Python writes to the descriptor, so that no message of its
+    own, in any thread, is lost.
     """
 
     def __init__(self) -> None:
