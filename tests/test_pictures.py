@@ -28,13 +28,21 @@ LINES = {
     "ablate": ["ablate", "--layer", "8x8", "--filters", "1-3", "--where", "8,8,20,20"],
     "arithmetic": ["--model", "faces", "arithmetic", GLASSES, "--keep", "all", "--draws", "4"]
     + ["--classifier", "faces"],
+    "concepts": ["--model", "faces", "concepts", "suggest", "smiling", "--shows", "smile"]
+    + ["--concepts", "CONCEPTS", "--n", "60"],
+    "directions": ["--model", "faces", "directions", "--n", "60", "--components", "3"],
     "dissect": ["dissect", "--boxes", "BOXES", "--n", "8", "--layer", "16x16", "--top", "3"],
     "evaluate": ["evaluate", "--images", "IMAGES", "--n", "20"],
     "features": ["features", "--images", "IMAGES", "--labels", "folders"],
+    "forget": ["forget", "--boxes", "BOXES", "--layer", "8x8", "--n", "16", "--controls", "2"],
+    "forget by places": ["forget", "--boxes", "BOXES", "--by", "places", "--n", "16"]
+    + ["--controls", "1"],
     "invert": ["invert", "IMAGE", "--starts", "2", "--steps", "3"],
     "neighbours": ["neighbours", "--images", "IMAGES", "--held-out", "OTHERS", "--n", "20"],
     "put": ["put", "--boxes", "BOXES", "--at", "16,12,32,32", "--judge", "boxes", "--n", "16"],
     "sample": ["sample", "--n", "20", "--numbered"],
+    "train": ["train", "--images", "IMAGES", "--size", "16", "--g-width", "4", "--d-width", "4"]
+    + ["--batch", "8", "--steps", "4", "--save-every", "2"],
     "turn": ["--model", "faces", "turn", "--from", "left", "--to", "right", "--n", "4"]
     + ["--classifier", "faces"],
     "visualize-d": ["visualize-d", "--n", "12", "--filters", "0-3"],
@@ -137,6 +145,7 @@ def test_all_text_can_be_read(run, drawn, tmp_path, monkeypatch, line):
             figures.write_image(tmp_path / name / f"{i}.png", image)
     files = {
         "BOXES": tmp_path / "boxes.json",
+        "CONCEPTS": tmp_path / "concepts.json",
         "IMAGES": tmp_path / "images",
         "IMAGE": tmp_path / "images/a/0.png",
         "OTHERS": tmp_path / "others",

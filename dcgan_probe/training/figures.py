@@ -13,6 +13,7 @@ from dcgan_probe.figures import canvas, charts
 from dcgan_probe.figures.output import save
 
 SIZE = 10  # of all text of the chart, in points
+APART = 0.08  # of the axes' height, between the names of two lines
 
 
 @canvas.look()
@@ -56,14 +57,21 @@ def _draw_losses(axes: Axes, lines: Sequence[dict[str, Any]]) -> None:
 
 def _draw_distances(axes: Axes, measured: Sequence[dict[str, Any]]) -> None:
     best = min(measured, key=lambda line: line["swd_mean"])
-    for scale in sorted({k for line in measured for k in line if k.startswith("swd_")}):
+    scales = sorted({k for line in measured for k in line if k.startswith("swd_")})
+    if len(scales) == 2:
+        scales = ["swd_mean"]  # of a single scale, which is the same line
+    for scale in scales:
         steps, values = (np.array([m[key] for m in measured]) for key in ("step", scale))
-        whole = scale == "swd_mean"
-        colour, width, marker = (canvas.INK, 1.8, ".") if whole else (canvas.PALE, 0.7, "")
+        colour, width, marker = (canvas.PALE, 0.7, "")
+        if scale == "swd_mean":
+            colour, width, marker = (canvas.INK, 1.8, ".")
         axes.plot(steps, values, color=colour, linewidth=width, marker=marker)
-        label = "mean" if whole else f"{scale.removeprefix('swd_')} pixels"
-        axes.annotate(label, (steps[-1], values[-1]), color=colour)
     axes.plot(best["step"], best["swd_mean"], "o", color=canvas.GREEN, label="best")
     charts.style(axes, y="sliced Wasserstein distance", labels=SIZE, ticks=SIZE)
     axes.set_ylim(bottom=0)
+    ends = [measured[-1][scale] / axes.get_ylim()[1] for scale in scales]
+    for scale, place in zip(scales, charts.spread(ends, APART), strict=True):
+        name = scale.removeprefix("swd_")
+        label, colour = (name, canvas.INK) if name == "mean" else (f"{name} pixels", canvas.PALE)
+        axes.text(1.01, place, label, color=colour, va="center", transform=axes.transAxes)
     charts.legend(axes, size=SIZE)

@@ -21,7 +21,7 @@ from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.regression import Fit
 from dcgan_probe.recognition.samples import BoxedSamples
 
-PANEL = (890, 320)  # as wide as the samples above it, and as a page of text
+PANELS, PANEL = 2, (380, 320)  # in a row, as wide as the samples above them; of each, in pixels
 SHOWN = 6  # samples: they stay readable on a page of 800 pixels
 HIGHEST = 1.3  # area left: what leaves more is drawn at the edge
 APART = 16  # pixels between two labels of a curve
@@ -176,13 +176,16 @@ def draw_traces(axes: Axes, traces: Traces) -> None:
 def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
     """For each judge the object's area left against the change outside of it; traces."""
     count = len(proofs) + len(traces)
-    figure = figures.blank(PANEL[0] * max(2, count) // 2, PANEL[1])
-    panels = figure.subplots(1, count, squeeze=False)[0]
+    rows = -(-count // PANELS)
+    figure = figures.blank(PANELS * PANEL[0], rows * PANEL[1])
+    panels = figure.subplots(rows, PANELS, squeeze=False).ravel()
+    for unused in panels[count:]:
+        unused.remove()
     for axes, proof in zip(panels, proofs, strict=False):
         _draw_proof(axes, proof)
-    for axes, each in zip(panels[len(proofs) :], traces, strict=True):
+    for axes, each in zip(panels[len(proofs) :], traces, strict=False):
         draw_traces(axes, each)
-    figure.tight_layout(w_pad=3)
+    figure.tight_layout(w_pad=3, h_pad=2)
     return figure
 
 
@@ -202,7 +205,7 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
     axes.set_xlim(0, 1.08 * max(widest))
     # Its size on the page is known before labels are placed.
     height = 0.7 * PANEL[1] / top
-    width = 0.4 * PANEL[0] / (1.08 * max(widest))
+    width = 0.8 * PANEL[0] / (1.08 * max(widest))
     colours = (figures.ORANGE, figures.BLUE)
     for colour, curve in zip(colours, (proof.random_curve, proof.curve), strict=True):
         along = [(0.0, 1.0), *((outside, left) for _, left, outside in curve)]
@@ -248,4 +251,4 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
         )
     axes.set_title(f"judge: {proof.judge}", loc="left", **font)
     charts.style(axes, "mean absolute change outside", "area of the object left", labels=8)
-    charts.legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, size=7)
+    charts.legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -63,7 +62,7 @@ def _draw(axes: Axes, at: Sequence[float], lines: Mapping[str, Line], beside: fl
     axes.set_xticks((at[0], 0, at[-1]), [f"{at[0]:+.2g}", "0", f"{at[-1]:+.2g}"])
     named = ranked[:NAMED]
     ends = [lines[label][0][-1] for label in named]
-    for label, end, place in zip(named, ends, spread(ends, APART), strict=True):
+    for label, end, place in zip(named, ends, charts.spread(ends, APART), strict=True):
         rank = ranked.index(label)
         colour = COLOURS[rank] if rank < len(COLOURS) else PALE
         text = label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
@@ -81,37 +80,3 @@ def _draw(axes: Axes, at: Sequence[float], lines: Mapping[str, Line], beside: fl
     if len(ranked) > NAMED:
         text = f"and {len(ranked) - NAMED} more"
         axes.text(beside, -0.09, text, color=PALE, transform=axes.transAxes, **charts.TEXT)
-
-
-def spread(values: Sequence[float], apart: float) -> list[float]:
-    """Places as near to values as may be, in their order, each so far from the next, in [0, 1].
-
-    >>> [round(place, 2) for place in spread([0.5, 0.5, 0.9], 0.1)]
-    [0.45, 0.55, 0.9]
-
-    values: in [0, 1]; more of them than there is room for lie closer.
-    """
-    apart = min(apart, 1 / max(1, len(values) - 1))
-    order = np.argsort(values, kind="stable")
-    # Each group of neighbours that overlap is moved apart around its own middle.
-    groups: list[list[int]] = []
-    middles: list[float] = []
-    for index in order:
-        groups.append([int(index)])
-        middles.append(values[index])
-        while True:
-            half = apart * (len(groups[-1]) - 1) / 2
-            middles[-1] = min(max(middles[-1], half), 1 - half)
-            if len(groups) < 2:
-                break
-            below = apart * (len(groups[-2]) - 1) / 2
-            if middles[-1] - half - (middles[-2] + below) >= apart - 1e-9:
-                break
-            joined = groups[-2] + groups[-1]
-            middle = float(np.mean([values[i] for i in joined]))
-            groups[-2:], middles[-2:] = [joined], [middle]
-    places = [0.0] * len(values)
-    for group, middle in zip(groups, middles, strict=True):
-        for rank, index in enumerate(group):
-            places[index] = middle + apart * (rank - (len(group) - 1) / 2)
-    return places
