@@ -123,95 +123,184 @@ def draw(
             raise ValueError(
                 f"block {block.heading!r} has {len(block.images)} rows, expected {len(rows)}"
             )
-    labels = max((text_width(part, _TEXT) for row in rows for part in row.split("\n")), default=0)
-    widths = [b.images.shape[1] * (b.images.shape[3] * zoom + GAP) - GAP for b in blocks]
-    content = 8 + sum(widths) + _MARGIN * (len(widths) + 1)
-    grows = labels  # what is drawn larger with the text
-    if beside is not None:
-        content, grows = content + _MARGIN, labels + size(beside)[0]
-    elif below is not None:
-        content = max(content, size(below)[0] + 2 * _MARGIN)
-    content = max(content, _LEAST - grows)
-    # Labels take room, which makes the picture wider, which makes the labels larger.
-    scale = magnification(content, grows)
+    columns = _Columns.of(blocks, rows, zoom, below, beside)
+    text = _Lines.of(columns, title, warnings, blocks, caption)
     chart = below if beside is None else beside
-    across, high = (0, 0) if chart is None else (math.ceil(side * scale) for side in size(chart))
-    left = _MARGIN + (round(8 + labels * scale) if labels else 0)
-    width = round(content + grows * scale)
-    leading = _TEXT * scale * _LEADING
-    line = round(leading) if any(block.labels for block in blocks) else 0
-    label_height = max(((row.count("\n") + 1) * leading for row in rows), default=0)
-    images_height = max((block.images.shape[2] * zoom for block in blocks), default=0)
-    line = max(line, math.ceil(label_height - images_height))
+    across, high = (0, 0) if chart is None else columns.drawn(chart)
+    line = _line_below(columns, blocks, rows, zoom)
     sheets = [block.sheet(zoom, line) for block in blocks]
     tall = max((s.shape[0] for s in sheets), default=0)
-    under = 0
-    if beside is not None:
-        tall = max(tall, high)
-    elif below is not None:
-        under = high + 12
-
-    def lines_of(text: str, pixels: float, room: float, bold: bool = False) -> list[str]:
-        return wrap(text, pixels * scale, room, bold)
-
-    room = width - 2 * _MARGIN
-    title_lines = lines_of(title, _TITLE, room, bold=True)
-    warned = [part for warning in warnings for part in lines_of(warning, _TEXT, room)]
-    captioned = lines_of(caption, _TEXT, room)
-    headings = [
-        lines_of(b.heading, _HEADING, room if len(blocks) == 1 else across + _MARGIN - 4)
-        for b, across in zip(blocks, widths, strict=True)
-    ]
-    title_height = len(title_lines) * _TITLE * scale * _LEADING
-    heading_height = max(map(len, headings), default=0) * _HEADING * scale * _LEADING
-    top = round(_MARGIN + title_height + len(warned) * leading + heading_height + 8 * scale)
-    bottom = top + tall
-    height = round(bottom + under + 12 + len(captioned) * leading + _MARGIN)
-    if beside is not None:
-        place = (width - _MARGIN - across, height - top - high)
-        figure = _framed(beside, (width, height), place, scale)
-    elif below is not None:
-        figure = _framed(below, (width, height), (_MARGIN, height - bottom - high), scale)
+    tall, under = (max(tall, high), 0) if below is None else (tall, high + 12)
+    width, bottom = columns.width, text.top + tall
+    height = round(bottom + under + 12 + len(text.caption) * columns.leading + _MARGIN)
+    if chart is None:
+        figure = blank(width, height, columns.scale)
     else:
-        figure = blank(width, height, scale)
-
-    def write(
-        x: float, y: float, text: str, pixels: float, colour: str = INK, **more: object
-    ) -> None:
-        at = {"fontsize": pixels * 72 / DPI, "color": colour, "fontfamily": FONT, **more}
-        figure.text(x / width, 1 - y / height, text, **at)  # type: ignore[arg-type]
-
-    for i, text in enumerate(title_lines):
-        y = _MARGIN + i * _TITLE * scale * _LEADING
-        write(_MARGIN, y, text, _TITLE, va="top", fontweight="bold")
-    for i, text in enumerate(warned):
-        write(_MARGIN, _MARGIN + title_height + i * leading, text, _TEXT, WARNING, va="top")
-    x = left
-    for block, sheet, heading in zip(blocks, sheets, headings, strict=True):
-        write(x, top - 5 * scale, "\n".join(heading), _HEADING, va="bottom")
-        _show(figure, sheet, x / width, 1 - (top + sheet.shape[0]) / height)
-        _, _, image_height, image_width, _ = block.images.shape
-        for row, below_images in enumerate(block.labels):
-            y = top + row * (image_height * zoom + line + GAP) + image_height * zoom + leading / 2
-            for column, text in enumerate(below_images):
-                middle = x + column * (image_width * zoom + GAP) + image_width * zoom / 2
-                write(middle, y, text, _TEXT - 1, va="center", ha="center")
+        place = (_MARGIN, height - bottom - high)
+        if chart is beside:
+            place = (width - _MARGIN - across, height - text.top - high)
+        figure = _framed(chart, (width, height), place, columns.scale)
+    page = _Page(figure, width, height)
+    text.write(page, bottom + under + 14)
+    x = columns.left
+    for block, sheet, heading in zip(blocks, sheets, text.headings, strict=True):
+        page.write(x, text.top - 5 * columns.scale, "\n".join(heading), _HEADING, va="bottom")
+        page.show(sheet, x, text.top)
+        _write_labels(page, block, x, text.top, zoom, line, columns.leading)
         x += sheet.shape[1] + _MARGIN
+    row_height = max((block.images.shape[2] * zoom for block in blocks), default=0) + line
     for i, name in enumerate(rows):
-        y = top + i * (images_height + line + GAP) + (images_height + line) / 2
-        write(left - 8, y, name, _TEXT, va="center", ha="right", linespacing=1.3)
-    for i, text in enumerate(captioned):
-        write(_MARGIN, bottom + under + 14 + i * leading, text, _TEXT, PALE, va="top")
+        y = text.top + i * (row_height + GAP) + row_height / 2
+        page.write(columns.left - 8, y, name, _TEXT, va="center", ha="right", linespacing=1.3)
     save(path, figure)
 
 
-def _show(figure: Figure, image: np.ndarray, x: float, y: float) -> None:
-    """Show an image pixel for pixel; x, y: its lower left corner, as shares of the figure."""
-    height, width, _ = image.shape
-    across, up = size(figure)
-    axes = figure.add_axes((x, y, width / across, height / up))
-    axes.set_axis_off()
-    axes.imshow(image, interpolation="none", aspect="auto")
+@dataclass(frozen=True)
+class _Columns:
+    """The widths of a figure, in pixels. scale: how many times larger its text is drawn."""
+
+    scale: float
+    width: int
+    left: int
+    blocks: Sequence[int]
+
+    @classmethod
+    def of(
+        cls,
+        blocks: Sequence[Block],
+        rows: Sequence[str],
+        zoom: int,
+        below: Figure | None,
+        beside: Figure | None,
+    ) -> _Columns:
+        parts = [part for row in rows for part in row.split("\n")]
+        labels = max((text_width(part, _TEXT) for part in parts), default=0)
+        widths = [b.images.shape[1] * (b.images.shape[3] * zoom + GAP) - GAP for b in blocks]
+        content = 8 + sum(widths) + _MARGIN * (len(widths) + 1)
+        grows = labels  # what is drawn larger with the text
+        if beside is not None:
+            content, grows = content + _MARGIN, labels + size(beside)[0]
+        elif below is not None:
+            content = max(content, size(below)[0] + 2 * _MARGIN)
+        content = max(content, _LEAST - grows)
+        # Labels take room, which makes the picture wider, which makes the labels larger.
+        scale = magnification(content, grows)
+        left = _MARGIN + (round(8 + labels * scale) if labels else 0)
+        return cls(scale, round(content + grows * scale), left, widths)
+
+    @property
+    def leading(self) -> float:
+        """From a line of text to the next."""
+        return _TEXT * self.scale * _LEADING
+
+    def drawn(self, chart: Figure) -> tuple[int, int]:
+        """Width and height of a chart in the figure."""
+        width, height = (math.ceil(side * self.scale) for side in size(chart))
+        return width, height
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """All text of a figure that is broken into lines. top: where the images begin, in pixels."""
+
+    title: Sequence[str]
+    warnings: Sequence[str]
+    headings: Sequence[Sequence[str]]
+    caption: Sequence[str]
+    scale: float
+    leading: float
+
+    @classmethod
+    def of(
+        cls,
+        columns: _Columns,
+        title: str,
+        warnings: Sequence[str],
+        blocks: Sequence[Block],
+        caption: str,
+    ) -> _Lines:
+        room = columns.width - 2 * _MARGIN
+
+        def lines(text: str, pixels: float, room: float = room, bold: bool = False) -> list[str]:
+            return wrap(text, pixels * columns.scale, room, bold)
+
+        headings = [
+            lines(b.heading, _HEADING, room if len(blocks) == 1 else across + _MARGIN - 4)
+            for b, across in zip(blocks, columns.blocks, strict=True)
+        ]
+        return cls(
+            lines(title, _TITLE, bold=True),
+            [part for warning in warnings for part in lines(warning, _TEXT)],
+            headings,
+            lines(caption, _TEXT),
+            columns.scale,
+            columns.leading,
+        )
+
+    @property
+    def _title_height(self) -> float:
+        return len(self.title) * _TITLE * self.scale * _LEADING
+
+    @property
+    def top(self) -> int:
+        heading = max(map(len, self.headings), default=0) * _HEADING * self.scale * _LEADING
+        warned = len(self.warnings) * self.leading
+        return round(_MARGIN + self._title_height + warned + heading + 8 * self.scale)
+
+    def write(self, page: _Page, caption: float) -> None:
+        """Write all but the headings. caption: where it begins."""
+        for i, text in enumerate(self.title):
+            y = _MARGIN + i * _TITLE * self.scale * _LEADING
+            page.write(_MARGIN, y, text, _TITLE, va="top", fontweight="bold")
+        for i, text in enumerate(self.warnings):
+            y = _MARGIN + self._title_height + i * self.leading
+            page.write(_MARGIN, y, text, _TEXT, WARNING, va="top")
+        for i, text in enumerate(self.caption):
+            page.write(_MARGIN, caption + i * self.leading, text, _TEXT, PALE, va="top")
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A figure on which places are given in pixels from its top left corner."""
+
+    figure: Figure
+    width: int
+    height: int
+
+    def write(
+        self, x: float, y: float, text: str, pixels: float, colour: str = INK, **more: object
+    ) -> None:
+        at = {"fontsize": pixels * 72 / DPI, "color": colour, "fontfamily": FONT, **more}
+        self.figure.text(x / self.width, 1 - y / self.height, text, **at)  # type: ignore[arg-type]
+
+    def show(self, image: np.ndarray, x: float, y: float) -> None:
+        """Show an image pixel for pixel; x, y: its upper left corner."""
+        height, width, _ = image.shape
+        across, up = size(self.figure)
+        corner = (x / self.width, 1 - (y + height) / self.height)
+        axes = self.figure.add_axes((*corner, width / across, height / up))
+        axes.set_axis_off()
+        axes.imshow(image, interpolation="none", aspect="auto")
+
+
+def _line_below(columns: _Columns, blocks: Sequence[Block], rows: Sequence[str], zoom: int) -> int:
+    """Pixels that are left free beneath each row of images: for labels, and for the row's name."""
+    line = round(columns.leading) if any(block.labels for block in blocks) else 0
+    names = max(((row.count("\n") + 1) * columns.leading for row in rows), default=0)
+    images = max((block.images.shape[2] * zoom for block in blocks), default=0)
+    return max(line, math.ceil(names - images))
+
+
+def _write_labels(
+    page: _Page, block: Block, x: float, top: float, zoom: int, line: int, leading: float
+) -> None:
+    """Write the labels beneath a block's images."""
+    height, width = (side * zoom for side in block.images.shape[2:4])
+    for row, labels in enumerate(block.labels):
+        y = top + row * (height + line + GAP) + height + leading / 2
+        for column, text in enumerate(labels):
+            middle = x + column * (width + GAP) + width / 2
+            page.write(middle, y, text, _TEXT - 1, va="center", ha="center")
 
 
 def _framed(chart: Figure, whole: tuple[int, int], at: tuple[int, int], scale: float) -> Figure:
