@@ -138,6 +138,21 @@ def test_the_gap_of_the_library_bounds_its_distance_from_the_least(shape, c) -> 
     assert (ours.gap <= 1e-4 * ours.objective).all()
 
 
+@pytest.mark.parametrize("c", [1e-5, 1e-3, 0.1])
+@pytest.mark.parametrize("make", [noisy, unbalanced, offset])
+def test_the_tolerance_of_the_library_leaves_the_gap_that_is_asked_for(
+    make: Callable[[], Data], c: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the limits of that tolerance: it follows from the problem alone."""
+    monkeypatch.setattr(svm, "FINE", 1e-9)
+    monkeypatch.setattr(svm, "COARSE", 10.0)
+    x, labels = make()
+    rough, fine = (svm.fit(x, labels, c, solver="library", tolerance=t) for t in (1e-2, 1e-6))
+    assert (rough.gap <= 1e-2 * rough.objective).all()
+    assert (fine.gap <= 1e-6 * fine.objective).all()
+    assert rough.gap.max() > fine.gap.max()
+
+
 def test_the_library_takes_what_is_small_or_sparse() -> None:
     x, labels = noisy()
     assert svm.fit(x, labels, 0.01).solver == "library"
