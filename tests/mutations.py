@@ -54,8 +54,9 @@ from dcgan_probe.latents import sampling
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.metrics import feature_files
 from dcgan_probe.metrics.features import Layout
+from dcgan_probe.probes.invert import photograph
 from dcgan_probe.recognition import exported
-from dcgan_probe.report import page
+from dcgan_probe.report import media, page
 from dcgan_probe.results.differences import describe, differences
 from dcgan_probe.results.loading import load_result
 from dcgan_probe.results.result import Report
@@ -403,6 +404,8 @@ READERS = {
     "gif": _image("GIF"),
     "bmp": _image("BMP"),
     "ppm": _image("PPM"),
+    "photograph": Reader(_image("JPEG").make, lambda path: photograph.read(path, CONFIG, True)),
+    "picture": Reader(_image("GIF").make, media.picture),
     "result": Reader(_result, _shown),
     "report": Reader(_result, _reported),
     "selection": Reader(_selection, edit.read),

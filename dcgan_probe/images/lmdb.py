@@ -40,7 +40,7 @@ class Lmdb(Container):
         >>> Lmdb(Path("bedroom_train_lmdb")).names[0]
         '00000075ab6f75e6edcf4e92d7c2ef2ee8a2ea1b'
 
-    Another process reads it (`lmdb_child`): if a damaged database kills that one, it is an
+    Another process reads it (`lmdb_worker`): if a damaged database kills that one, it is an
     InputError here. Raises InputError too where the package lmdb is not installed.
     """
 

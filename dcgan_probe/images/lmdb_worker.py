@@ -1,7 +1,7 @@
 """A separate process that reads an LMDB and sends its entries through a pipe.
 
 LMDB trusts the pages it maps: a damaged file, or one made to, kills its reader. So it is read
-here, where nobody else dies. `lmdb_files` is the other end. All numbers are little-endian.
+here, where nobody else dies. `lmdb` is the other end. All numbers are little-endian.
 
 First, unasked, batches of keys, the last one empty:  count u32, then each: length u32, bytes.
 Then, for a batch of keys in the same form, values:   count u32, then each: length i64, bytes.
