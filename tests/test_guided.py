@@ -271,6 +271,14 @@ SLOPES = torch.linspace(0.1, 0.3, 8)[:, None, None]
         ),
         (over_maps(lambda x: F.max_pool2d(x, (1, 2))), "MaxPool2DWithIndices of several feature"),
         (over_maps(lambda x: F.adaptive_max_pool2d(x, (8, 4))), "AdaptiveMaxPool2D of several"),
+        (
+            over_maps(lambda x: F.max_pool2d(torch.cat([x[..., :3], x[..., 3:]], 3), (1, 2))),
+            "MaxPool2DWithIndices of several feature maps",
+        ),
+        (
+            lambda x: torch.stack(x.chunk(2, 1), 4).max(4).values.repeat(1, 2, 1, 1),
+            "Max of several feature maps",
+        ),
         (over_maps(lambda x: x.unfold(3, 2, 2).amax(-1)), "Amax of several feature maps"),
         (over_maps(lambda x: x.unfold(3, 5, 1).amax(-1)), "Amax of several feature maps"),
         (
@@ -372,6 +380,8 @@ SPATIAL = {
     ),
     "flat": lambda x: x.flatten(2).max(2).values[:, :, None, None].expand(-1, -1, 4, 4),
     "windows": lambda x: x.unfold(2, 3, 1).amax(-1),
+    "of a CReLU": lambda x: F.max_pool2d(torch.cat([x, -x], 1), 2)[:, 4:12],
+    "of columns": lambda x: torch.stack([x[..., ::2], x[..., 1::2]]).amax(0),
     "of a sum": lambda x: F.max_pool2d(x + x.mean((2, 3), keepdim=True), 2),
     "twice": lambda x: F.max_pool2d(F.max_pool2d(x, 2), 2),
 }
