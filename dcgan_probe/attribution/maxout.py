@@ -45,7 +45,7 @@ def mixes_feature_maps(node: Any, path: Container[Any]) -> bool | None:
         return None
     # From 1 on, a number for each place on the axes that are reduced; 0 stays for what is left out.
     sizes = [size if axis in axes else 1 for axis, size in enumerate(shape)]
-    places = torch.arange(1.0, math.prod(sizes) + 1, dtype=torch.float64).view(sizes).expand(shape)
+    places = torch.arange(1.0, math.prod(sizes) + 1).view(sizes).expand(shape)
     moved = _at_layers(source, number, places, path)
     if moved is None or len({(least.shape, most.shape) for least, most in moved}) > 1:
         return None
