@@ -20,6 +20,7 @@ from scipy import io as matlab
 
 from dcgan_probe.errors import InputError
 from dcgan_probe.images import arrays, containers, lmdb_worker
+from dcgan_probe.images import matlab as images_matlab
 from dcgan_probe.images.containers import Container, Unreadable, is_image
 from dcgan_probe.images.sources import ImageSource, open_container
 
@@ -684,7 +685,7 @@ def test_a_matlab_file_that_unpacks_beyond_measure_is_refused(tmp_path, monkeypa
     path = tmp_path / "train_32x32.mat"
     matlab.savemat(path, {"X": np.zeros((32, 32, 3, 500), np.uint8)}, do_compression=True)
     assert len(open_container(path).names) == 500
-    monkeypatch.setattr(arrays, "MAX_ENTRY", 1 << 20)
+    monkeypatch.setattr(images_matlab, "MAX_ENTRY", 1 << 20)
     with pytest.raises(InputError, match="found more than 20 times its size unpacked"):
         open_container(path)
 

@@ -4,6 +4,7 @@ from . import containers as containers
 from . import datasets as datasets
 from . import decoding as decoding
 from . import lmdb as lmdb
+from . import matlab as matlab
 from . import opencv as opencv
 from . import sources as sources
 from . import subsets as subsets

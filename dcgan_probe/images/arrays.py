@@ -7,7 +7,6 @@ import os
 import struct
 import weakref
 import zipfile
-import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.images import matlab
 from dcgan_probe.images.containers import (
     COMPRESSED,
     MAX_ENTRY,
@@ -30,8 +30,6 @@ from dcgan_probe.images.containers import (
     write_unpacked,
 )
 
-MAX_UNPACKED_MAT = 20  # times its size; images of SVHN take twice
-_COMPRESSED = 15  # a kind of element of a MATLAB file
 _LAYOUTS = "uint8 N x H x W, N x H x W x C or N x C x H x W"
 
 
@@ -174,37 +172,22 @@ class Mat(Container):
     """The array X of a MATLAB 5 file in SVHN's layout: H x W x 3 x N uint8; read on use."""
 
     def __init__(self, path: Path):
-        from scipy import io  # type: ignore[import-untyped]
-
         super().__init__(path)
-        _check_unpacked(path)
-        try:
-            listed = io.whosmat(path)
-            variables = {name: (shape, kind) for name, shape, kind in listed}
-            if len(variables) < len(listed):
-                raise ValueError("two variables of one name")
-        except Exception as error:  # scipy raises all sorts on a damaged file
-            raise _damaged(path, error) from error
-        shape, kind = variables.get("X", ((), ""))
+        variables = matlab.variables(path)
+        _, shape, kind = variables.get("X", matlab.Variable("X", (), ""))
         if kind != "uint8" or len(shape) != 4 or shape[2] not in (1, 3) or min(shape) < 1:
             listed = ", ".join(
                 f"{name} ({kind} {' x '.join(map(str, shape))})"
-                for name, (shape, kind) in variables.items()
+                for name, shape, kind in variables.values()
             )
             raise InputError(
                 f"{path}: found {listed or 'no variables'}, expected X (uint8 H x W x 3 x N)"
             )
-        _check_claim(path, "X", math.prod(shape))
         self.names = _numbered("X", shape[3])
 
     @cached_property
     def _array(self) -> np.ndarray:
-        from scipy import io
-
-        try:
-            return io.loadmat(self.path, variable_names=["X"])["X"]
-        except Exception as error:
-            raise _damaged(self.path, error) from error
+        return matlab.read(self.path, "X")
 
     def entry(self, index: int) -> np.ndarray:
         return np.ascontiguousarray(self._array[..., index])
@@ -279,35 +262,3 @@ def _check_claim(path: Path, name: str, claimed: int) -> None:
             f"{path}: {shown(name)}: found a claim of {claimed} bytes in a file of {held}, "
             "expected an array of images"
         )
-
-
-def _check_unpacked(path: Path) -> None:
-    """Refuse a MATLAB file that holds far more than it is long, before scipy makes room for it."""
-    limit = path.stat().st_size * MAX_UNPACKED_MAT + MAX_ENTRY
-    made = 0
-    with open(path, "rb") as file:
-        file.seek(126)
-        order = "<" if file.read(2) == b"IM" else ">"
-        while len(tag := file.read(8)) == 8:
-            kind, size = struct.unpack(f"{order}II", tag)
-            if kind != _COMPRESSED:
-                file.seek(size, os.SEEK_CUR)
-                continue
-            unpacker = zlib.decompressobj()
-            while size and (block := file.read(min(size, 1 << 16))):
-                size -= len(block)
-                while block and not unpacker.eof:
-                    try:
-                        made += len(unpacker.decompress(block, 1 << 20))
-                    except zlib.error as error:
-                        raise _damaged(path, error) from error
-                    block = unpacker.unconsumed_tail
-                    if made > limit:
-                        raise InputError(
-                            f"{path}: found more than {MAX_UNPACKED_MAT} times its size unpacked, "
-                            "expected a MATLAB file of images"
-                        )
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: found a damaged MATLAB file, expected a whole one: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.images import arrays
+from dcgan_probe.images import arrays, matlab
 from dcgan_probe.images.containers import Folder, shown
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.images.subsets import Chosen
@@ -158,21 +159,16 @@ def _wrapper(above: list[tuple[str, ...]]) -> bool:
 def _beside(source: ImageSource) -> list[str]:
     if not isinstance(source.container, arrays.Mat):
         raise InputError(f"{source.path}: found no .mat, expected one with labels y beside X")
-    from scipy import io  # type: ignore[import-untyped]
-
-    shapes = {name: shape for name, shape, _ in io.whosmat(source.path)}
-    y_shape = shapes.get("y")
-    if y_shape is None or np.prod(y_shape) != len(source) or max(y_shape) != len(source):
-        words = "none" if y_shape is None else " x ".join(map(str, y_shape))
+    variable = matlab.variables(source.path).get("y")
+    shape = None if variable is None else variable.shape
+    if shape is None or math.prod(shape) != len(source) or max(shape) != len(source):
+        words = "none" if shape is None else " x ".join(map(str, shape))
         raise InputError(
             f"{source.path}: y: found {words}, expected {len(source)} labels, one an image of X"
         )
-    try:
-        values = io.loadmat(source.path, variable_names=["y"])["y"].ravel()
-    except Exception as error:  # scipy raises all sorts on a damaged file
-        raise InputError(f"{source.path}: y: cannot be read: {error}") from error
-    if not np.issubdtype(values.dtype, np.number) or not (values == np.rint(values)).all():
-        raise InputError(f"{source.path}: y: found {values.dtype}, expected whole numbers")
+    values = matlab.read(source.path, "y").ravel()
+    if not (np.isfinite(values) & (values == np.rint(values))).all():
+        raise InputError(f"{source.path}: y: found fractions or NaN, expected whole numbers")
     return [str(int(value)) for value in values]
 
 
