@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import logging
 import os
 import platform
 import struct
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dcgan_probe.images import headers, opencv
+from dcgan_probe.images import decoding, headers, opencv
 from dcgan_probe.images.containers import Unreadable
 from dcgan_probe.images.decoding import decode, pixels
 
@@ -360,7 +361,7 @@ def test_nothing_is_printed_of_a_damaged_jpeg(capfd):
     assert capfd.readouterr().err == ""
     assert all(np.array_equal(each, expected.transpose(2, 0, 1)) for each in found)
     # What others print is not lost, neither meanwhile nor after.
-    with opencv._C_STDERR.discarded():
+    with opencv.discarded_messages():
         os.write(2, b"descriptor, ")
         print("Python, ", end="", file=sys.stderr, flush=True)
     fprintf = ctypes.CDLL(None).fprintf
@@ -379,6 +380,25 @@ def test_damaged_tags_of_a_grey_tiff_are_not_warned_of(recwarn):
     with pytest.raises(Unreadable, match="cannot be decoded: cannot identify"):
         pixels(bytes(data), 8, 3)
     assert not recwarn.list
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="elsewhere libtiff's lines remain")
+def test_nothing_is_printed_of_damaged_pixels_of_a_grey_tiff(capfd, caplog):
+    data = bytearray(encoded(Image.new("LA", (8, 8)), "TIFF", compression="tiff_lzw"))
+    tag = data.index(struct.pack("<HHI", 273, 4, 1))
+    data[tag + 8 : tag + 12] = (1 << 20).to_bytes(4, "little")  # where its pixels should be
+    with pytest.raises(OSError):
+        Image.open(io.BytesIO(data)).load()
+    assert "Read error on strip 0" in capfd.readouterr().err  # else this test could not fail
+    with pytest.raises(Unreadable, match="cannot be decoded"):
+        pixels(bytes(data), 8, 3)
+    assert capfd.readouterr().err == ""
+    log = logging.getLogger("PIL.TiffImagePlugin")
+    with decoding._without_messages():
+        log.error("More samples per pixel than can be decoded")
+    assert not caplog.records
+    log.error("after")
+    assert caplog.messages == ["after"]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])

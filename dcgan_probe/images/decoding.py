@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import NamedTuple
 
@@ -139,11 +141,7 @@ def _grey_with_alpha(data: bytes) -> np.ndarray:
     from PIL import Image, ImageOps  # 40 ms, for a kind that is rare
 
     try:
-        with (
-            _ONE_PILLOW,  # what is done to warnings is undone: by one thread at a time
-            warnings.catch_warnings(action="ignore"),  # of damaged tags
-            Image.open(io.BytesIO(data)) as image,
-        ):
+        with _without_messages(), Image.open(io.BytesIO(data)) as image:
             if image.mode != "LA" or image.width * image.height > headers.MAX_DECODED // 4:
                 raise Unreadable(f"found a TIFF of mode {image.mode}, {image.width}x{image.height}")
             return np.array(ImageOps.exif_transpose(image).convert("RGBA"))
@@ -151,6 +149,19 @@ def _grey_with_alpha(data: bytes) -> np.ndarray:
         raise
     except Exception as error:  # Pillow raises all sorts on a damaged file
         raise Unreadable(f"cannot be decoded: {error}") from error
+
+
+@contextmanager
+def _without_messages() -> Iterator[None]:
+    """Discard what Pillow and its libtiff say of damaged tags: warnings, errors logged, lines."""
+    log = logging.getLogger("PIL.TiffImagePlugin")
+    # What is done to warnings and the log is undone: by one thread at a time.
+    with _ONE_PILLOW, warnings.catch_warnings(action="ignore"), opencv.discarded_messages():
+        before, log.disabled = log.disabled, True
+        try:
+            yield
+        finally:
+            log.disabled = before
 
 
 def _turned(image: np.ndarray, orientation: int) -> np.ndarray:

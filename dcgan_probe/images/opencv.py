@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import Any
 
@@ -24,9 +24,14 @@ def imdecode(data: bytes, flag: int) -> np.ndarray | None:
     """
     if not data:
         return None
-    with _C_STDERR.discarded():
+    with discarded_messages():
         image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     return image
+
+
+def discarded_messages() -> AbstractContextManager[None]:
+    """Discard what C libraries print on stderr inside the ``with``, in any thread."""
+    return _C_STDERR.discarded()
 
 
 class _CStderr:
