@@ -171,7 +171,7 @@ class _Element:
         return kind, data
 
     def _bytes(self, count: int) -> bytearray:
-        """The next so many bytes."""
+        """The next `count` bytes."""
         data = bytearray()
         while len(data) < count:
             if not (block := self._block(count - len(data))):
