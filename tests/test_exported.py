@@ -272,6 +272,14 @@ def test_files_of_other_kinds_are_named(saved, tmp_path):
             exported.read(tmp_path / name)
 
 
+def test_a_zip_that_claims_several_disks_is_refused(saved, tmp_path):
+    data = bytearray(saved.read_bytes())
+    data[data.rindex(b"PK\x06\x07") + 16] = 2
+    (tmp_path / "a.pt2").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.pt2: .*span multiple disks"):
+        exported.read(tmp_path / "a.pt2")
+
+
 def test_images_that_the_network_does_not_take_are_refused(saved):
     with pytest.raises(InputError, match="cannot take 2 x 2 x 32 x 32 images: "):
         exported.read(saved)(torch.zeros(2, 2, 32, 32))

@@ -163,9 +163,9 @@ def read(path: Path) -> Network:
     """
     if not path.is_file():
         raise InputError(f"{path}: found {_absent(path)}, expected {EXPECTED}")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: found a file of another kind, expected {EXPECTED}")
     try:
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path}: found a file of another kind, expected {EXPECTED}")
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
     except InputError:
