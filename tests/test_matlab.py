@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -65,6 +66,22 @@ def test_numbers_are_those_of_their_class_however_they_are_stored(tmp_path):
         array = matlab.read(path, "y")
         assert array.dtype == np.float64
         np.testing.assert_array_equal(array, [[9.0], [0.0], [255.0]])
+
+
+def test_the_last_padding_may_be_missing(tmp_path):
+    path = tmp_path / "a.mat"
+    x = np.arange(13, dtype=np.uint8)[:, None]
+    io.savemat(path, {"x": x})
+    data = path.read_bytes()
+    assert data.endswith(bytes(3))
+    for missing in (0, 1, 3):
+        packed = zlib.compress(data[128 : len(data) - missing])
+        path.write_bytes(data[:128] + struct.pack("<II", 15, len(packed)) + packed)
+        np.testing.assert_array_equal(matlab.read(path, "x"), x)
+    packed = zlib.compress(data[128:] + b"x")
+    path.write_bytes(data[:128] + struct.pack("<II", 15, len(packed)) + packed)
+    with pytest.raises(InputError, match="another end than that of its array"):
+        matlab.read(path, "x")
 
 
 def test_a_file_that_crashes_scipy_is_refused(tmp_path):

@@ -114,6 +114,7 @@ class _Element:
         self._path, self._file, self._order, self._left = path, file, order, size
         self._limit = os.fstat(file.fileno()).st_size * MAX_UNPACKED_MAT + MAX_ENTRY
         self._unpacker = zlib.decompressobj() if compressed else None
+        self._padding = 0  # bytes before the next part
         if compressed and struct.unpack(f"{order}I", self._bytes(8)[:4]) != (_MATRIX,):
             raise _damaged(path, "something other than an array")
 
@@ -157,6 +158,8 @@ class _Element:
 
     def _part(self, most: int) -> tuple[int, bytearray]:
         """The next part of it: the kind and the bytes, no more than `most`."""
+        self._bytes(self._padding)
+        self._padding = 0
         tag = self._bytes(8)
         kind, size = struct.unpack(f"{self._order}II", tag)
         if kind >> 16:  # short data lie in the tag
@@ -167,7 +170,7 @@ class _Element:
         if size > most:
             raise self._too_large() if most == self._limit else _damaged(self._path, "a long head")
         data = self._bytes(size)
-        self._bytes(min(-size % 8, self._left) if self._unpacker is None else -size % 8)
+        self._padding = -size % 8
         return kind, data
 
     def _bytes(self, count: int) -> bytearray:
@@ -200,7 +203,10 @@ class _Element:
 
     def _end(self) -> None:
         """Make sure that what was compressed ends here, with the checksum of zlib."""
-        if self._unpacker is not None and (self._block(1) or not self._unpacker.eof):
+        if self._unpacker is None:
+            return
+        rest = len(self._block(_BLOCK))  # some writers leave out the last padding
+        if rest > self._padding or self._block(1) or not self._unpacker.eof:
             raise _damaged(self._path, "another end than that of its array")
 
     def _too_large(self) -> InputError:
