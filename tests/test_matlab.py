@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -84,15 +82,14 @@ def test_the_last_padding_may_be_missing(tmp_path):
         matlab.read(path, "x")
 
 
-def test_a_file_that_crashes_scipy_is_refused(tmp_path):
+def test_a_type_of_numbers_that_does_not_exist_is_refused(tmp_path):
+    """scipy looks it up behind the end of a table, and may crash."""
     path = tmp_path / "a.mat"
     io.savemat(path, {"X": np.arange(100, dtype=np.uint8)[:, None]})
     data = bytearray(path.read_bytes())
     place = data.index(struct.pack("<II", 2, 100))
     data[place : place + 4] = (0xFFFF).to_bytes(4, "little")  # no type of numbers
     path.write_bytes(data)
-    code = f"from scipy import io; io.loadmat({str(path)!r})"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode < 0
     with pytest.raises(InputError, match=r"damaged MATLAB file \(100 bytes of kind 65535"):
         matlab.read(path, "X")
 
