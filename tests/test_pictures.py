@@ -35,7 +35,7 @@ LINES = {
     "evaluate": ["evaluate", "--images", "IMAGES", "--n", "20"],
     "features": ["features", "--images", "IMAGES", "--labels", "folders"],
     "forget": ["forget", "--boxes", "BOXES", "--layer", "8x8", "--n", "16", "--controls", "2"],
-    "forget by places": ["forget", "--boxes", "BOXES", "--by", "places", "--n", "16"]
+    "forget by places": ["--model", "rooms", "forget", "--by", "places", "--n", "32"]
     + ["--controls", "1"],
     "invert": ["invert", "IMAGE", "--starts", "2", "--steps", "3"],
     "neighbours": ["neighbours", "--images", "IMAGES", "--held-out", "OTHERS", "--n", "20"],

@@ -18,7 +18,7 @@ from dcgan_probe import figures
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.figures import charts, strips
 from dcgan_probe.probes.forget.damage import Damage
-from dcgan_probe.probes.forget.figures import PANEL, draw_traces
+from dcgan_probe.probes.forget.figures import blank_panels, draw_traces
 from dcgan_probe.probes.forget.judgement import EditOutcome
 from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition.erasing import Erasing
@@ -142,8 +142,7 @@ class Erased(Result):
         tried = self.erasing.tried
         if traces is None and not tried:
             return None
-        figure = figures.blank(*PANEL)
-        panels = list(figure.subplots(1, (traces is not None) + bool(tried), squeeze=False)[0])
+        figure, panels = blank_panels((traces is not None) + bool(tried))
         if traces is not None:
             draw_traces(panels.pop(0), traces)
         if tried:
@@ -237,4 +236,4 @@ def _draw_trials(axes: Axes, tried: tuple[Tried, ...], chosen: Tried | None) -> 
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.5 * (high - low))  # room for the legend
     axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 1.001])
-    charts.legend(axes, handles=[*handles, ring], ncols=2, loc="upper right", size=7)
+    charts.legend(axes, handles=[*handles, ring], ncols=2, loc="upper right", size=8)

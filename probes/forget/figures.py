@@ -151,6 +151,16 @@ def name_samples(rows: Sequence[int], start: int, seed: int) -> str:
     return f"sample{'s' if others else ''} {numbers} of seed {seed}"
 
 
+def blank_panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A chart of that many panels, as wide as the samples above it."""
+    rows = -(-count // PANELS)
+    figure = figures.blank(PANELS * PANEL[0], rows * PANEL[1])
+    panels = figure.subplots(rows, PANELS, squeeze=False).ravel()
+    for unused in panels[count:]:
+        unused.remove()
+    return figure, list(panels[:count])
+
+
 def draw_traces(axes: Axes, traces: Traces) -> None:
     """How well a probe trained again finds the object's place, a row an edit."""
     names = list(traces.found)
@@ -175,15 +185,10 @@ def draw_traces(axes: Axes, traces: Traces) -> None:
 
 def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
     """For each judge the object's area left against the change outside of it; traces."""
-    count = len(proofs) + len(traces)
-    rows = -(-count // PANELS)
-    figure = figures.blank(PANELS * PANEL[0], rows * PANEL[1])
-    panels = figure.subplots(rows, PANELS, squeeze=False).ravel()
-    for unused in panels[count:]:
-        unused.remove()
+    figure, panels = blank_panels(len(proofs) + len(traces))
     for axes, proof in zip(panels, proofs, strict=False):
         _draw_proof(axes, proof)
-    for axes, each in zip(panels[len(proofs) :], traces, strict=False):
+    for axes, each in zip(panels[len(proofs) :], traces, strict=True):
         draw_traces(axes, each)
     figure.tight_layout(w_pad=3, h_pad=2)
     return figure
