@@ -93,6 +93,16 @@ def test_the_regression_ends_where_the_gradient_is_zero():
     assert abs(gradient).max() < 1e-4 and abs((share - inside).sum()) < 1e-4
 
 
+def test_filters_are_ranked_alike_in_whatever_order_sums_are_taken():
+    rng = np.random.default_rng(1)
+    activations = np.maximum(0, rng.normal(0, 1, (3000, 60))).astype(np.float32)
+    inside = activations @ rng.normal(0, 0.3, 60) + rng.logistic(0, 2, 3000) > 0
+    order = rng.permutation(3000)
+    one, other = fit(activations, inside), fit(activations[order], inside[order])
+    np.testing.assert_allclose(other.weights, one.weights, atol=1e-10)
+    assert other.weights.argsort().tolist() == one.weights.argsort().tolist()
+
+
 def test_a_filter_that_lights_up_in_boxes_is_found_and_held_out():
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(20, 5, 8, 8)).astype(np.float32)
