@@ -9,6 +9,8 @@ machine does not count; the three take turns, round by round.
 from __future__ import annotations
 
 import platform
+import resource
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +20,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan_probe import hooks, latents, networks
+from dcgan_probe.edits import tails
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.storage import files
 
@@ -45,6 +49,11 @@ PARTS = {
     "aten::tanh": "tanh",
     "aten::add_": "adding to the base",
 }
+
+
+# What follows the matrix products and is done number by number.
+ELEMENTWISE = ("batch norm", "ReLU", "tanh", "adding to the base")
+REPEATS = 40  # of a compiled piece and the same without, in each of ROUNDS
 
 
 def network() -> nn.Module:
@@ -155,6 +164,92 @@ def measured(scan: Scan) -> dict[str, Any]:
     }
 
 
+def compiled(scan: Scan) -> dict[str, dict[str, Any]]:
+    """What torch.compile makes of an edit of 16x16, and of parts of it: seconds, and the gain."""
+    parts = dict(scan.generator.named_modules())
+    to, end = parts["32x32"], parts["64x64"]
+    base = scan.Tail.start(latents.sample(CONFIG, BATCH, seed=1))
+    base.images()
+    (whole,) = base.outputs.values()
+    change = -base.maps[:, [3]].contiguous(memory_format=base.order)
+    weight = to.conv.weight[[3]].contiguous(memory_format=base.order)
+
+    def finished(maps: Tensor, whole: Tensor) -> Tensor:
+        found: Tensor = to.act(to.norm(maps.add(whole)))
+        return found
+
+    def changed(change: Tensor, whole: Tensor) -> Tensor:
+        return finished(F.conv_transpose2d(change, weight, None, 2, 1), whole)
+
+    def edit(change: Tensor, whole: Tensor) -> Tensor:
+        options = [2, 2], [1, 1], [0, 0], 1, [1, 1]
+        maps = changed(change, whole)
+        return end.act(tails._call(F.conv_transpose2d, maps, end.conv.weight, None, *options))
+
+    maps = F.conv_transpose2d(change, weight, None, 2, 1)
+    found = {}
+    for name, function, given in (
+        ("add to the base, batch norm, ReLU of 32x32", finished, maps),
+        ("the same with the convolution before it", changed, change),
+        ("the whole edit", edit, change),
+    ):
+        torch._dynamo.reset()
+        fast = torch.compile(function, dynamic=False)
+        start = _with_children()
+        difference = float((fast(given, whole) - function(given, whole)).abs().max())
+        took = _with_children() - start
+        times: list[list[float]] = [[], []]
+        for _ in range(ROUNDS):
+            for way, seconds in zip((function, fast), times, strict=True):
+                begin = time.process_time()
+                for _ in range(REPEATS):
+                    way(given, whole)
+                seconds.append((time.process_time() - begin) / REPEATS)
+        found[name] = {"compile": took, "plain": times[0], "compiled": times[1],
+                       "difference": difference}  # fmt: skip
+    return found
+
+
+def _with_children() -> float:
+    """CPU seconds of this process and of the compilers that it started."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def compiled_lines(scan: Scan, found: dict[str, Any]) -> list[str]:
+    """The gain that is left in the steps that torch.compile can fuse."""
+    share = sum(found["shares"][part] for part in ELEMENTWISE)
+    pairs = zip(*(found["cpu_seconds"][way] for way in ("whole generator", "Tail")), strict=True)
+    ratio = statistics.median(a / b for a, b in pairs)
+    lines = [
+        "## torch.compile",
+        "",
+        f"Steps element by element ({', '.join(ELEMENTWISE)}) take {share:.0%} of the time of an "
+        f"edit of 16x16: if they took none, Tail would be {ratio / (1 - share):.1f} times as fast "
+        f"as the generator, not {ratio:.1f}.",
+        "",
+    ]
+    if shutil.which("g++") is None:
+        return [*lines, "Not measured: torch.compile needs a C++ compiler, and g++ is not there."]
+    found["compiled"] = compiled(scan)
+    lines += [
+        f"`torch.compile(dynamic=False)`, {BATCH} samples, CPU seconds of {ROUNDS} rounds in turns "
+        f"(compilation: with those of the compiler, whose cache may be warm):",
+        "",
+        "| | compile, s | plain, ms | compiled, ms | compiled is faster | largest difference |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, of in found["compiled"].items():
+        ratios = sorted(a / b for a, b in zip(of["plain"], of["compiled"], strict=True))
+        plain, fast = (statistics.median(of[key]) * 1e3 for key in ("plain", "compiled"))
+        lines.append(
+            f"| {name} | {of['compile']:.1f} | {plain:.2f} | {fast:.2f} "
+            f"| {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) "
+            f"| {of['difference']:.1e} |"
+        )
+    return [*lines, ""]
+
+
 def table(found: dict[str, Any]) -> list[str]:
     lines = ["| | million multiply-adds | ms | GMAC/s | 1,000 samples | Tail is faster | bound |"]
     lines += ["|" + "---|" * 7]
@@ -177,12 +272,14 @@ def main() -> None:
     generator, lines, values = network(), [], {}
     with torch.no_grad():
         for layer in LAYERS:
-            values[layer] = found = measured(Scan(generator, layer))
+            scan = Scan(generator, layer)
+            values[layer] = found = measured(scan)
             lines += [f"## Layer {layer}, {found['filters']} filters", "", *table(found), ""]
             parts = [f"{part} {share:.0%}" for part, share in found["shares"].items()]
             lines += [f"Largest difference over every filter, of images in [-1, 1]: "
                       f"{found['largest_difference']:.1e}.", "",
                       f"Time of `tails.Tail`: {', '.join(parts)}.", ""]  # fmt: skip
+        lines += compiled_lines(scan, found)
     head = [
         "# Every filter of a layer dropped alone",
         "",
