@@ -289,7 +289,7 @@ def page(words: str, cells: list[dict[str, Any]], mapped: dict[str, Any]) -> str
     known = [of for of in cells if "over" not in of["library"]]
     ratios = sorted(of["ours"]["cpu"] / of["library"]["cpu"] for of in known)
     left = len(SHAPES) * len(COSTS) - len(cells)
-    missing = f"{left} cells of the grid have not been measured." if left else ""
+    missing = f" {left} cells of the grid have not been measured." if left else ""
     feature_mib = 4 * MAPPED_ROWS * WIDTH / 2**20
     return f"""# The solver of `features` beside LinearSVC
 
@@ -312,7 +312,7 @@ turns' (with the least and the most); each other fit was a process of its own.
 {table(cells)}
 
 Ours took {ratios[0]:.2f} to {ratios[-1]:.2f} of the time of LinearSVC where that ended, in \
-{len(known)} of {len(cells)} cells; in the others it was stopped. {missing}
+{len(known)} of {len(cells)} cells; in the others it was stopped.{missing}
 Where it says "library", ours is LinearSVC: it is given a sparse matrix, and a tolerance of 1e-5 by
 its dual, or by its primal one of 1e-4 to 1e-2, the largest that is sure to leave our gap. To that
 come the look for NaN and zeros, and the pass that measures the gap.
