@@ -230,7 +230,7 @@ def compiled_lines(scan: Scan, found: dict[str, Any]) -> list[str]:
         "",
     ]
     if shutil.which("g++") is None:
-        return [*lines, "Not measured: torch.compile needs a C++ compiler, and g++ is not there."]
+        return [*lines, "Not measured: torch.compile needs a C++ compiler; found no g++."]
     found["compiled"] = compiled(scan)
     lines += [
         f"`torch.compile(dynamic=False)`, {BATCH} samples, CPU seconds of {ROUNDS} rounds in turns "

@@ -313,9 +313,9 @@ turns' (with the least and the most); each other fit was a process of its own.
 
 Ours took {ratios[0]:.2f} to {ratios[-1]:.2f} of the time of LinearSVC where that ended, in \
 {len(known)} of {len(cells)} cells; in the others it was stopped.{missing}
-Where it says "library", ours is LinearSVC: it is given a sparse matrix, and a tolerance of 1e-5 by
-its dual, or by its primal one of 1e-4 to 1e-2, the largest that is sure to leave our gap. To that
-come the look for NaN and zeros, and the pass that measures the gap.
+Where it says "library", ours is LinearSVC: it is given a sparse matrix, and the tolerance that our
+gap needs, of 1e-5 to 1e-3 by its dual or 1e-4 to 1e-2 by its primal. To that come the look for NaN
+and zeros, and the pass that measures the gap.
 
 ## Memory
 
