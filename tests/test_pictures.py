@@ -40,6 +40,7 @@ LINES = {
     "invert": ["invert", "IMAGE", "--starts", "2", "--steps", "3"],
     "neighbours": ["neighbours", "--images", "IMAGES", "--held-out", "OTHERS", "--n", "20"],
     "put": ["put", "--boxes", "BOXES", "--at", "16,12,32,32", "--judge", "boxes", "--n", "16"],
+    "put by trials": ["--model", "rooms", "put", "--at", "34,16,54,35", "--n", "16"],
     "sample": ["sample", "--n", "20", "--numbered"],
     "train": ["train", "--images", "IMAGES", "--size", "16", "--g-width", "4", "--d-width", "4"]
     + ["--batch", "8", "--steps", "4", "--save-every", "2"],

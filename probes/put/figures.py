@@ -13,6 +13,7 @@ from torch import Tensor
 from dcgan_probe import figures
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.figures import charts, strips
+from dcgan_probe.figures.panels import GAP, chart_width
 from dcgan_probe.probes.put.choice import TriedWay
 from dcgan_probe.probes.put.evaluation import PUT, Judged, Rivals
 from dcgan_probe.probes.put.options import Edges
@@ -20,9 +21,9 @@ from dcgan_probe.probes.put.placing import Placement
 from dcgan_probe.probes.put.ways import Way
 from dcgan_probe.session import Session
 
-SHOWN = 8
+SHOWN = 5  # samples: they stay readable on a page of 800 pixels
 BESIDE = 2  # pixels, of the zoomed picture, between a box and its outline
-PANEL = (860, 330)
+LINE, MARGINS = 16, 60  # pixels of a row of the chart, and above and below all of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +55,14 @@ class PutPictures:
         rows = np.stack([self.before, *self.after.values()])
         empty = np.full_like(rows[:, :1], 255)
         empty[0, 0] = self.donor
-        chart = chart_tried(tried, way) if tried else None
+        columns, side = rows.shape[1] + 1, rows.shape[3]
+        width = chart_width(columns * (side + GAP))
+        chart = chart_tried(tried, way, width) if tried else None
         below = (
-            " Below: all that was tried on held-out objects, with 95% intervals." if tried else ""
+            " Below: all that was tried on held-out objects, with 95% intervals; a number is how "
+            "many pixels the edit reaches beyond the box, soft: it fades out there."
+            if tried
+            else ""
         )
         figures.draw(
             folder / "put.png",
@@ -121,41 +127,39 @@ def outline(image: np.ndarray, edges: Edges, zoom: int) -> np.ndarray:
     return large
 
 
-def chart_tried(tried: Sequence[TriedWay], chosen: Way) -> Figure:
-    """Every way: overlap with the box, and how its rim stands out, against the change outside."""
-    figure = figures.blank(*PANEL)
-    panels = figure.subplots(1, 2)
-    colours = {"mix": figures.BLUE, "clone": figures.ORANGE}
-    for axes, name, title in zip(
-        panels,
-        ("iou", "rim"),
-        ("overlap with the box (1: the same)", "rim stands out (0.5: usual, 1: always)"),
-        strict=True,
-    ):
-        named: set[str] = set()
-        for each in tried:
-            value, outside = getattr(each.outcome, name), each.outcome.outside.value
-            if not np.isfinite(value.value):
-                continue
-            fill = each.way.fill
+def chart_tried(tried: Sequence[TriedWay], chosen: Way, width: int) -> Figure:
+    """A row a way: overlap with the box, how its rim stands out, and the change outside."""
+    figure = figures.blank(width, LINE * len(tried) + MARGINS)
+    panels = figure.subplots(1, 3, sharey=True)
+    measures = {
+        "iou": "overlap with the box",
+        "rim": "rim stands out (0.5: usual)",
+        "outside": "change outside",
+    }
+    for axes, (name, title) in zip(panels, measures.items(), strict=True):
+        for y, each in enumerate(tried):
+            value = getattr(each.outcome, name)
+            taken = each.way == chosen
             axes.errorbar(
-                outside,
                 value.value,
-                yerr=[[value.value - value.low], [value.high - value.value]],
-                fmt="s" if each.way == chosen else "o",
-                color=colours[fill],
-                markersize=9 if each.way == chosen else 4,
+                y,
+                xerr=[[value.value - value.low], [value.high - value.value]],
+                fmt="s" if taken else "o",
+                color=figures.ORANGE if taken else figures.BLUE,
+                markersize=6 if taken else 4,
                 linewidth=0.8,
-                label=None if fill in named else fill,
             )
-            named.add(fill)
-            short = "+".join(layer.split("x")[0] for layer in each.way.layers)
-            soft = " soft" if each.way.soft else ""
-            axes.annotate(
-                f" {short} {each.way.margin:.2g}{soft}", (outside, value.value), fontsize=7
-            )
-        charts.style(axes, "mean absolute change outside the box", title, 8)
-        axes.set_xlim(left=0)
-        charts.legend(axes)
+        charts.style(axes, title, labels=8)
+        axes.locator_params(axis="x", nbins=4)
+    axes = panels[0]
+    names = axes.set_yticks(range(len(tried)), [_name(each.way) for each in tried])
+    for tick, each in zip(names, tried, strict=True):
+        tick.label1.set_fontweight("bold" if each.way == chosen else "normal")
+    axes.set_ylim(len(tried) - 0.5, -0.5)
     figure.tight_layout()
     return figure
+
+
+def _name(way: Way) -> str:
+    """A way in a few words, such as "8x8+16x16 clone, 6.4 soft"."""
+    return f"{'+'.join(way.layers)} {way.fill}, {way.margin:.2g}{' soft' if way.soft else ''}"
