@@ -240,13 +240,12 @@ def test_the_chain_of_the_docs(chromium, tmp_path, request):
 
     from dcgan_probe.cli.group import main
 
-    line = ["--out", str(tmp_path), "visualize-d", "--n", "400", "--filters", "0-3", "forget"]
+    line = ["--out", str(tmp_path), "forget", "--by", "places", "sample", "--n", "40"]
     result = CliRunner().invoke(main, line)
     assert result.exit_code == 0, result.output
     address = report.write(tmp_path).as_uri()
     for scheme in ("light", "dark"):
-        user = chromium.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+        user = chromium.new_context(viewport={"width": 1280, "height": 1010}, color_scheme=scheme)
         page = opened(user, address)
-        page.locator("#probe-2").evaluate("(section) => section.scrollIntoView()")
         shot(page, f"report_{scheme}", request)
         user.close()
