@@ -80,7 +80,7 @@ class Inversion(Result):
             _block("wanted", [pixels(row.target) for row in rows]),
             _block("nearest random", [pixels(row.random) for row in rows]),
             _block("found: the best", [pixels(row.images[:1]) for row in rows]),
-            _block("difference", [_difference(row.images[:1], row.target) for row in rows]),
+            _block("error", [_difference(row.images[:1], row.target) for row in rows]),
         ]
         if len(self.z) > 1:
             others = [pixels(row.images[1 : 1 + OTHERS]) for row in rows]
@@ -97,7 +97,7 @@ class Inversion(Result):
             f"{verdict[0].upper()}{verdict[1:]}. Above the photograph; below a sample, which "
             "has a z, searched for in the same way: what can be reached at best. Nearest random: "
             f"the nearest of {search.CANDIDATES} samples, {self.found.random_near.words()} for the "
-            f"photograph and {self.again.random_near.words()} for the sample. Difference: black is "
+            f"photograph and {self.again.random_near.words()} for the sample. Error: black is "
             f"0, white {BRIGHTEST} of 255 levels or more. {self.caption}.",
             zoom=zoom,
             below=chart_losses(
