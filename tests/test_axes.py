@@ -14,18 +14,12 @@ from torch import nn
 
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
+from dcgan_probe.figures.charts import spread
 from dcgan_probe.latents import axes
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.probes import arithmetic, turn
 from dcgan_probe.probes.arithmetic import trials
-from dcgan_probe.probes.turn.figures import (
-    BOTTOM,
-    HEIGHT,
-    NAMED,
-    NAMES,
-    chart_responses,
-    spread,
-)
+from dcgan_probe.probes.turn.figures import BOTTOM, HEIGHT, NAMED, NAMES, chart_responses
 from dcgan_probe.recognition import keeping
 
 # Of the classifier below: what each logit is of z, by hand.
