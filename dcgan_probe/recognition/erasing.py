@@ -29,7 +29,7 @@ from dcgan_probe.session import Session
 
 RESOLVED = 2.0  # locations that the shorter side of the median box has, at the least
 REGRESSED = 3  # layers that the regression looks at: the coarsest that resolve the boxes
-WIDTHS = (0.0, 2.0, 3.0, 4.0)
+WIDTHS, FIRST_WIDTHS = (0.0, 2.0, 3.0, 4.0), (2.0, 4.0)
 FIRST_DONOR, DONORS = 20_000, 300
 LEFT = 0.1
 MIDDLE = 2.0
@@ -72,7 +72,7 @@ def choose_erasing(
     boxes, every two of them that follow each other, and every fill are tried, on samples that the
     regression used there has not seen. Of those that leave at most `left` for a guide, or what it
     sees on samples without the object, the one is best that is hardest to find again, by a probe
-    that is trained again (beyond position) or by a patch of another colour, whichever finds it
+    that is trained again (beyond position) or by a patch of another hue, whichever finds it
     better; among those whose 95% interval reaches that one's value, the one that changes least
     outside. Changes below 3% of the mean difference between two samples count as none.
 
@@ -248,15 +248,14 @@ def _about(session: Session, boxes: Boxes, chosen: Tried, places: FittedPlaces) 
 
 
 def _rounds(trial: Trial, ways: list[tuple[tuple[str, ...], str]], left: float) -> list[Tried]:
-    """All ways on few samples, the best few on all, and the best at other widths."""
+    """All ways at two widths on few samples, the best few on all, and the best at other widths."""
     progress = trial.session.progress
-    first: list[Tried] = []
-    if len(ways) > KEPT:
-        first = [trial.run(*way, MIDDLE, PRELIMINARY) for way in progress(ways, "ways to erase")]
-        ranked = sorted(first, key=lambda each: (each.left > left, each.found.value))
-        ways = [(each.layers, each.fill) for each in ranked[:KEPT]]
-    middle = [trial.run(*way, MIDDLE, SAMPLES) for way in progress(ways, "the best of them")]
-    kept = best(middle, left, trial.negligible)
-    others = [width for width in WIDTHS if width != MIDDLE]
-    wider = [trial.run(kept.layers, kept.fill, width, SAMPLES) for width in others]
+    wide = [(*way, width) for way in ways for width in FIRST_WIDTHS]
+    first = [trial.run(*way, PRELIMINARY) for way in progress(wide, "ways to erase")]
+    ranked = sorted(first, key=lambda each: (each.left > left, each.found.value))
+    kept = [(each.layers, each.fill, each.widen) for each in ranked[:KEPT]]
+    middle = [trial.run(*way, SAMPLES) for way in progress(kept, "the best of them")]
+    chosen = best(middle, left, trial.negligible)
+    others = [(chosen.layers, chosen.fill, width) for width in WIDTHS]
+    wider = [trial.run(*way, SAMPLES) for way in others if way not in kept]
     return [*first, *middle, *wider]

@@ -15,9 +15,9 @@ from dcgan_probe.edits.donors import PART, Donors, Match, Part, Pool
 from dcgan_probe.edits.extent import reach
 from dcgan_probe.edits.places import PlaceEdit, find_donors, replacing
 from dcgan_probe.edits.tails import Tail
-from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
-from dcgan_probe.metrics.ranking import UNKNOWN
+from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
+from dcgan_probe.recognition.patches import Patches, grown
 from dcgan_probe.recognition.places import FittedPlaces
 from dcgan_probe.recognition.retrained import beyond_position, places_differ, see
 from dcgan_probe.recognition.samples import collect_maps
@@ -29,8 +29,7 @@ FINEST = 2  # layers of the discriminator that the guide and the probe trained a
 GRID, PLACES, RESAMPLES = 16, 1500, 200  # of the probe trained again, for the same reason
 NEGLIGIBLE = 0.03  # of the mean difference between two samples
 USUAL = 100  # donors that say what is usual where the object was
-# Of p, mean over a place: a sample with more is not usual, a donor with more does not fit.
-SHOWS, UNFIT = 0.1, 0.5
+UNFIT = 0.5  # of p, mean over a place: a donor with more does not fit
 BATCH = 32  # samples that are edited together
 GUIDE_FOLDS, GUIDE_ROWS, GUIDE_RIDGES = 3, 4000, (30.0, 300.0)
 FRESH = 200_000  # samples from here on stand in where too few are boxed
@@ -43,7 +42,7 @@ class Tried:
     left: share of the object's evidence that a guide still sees, which learnt from boxes on other
     samples. outside: mean absolute change of pixels outside of the boxes. beyond: how well a probe
     trained again finds the place beyond what position tells (AUC, chance 0.5). patch: how often the
-    place's colour is further from what is around it than at the same place of a sample without the
+    place's hue is further from what is around it than at the same place of a sample without the
     object, 0.5 where nothing is to be seen; a patch of another wall's colour is higher. samples:
     how many; unfit: of how many the best donor shows the object itself.
     """
@@ -188,10 +187,10 @@ class Trial:
         self.guide = _Guide(seen[:learnt], mask[:learnt], session.seed)
         # What it marks on samples without the object is not the edit's fault.
         self.usual_left = self.guide.usual(n, seen[n:])
-        self.outside = ~_grown(samples.mask, 2)
+        self.outside = ~grown(samples.mask, 2)
         apart = (self.before - self.before.roll(1, 0)).abs().mean()
         self.negligible = NEGLIGIBLE * float(apart)
-        self.patches = _Patches(session, samples.mask, images, finest)
+        self.patches = Patches(samples.mask, images, finest, session.seed)
 
     def run(self, layers: tuple[str, ...], fill: str, widen: float, count: int) -> Tried:
         """Try one candidate on `count` of the samples."""
@@ -212,7 +211,7 @@ class Trial:
             self.guide.left(seen, wanted),
             float((change * outside).sum() / outside.sum().clamp(min=1)),
             beyond,
-            self.patches.measure(images, wanted),
+            self.patches.measure(images, wanted, RESAMPLES),
             len(wanted),
             int(unfit.sum()),
         )
@@ -252,51 +251,6 @@ class Trial:
         functions = replacing(edit, maps, logits, donor)
         base = self.tails[layers[0]].start(self.z[at], maps[layers[0]], maps)
         return base.planned(layers, lambda _maps: functions).cpu(), unfit
-
-
-class _Patches:
-    """Is the colour of a place further from what is around than is usual there?"""
-
-    def __init__(self, session: Session, mask: Tensor, images: Tensor, p: Tensor):
-        """images, p: of samples that say what is usual, and the object's probability on them."""
-        self.seed = session.seed
-        step = max(1, session.config.size // 32)
-        self.inside = _shares(mask)
-        self.around = _shares(_grown(mask, 2 * step) & ~_grown(mask, step))
-        # Samples that do not show the object at the place.
-        grid = (p.shape[1], p.shape[2])
-        place = F.adaptive_avg_pool2d(mask[:, None].float(), grid).flatten(1)
-        shown = place @ p.flatten(1).T / place.sum(1, keepdim=True).clamp(min=1e-6)
-        usual = images.flatten(2)
-        apart = (self.inside - self.around) @ usual.flatten(0, 1).T  # masks x donors' channels
-        self.usual = apart.view(len(mask), len(usual), -1).abs().mean(2)
-        self.usual[shown > SHOWS] = torch.nan
-
-    def measure(self, images: Tensor, rows: Tensor) -> Interval:
-        """The mean share of usual samples whose place stands out less; 0.5 is usual."""
-        apart = (self.inside - self.around)[rows]
-        own = torch.einsum("nx,ncx->nc", apart, images.flatten(2)).abs().mean(1, keepdim=True)
-        usual = self.usual[rows]
-        known = usual.isfinite()
-        share = ((own > usual) & known).sum(1) / known.sum(1)
-        measured = known.any(1) & (self.around[rows].sum(1) > 0)
-        values = share[measured].double().numpy()
-        if not len(values):
-            return UNKNOWN
-        weights = bootstrap_weights(len(values), np.random.default_rng(self.seed), RESAMPLES)
-        means = (weights @ values) / weights.sum(1)
-        return Interval(float(means[0]), *map(float, percentile_interval(means)))
-
-
-def _grown(mask: Tensor, by: int) -> Tensor:
-    """N x S x S bool, wider by `by` pixels."""
-    return F.max_pool2d(mask[:, None].float(), 2 * by + 1, 1, by)[:, 0] > 0
-
-
-def _shares(mask: Tensor) -> Tensor:
-    """Weights of pixels that make a mean over a mask: N x S*S."""
-    flat = mask.flatten(1).float()
-    return flat / flat.sum(1, keepdim=True).clamp(min=1)
 
 
 class _Guide:
