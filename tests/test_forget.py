@@ -343,6 +343,21 @@ def test_judges_that_disagree_are_shown_to_disagree(session):
     assert not any("THE JUDGES DISAGREE" in line for line in together.doubts())
 
 
+def test_a_choice_that_leaves_more_than_it_was_to_leave_is_named(session):
+    found = run(session, boxes(), layer="8x8", select="causal", judges=[Bright()], controls=3)
+    (proof,) = found.proofs
+    assert found.target == 0.1 and run(session, boxes(), layer="8x8", controls=3).target is None
+
+    def judged(low: float, high: float, target: float | None = 0.1) -> list[str]:
+        left = judgement.Interval((low + high) / 2, low, high)
+        chosen = replace(proof, chosen=replace(proof.chosen, area_left=left))
+        doubts = replace(found, proofs=(chosen,), target=target).doubts()
+        return [line for line in doubts if "MORE IS LEFT THAN ASKED FOR" in line]
+
+    assert "left is 0.450 (0.400 to 0.500), expected at most 0.1" in judged(0.4, 0.5)[0]
+    assert not judged(0.05, 0.5) and not judged(0.4, 0.5, target=None)
+
+
 def test_filters_of_no_object_are_said_to_be_no_better_than_random(session):
     class Everywhere(Bright):
         def __call__(self, images):

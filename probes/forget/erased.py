@@ -69,7 +69,8 @@ class Erased(Result):
     erasing: the edit, and all that was tried to choose it, on held-out boxed samples. outcomes: by
     judge, what the edit leaves on fresh samples, and random controls. traces: what a probe
     trained again finds on those, for the first judge. damage: what is left of the image away from
-    the object.
+    the object. target: share of the object that was to be left at most, None where only a region
+    was to be erased.
     """
 
     label: str
@@ -77,6 +78,7 @@ class Erased(Result):
     outcomes: Mapping[str, ErasureOutcome]
     traces: tuple[Traces, ...]
     damage: Damage
+    target: float | None
     samples: int
     pictures: ErasurePictures
 
@@ -161,6 +163,7 @@ class Erased(Result):
             lines += traces.doubts("erased", self.label, left)
         for judge, outcome in self.outcomes.items():
             lines += doubt_judge(judge, outcome.about)
+            lines += outcome.erased.doubts(judge, self.label, self.target)
             if not outcome.better_than_random:
                 assert outcome.random is not None
                 lines.append(

@@ -77,6 +77,15 @@ class EditOutcome:
             f"{self.inside:.3f}, outside {self.outside}, without object {without}"
         )
 
+    def doubts(self, judge: str, label: str, target: float | None) -> list[str]:
+        """Say that more is left than `target`, what the choice was to leave, if that is certain."""
+        if target is None or not self.area_left.low > target:
+            return []
+        return [
+            f"MORE IS LEFT THAN ASKED FOR, says judge {judge}: the {label}'s area left is "
+            f"{self.area_left}, expected at most {target:g}; the guide of the choice sees less"
+        ]
+
     def values(self) -> dict[str, Any]:
         return {
             name: vars(value) if isinstance(value, Interval) else value

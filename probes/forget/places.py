@@ -90,6 +90,7 @@ def erase(
         outcomes=outcomes,
         traces=traces,
         damage=measure_damage(before, after, away),
+        target=left if where is None else None,
         samples=n,
         pictures=pictures(session, before[rows], after[rows], words),
     )

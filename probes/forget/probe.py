@@ -206,6 +206,7 @@ def run(
         pictures=pictures(samples, choosing.regression, outcomes.boxed, shown, words),
         traces=outcomes.traces,
         damage=outcomes.damage,
+        target=settings.target,
         notes=tuple(ranking.note for ranking in rankings if ranking.note),
     )
 

@@ -29,7 +29,7 @@ class Forgotten(Result):
     overlap (Jaccard) of the filters chosen from boxed images that were drawn again, None if not
     measured. traces: what probes trained again find, for the first judge. notes: what a rule says
     of its choice, such as that it stopped early. damage: what is left of the image away from the
-    object.
+    object. target: share of the object that the rule was to leave at most, None if it has none.
     """
 
     label: str
@@ -50,6 +50,7 @@ class Forgotten(Result):
     traces: tuple[Traces, ...]
     notes: tuple[str, ...]
     damage: Damage
+    target: float | None
 
     @property
     def edits(self) -> tuple[Selection, ...]:
@@ -102,6 +103,7 @@ class Forgotten(Result):
             lines += traces.doubts("chosen", self.label, proof.chosen.area_left.value)
         for proof in self.proofs:
             lines += doubt_judge(proof.judge, proof.about)
+            lines += proof.chosen.doubts(proof.judge, self.label, self.target)
             if proof.chosen.inside <= proof.chosen.outside.high:
                 lines.append(
                     f"AS MUCH CHANGES OUTSIDE of the object as inside, says judge {proof.judge}: "

@@ -47,6 +47,11 @@ class RuleSettings:
         """The value of dropped filters, as captions name it; None for zero."""
         return "learnt values" if self.select == "gates" else NAMED.get(self.replace)
 
+    @property
+    def target(self) -> float | None:
+        """The share of the object that may be left; None for a rule that does not aim at one."""
+        return self.left if self.select in ("causal", "gates") else None
+
     def options(self) -> dict[str, Any]:
         """The settings as a result records them: None for what the rule does not use."""
         return {
@@ -54,5 +59,5 @@ class RuleSettings:
             "select": self.select,
             "k": self.k if self.select == "top" else None,
             "replace": "learnt" if self.select == "gates" else self.replace,
-            "left": self.left if self.select in ("causal", "gates") else None,
+            "left": self.target,
         }
