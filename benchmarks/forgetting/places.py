@@ -39,7 +39,7 @@ OBJECTS = {"rooms": "window", "cells": "white cell"}
 LAYERS = ("8x8", "16x16")
 CHAINS = (("8x8",), ("16x16",), ("8x8", "16x16"))
 FILLS = ("mix", "clone", "smooth")
-WIDTHS = (0.0, 3.0)
+WIDTHS = (2.0, 4.0)  # of every way with a donor
 FEW = (3, 5, 10, 20)
 SAMPLES, START = 160, 150
 HEAD = (
@@ -101,8 +101,8 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
 
     for layers in CHAINS:
         for fill in FILLS:
-            pair = len(layers) == 2 and fill != "smooth"
-            for widen in (2.0, *WIDTHS) if pair else (2.0,):
+            widths = WIDTHS if len(layers) == 1 else (0.0, *WIDTHS)
+            for widen in (2.0,) if fill == "smooth" else widths:
                 name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
                 found[name] = partial(place, layers, fill, widen)
     for count in FEW:
