@@ -75,7 +75,7 @@ READING = Reading(
     {
         "area of the object left": _area_left,
         "found again, beyond position": _found_again,
-        "by random filters": "fresh_samples.0.random.area_left",
+        "by random controls": "fresh_samples.0.random.area_left",
         "filters changed": "filters_changed",
     },
     {
