@@ -32,6 +32,7 @@ import scan
 import torch
 import training
 from captum.attr import NeuronGuidedBackprop
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -224,7 +225,8 @@ def rows(found: dict[str, list[float]], macs: dict[str, float]) -> list[str]:
 def main(small: bool, to: Path) -> None:
     """Measure, print and write."""
     torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(1)  # of numpy, whose waiting threads would count as CPU seconds
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that are started
     warnings.simplefilter("ignore")  # captum warns at each call that it sets hooks
     rounds, filters = (1, 2) if small else (5, 16)
     session = dp.Session.open("svhn", device="cpu")

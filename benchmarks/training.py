@@ -210,9 +210,8 @@ def profile(data: Path) -> list[tuple[str, float]]:
         for _ in range(TIMED):
             step()
     groups = {
-        "convolutions: forward and gradients of inputs": ("convolution", "conv"),
-        "gradients of weights, as matrix products": ("addmm_", "mm"),
-        "windows and copies for them": ("copy_", "contiguous", "clone", "constant_pad", "fill_"),
+        "convolutions": ("convolution", "conv"),
+        "copies": ("copy_", "contiguous", "clone", "constant_pad", "fill_"),
         "batch norm": ("batch_norm",),
         "activations": ("relu", "clamp_min", "threshold", "tanh", "softplus"),
         "Adam": ("adam",),

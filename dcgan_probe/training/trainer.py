@@ -21,7 +21,6 @@ from dcgan_probe.errors import InputError, brief
 from dcgan_probe.networks.config import SINCE as NETWORK_SINCE
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import Discriminator, Generator, estimate_statistics, initialise
-from dcgan_probe.training import cpu
 from dcgan_probe.training.augment import augment
 from dcgan_probe.training.minibatches import Minibatches
 from dcgan_probe.training.recipe import SINCE, Recipe
@@ -83,8 +82,6 @@ class Trainer:
         # channels_last: the same numbers to rounding, and faster (benchmarks/results/training_*).
         for network in (self.generator, self.discriminator):
             network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if self.device.type == "cpu" and recipe.precision == "float32":
-                cpu.by_columns(network)
         self.mean_generator = copy.deepcopy(self.generator).requires_grad_(False)
         self.adam_g, self.adam_d = (
             torch.optim.Adam(
