@@ -203,12 +203,11 @@ class _Columns:
 class _Lines:
     """All text of a figure that is broken into lines. top: where the images begin, in pixels."""
 
+    columns: _Columns
     title: Sequence[str]
     warnings: Sequence[str]
     headings: Sequence[Sequence[str]]
     caption: Sequence[str]
-    scale: float
-    leading: float
 
     @classmethod
     def of(
@@ -229,34 +228,33 @@ class _Lines:
             for b, across in zip(blocks, columns.blocks, strict=True)
         ]
         return cls(
+            columns,
             lines(title, _TITLE, bold=True),
             [part for warning in warnings for part in lines(warning, _TEXT)],
             headings,
             lines(caption, _TEXT),
-            columns.scale,
-            columns.leading,
         )
 
     @property
     def _title_height(self) -> float:
-        return len(self.title) * _TITLE * self.scale * _LEADING
+        return len(self.title) * _TITLE * self.columns.scale * _LEADING
 
     @property
     def top(self) -> int:
-        heading = max(map(len, self.headings), default=0) * _HEADING * self.scale * _LEADING
-        warned = len(self.warnings) * self.leading
-        return round(_MARGIN + self._title_height + warned + heading + 8 * self.scale)
+        heading = max(map(len, self.headings), default=0) * _HEADING * self.columns.scale * _LEADING
+        warned = len(self.warnings) * self.columns.leading
+        return round(_MARGIN + self._title_height + warned + heading + 8 * self.columns.scale)
 
     def write(self, page: _Page, caption: float) -> None:
         """Write all but the headings. caption: where it begins."""
         for i, text in enumerate(self.title):
-            y = _MARGIN + i * _TITLE * self.scale * _LEADING
+            y = _MARGIN + i * _TITLE * self.columns.scale * _LEADING
             page.write(_MARGIN, y, text, _TITLE, va="top", fontweight="bold")
         for i, text in enumerate(self.warnings):
-            y = _MARGIN + self._title_height + i * self.leading
+            y = _MARGIN + self._title_height + i * self.columns.leading
             page.write(_MARGIN, y, text, _TEXT, WARNING, va="top")
         for i, text in enumerate(self.caption):
-            page.write(_MARGIN, caption + i * self.leading, text, _TEXT, PALE, va="top")
+            page.write(_MARGIN, caption + i * self.columns.leading, text, _TEXT, PALE, va="top")
 
 
 @dataclass(frozen=True)
