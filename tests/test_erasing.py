@@ -15,9 +15,10 @@ from dcgan_probe.edits.donors import Donors
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.probes import forget
+from dcgan_probe.probes.forget import settings
 from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
 from dcgan_probe.probes.forget.figures import name_samples, rows_to_show
-from dcgan_probe.recognition.erasing import best, choose_erasing, erase_unjudged, resolving
+from dcgan_probe.recognition.erasing import FILLS, best, choose_erasing, erase_unjudged, resolving
 from dcgan_probe.recognition.places import fit_places
 from dcgan_probe.recognition.retrained import places_differ
 from dcgan_probe.recognition.samples import collect_maps
@@ -144,7 +145,7 @@ def test_the_squares_go_and_the_rest_stays(session):
     assert found.edit.nonnegative == bool(
         min(h.min() for h in collect_maps(session, z, ("coarse", "fine")).values()) >= 0
     )
-    assert {each.fill for each in found.tried} == {"mix", "clone", "smooth"}
+    assert {each.fill for each in found.tried} == set(FILLS) == set(settings.FILLS)
 
 
 def test_layer_and_fill_are_taken_as_they_are_asked_for(session):
@@ -168,7 +169,7 @@ def test_three_boxes_are_enough_to_choose_with_fresh_samples(session):
     found = choose_erasing(session, few, "square", donors=DONORS)
     assert found.edit is not None and found.chosen is not None and found.chosen.samples > 8
     unjudged = erase_unjudged(session, few, "square")
-    assert unjudged.layers == ("coarse", "fine") and unjudged.widen == 2.0
+    assert unjudged.layers == ("coarse", "fine") and unjudged.fill == "recolour"
 
 
 def test_an_object_that_fills_the_image_is_said_to(session):
@@ -215,7 +216,7 @@ def test_where_all_donors_show_the_object_it_is_said():
 
 def tried(left: float, outside: float, value: float, low: float, samples: int = 40) -> Tried:
     found, usual = Interval(value, low, value + 0.1), Interval(0.4, 0.3, 0.5)
-    return Tried(("a",), "mix", 2.0, left, outside, found, usual, samples, 0)
+    return Tried(("a",), "mix", 2.0, left, outside, found, usual, usual, samples, 0)
 
 
 def test_the_best_is_hard_to_find_and_changes_little():
@@ -230,6 +231,12 @@ def test_the_best_is_hard_to_find_and_changes_little():
     assert best([leaves, tried(0.3, 1, 0.9, 0.8)], left=0.05).left == 0.3
     patched = replace(hard, patch=Interval(0.7, 0.65, 0.75))
     assert best([patched, as_hard], left=0.05) is as_hard
+    clear_patch = replace(as_hard, patch=Interval(0.56, 0.53, 0.6), outside=0.001)
+    assert (
+        best([hard, as_hard, clear_patch], left=0.05) is as_hard
+    )  # found by hue, if not by the probe
+    unreal = replace(hard, unreal=Interval(0.7, 0.65, 0.75))
+    assert best([unreal, as_hard], left=0.05) is as_hard
     nothing = Interval(*[float("nan")] * 3)
     unknown = [replace(each, beyond=nothing, patch=nothing) for each in (hard, as_hard)]
     assert best(unknown, left=0.05).outside == 0.01

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 import dcgan_probe as dp
 from dcgan_probe import hooks
 from dcgan_probe.edits import edit as edit_files
+from dcgan_probe.edits.colours import Colours
 from dcgan_probe.edits.donors import Donors, Part, Pool, match
 from dcgan_probe.edits.extent import reach
-from dcgan_probe.edits.filling import fill, solve
+from dcgan_probe.edits.filling import FILLS, fill, solve
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.edits.regression import Linear, PlaceRegression, evidence
 from dcgan_probe.edits.tails import Tail
@@ -75,9 +76,10 @@ def test_the_energy_is_flat_at_the_solution():
 def test_gradients_are_those_of_finite_differences():
     maps, like = (torch.randn(1, 2, 3, 3, dtype=torch.double, requires_grad=True) for _ in range(2))
     logit = torch.randn(1, 3, 3, dtype=torch.double, requires_grad=True)
-    for how in ("mix", "clone", "smooth"):
+    colours = Colours.of(torch.randn(4, 2, 3, 3), torch.randn(4, 1, 3, 3))
+    for how in FILLS:
         assert torch.autograd.gradcheck(
-            lambda m, z, d, how=how: fill(m, z, d, how), (maps, logit, like)
+            lambda m, z, d, how=how: fill(m, z, d, how, colours=colours), (maps, logit, like)
         )
 
 
@@ -114,12 +116,75 @@ def test_only_non_negative_maps_are_kept_above_zero():
 def test_half_precision_comes_back_as_half_precision():
     maps, donor = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
     logit = torch.randn(2, 4, 4) * 3
-    for how in ("mix", "clone", "smooth"):
-        half = fill(maps.half(), logit, donor.half(), how)
+    colours = Colours.of(maps, torch.randn(2, 3, 8, 8))
+    for how in FILLS:
+        half = fill(maps.half(), logit, donor.half(), how, colours=colours)
         assert half.dtype == torch.float16
         torch.testing.assert_close(
-            half.float(), fill(maps, logit, donor, how), atol=0.02, rtol=0.02
+            half.float(), fill(maps, logit, donor, how, colours=colours), atol=0.02, rtol=0.02
         )
+
+
+# --- colours --------------------------------------------------------------------------------------
+
+
+def painted(count: int, colours: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Maps whose first 3 of 6 filters mix the colour of each of 6 x 6 places, and images of it.
+
+    colours: count x 3, of the whole image; each place is a little off.
+    """
+    draws = torch.Generator().manual_seed(seed)
+    at = colours.view(count, 3, 1, 1) + 0.2 * torch.randn(count, 3, 6, 6, generator=draws)
+    mixing = torch.tensor([[1.0, 0.5, 0.0], [0.0, 2.0, 1.0], [-1.0, 0.0, 1.0]])
+    others = torch.randn(count, 3, 6, 6, generator=draws)
+    maps = torch.cat([torch.einsum("fc,nchw->nfhw", mixing, at), others], 1)
+    return maps.double(), at.repeat_interleave(2, 2).repeat_interleave(2, 3).double()
+
+
+def test_colours_are_read_off_maps_and_a_shift_is_that_of_samples():
+    maps, images = painted(40, torch.randn(40, 3, generator=torch.Generator().manual_seed(1)), 2)
+    colours = Colours.of(maps, images)
+    pooled = torch.nn.functional.adaptive_avg_pool2d(images, 6)
+    unit = pooled.std((0, 2, 3), correction=0)
+    fresh, shown = painted(5, torch.randn(5, 3, generator=torch.Generator().manual_seed(3)), 4)
+    seen = torch.nn.functional.adaptive_avg_pool2d(shown, 6) / unit.view(1, 3, 1, 1)
+    read = colours.read(fresh)
+    for channel in range(3):
+        pair = torch.stack([read[:, channel].flatten(), seen[:, channel].flatten()])
+        assert torch.corrcoef(pair)[0, 1] > 0.98
+    # One unit of the second colour: filters that have it move by it, others do not.
+    by = torch.zeros(1, 3, 1, 1).double()
+    by[0, 1] = 1
+    moved = colours.shift(by).flatten()
+    wanted = torch.tensor([0.5, 2.0, 0.0, 0.0, 0.0, 0.0]).double() * unit[1]
+    torch.testing.assert_close(moved, wanted, atol=0.05, rtol=0)
+    change = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(5)).double()
+    torch.testing.assert_close(colours.read(colours.shift(change)), change)
+
+
+def test_a_recoloured_donor_keeps_its_texture_and_takes_the_colour_around():
+    draws = torch.Generator().manual_seed(6)
+    maps, images = painted(40, torch.randn(40, 3, generator=draws), 7)
+    colours = Colours.of(maps, images)
+    own, _ = painted(1, torch.tensor([[1.0, -1.0, 0.5]]), 8)
+    texture = torch.randn(1, 6, 6, 6, generator=draws).double()
+    texture = texture - colours.shift(colours.read(texture))  # all of it but colour
+    donor = own + texture + colours.shift(torch.tensor([2.0, 1.0, -3.0]).double().view(1, 3, 1, 1))
+    logit = torch.full((1, 6, 6), -torch.inf)
+    logit[0, 2:4, 2:4] = 12
+    filled = fill(own, logit, donor, "recolour", colours=colours)
+    inside = (slice(None), slice(None), slice(2, 4), slice(2, 4))
+    torch.testing.assert_close(filled[inside], (own + texture)[inside], atol=1e-3, rtol=0)
+    assert (fill(own, logit, donor, "mix") - own - texture)[inside].abs().max() > 1
+
+
+def test_grey_images_and_a_colour_that_no_filter_has_do_not_blow_a_shift_up():
+    maps, images = painted(40, torch.randn(40, 3, generator=torch.Generator().manual_seed(1)), 2)
+    noise = torch.randn(40, 1, 12, 12, generator=torch.Generator().manual_seed(9))
+    images = torch.cat([images[:, :2], noise.double()], 1)
+    shift = Colours.of(maps, images).shift(torch.ones(1, 3, 1, 1).double())
+    assert shift.abs().max() < 10
+    assert Colours.of(maps, images[:, :1]).shift(torch.ones(1, 1, 1, 1).double()).abs().max() < 10
 
 
 # --- donors ---------------------------------------------------------------------------------------
@@ -287,6 +352,8 @@ def erasure(session: dp.Session, **changes) -> PlaceEdit:
 FORMS = {
     "mix": {"fill": "mix"},
     "clone": {},
+    "recolour": {"fill": "recolour"},
+    "recolour, one donor": {"fill": "recolour", "donors": Donors(0, (61,))},
     "smooth": {"fill": "smooth", "donors": None},
     "one layer": {"layers": ("16x16",)},
     "region": {"regression": None, "where": (8, 8, 24, 24)},
@@ -568,7 +635,7 @@ def test_a_selection_is_read_as_one(tmp_path):
         ({"layers": []}, "layers: .*expected one layer or more"),
         ({"layers": ["16x16", "8x8"]}, "found 16x16, 8x8, expected them in the order of the data"),
         ({"layers": ["32x32"]}, "unknown layer '32x32'"),
-        ({"fill": "paint"}, "unknown fill 'paint', expected one of: mix, clone, smooth"),
+        ({"fill": "paint"}, "unknown fill 'paint', expected one of: mix, recolour, clone, smooth"),
         ({"fill": "smooth"}, "fill smooth: found donors"),
         ({"widen": float("nan")}, "widen: .*expected a finite number"),
         ({"where": [5, 5, 5, 9]}, "expected x0,y0,x1,y1"),

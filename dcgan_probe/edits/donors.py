@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dcgan_probe.edits.colours import Colours
 from dcgan_probe.errors import InputError
 from dcgan_probe.latents import sampling
 from dcgan_probe.networks.config import AnyConfig
@@ -24,8 +25,6 @@ RIM = 1  # locations around a place that a donor has to fit
 FLOOR = 0.3  # of p: from here on a location belongs to the place
 # What a donor is charged that has the object at the place itself, in squared deviations.
 CHARGE = 10.0
-# Of the regression that reads colours off maps, as a share of its rows.
-RIDGE = 0.01
 
 drawing: ContextVar[bool] = ContextVar("drawing", default=False)
 
@@ -248,7 +247,7 @@ class _View:
         deviation = values.std((0, 2, 3), correction=0) + 1e-4
         # Divided so that the sum of squares is a mean.
         self.scale = (deviation * len(deviation) ** 0.5).view(1, -1, 1)
-        self.colours = None if images is None else _read_colours(values, images, deviation)
+        self.colours = None if images is None else Colours.of(maps[: len(images)], images)
 
     def __call__(self, maps: Tensor) -> Tensor:
         """N x filters x h x w to N x values x locations."""
@@ -256,20 +255,8 @@ class _View:
         filters = values / self.scale
         if self.colours is None:
             return filters
-        return torch.cat([filters, torch.einsum("ncx,ck->nkx", values, self.colours)], 1)
-
-
-def _read_colours(maps: Tensor, images: Tensor, deviation: Tensor) -> Tensor:
-    """Filters x channels: what reads the images' colours, in units of their deviation, off maps."""
-    rows = maps[: len(images)].transpose(0, 1).flatten(1).T
-    size = (maps.shape[2], maps.shape[3])
-    colours = F.adaptive_avg_pool2d(images.detach().double().to(maps.device), size)
-    seen = colours.transpose(0, 1).flatten(1).T
-    seen = (seen - seen.mean(0)) / (seen.std(0, correction=0) + 1e-4)
-    x = (rows - rows.mean(0)) / deviation
-    penalty = RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    weights = torch.linalg.solve(x.T @ x + penalty, x.T @ seen)
-    return weights / deviation[:, None] / seen.shape[1] ** 0.5
+        seen = self.colours.read(maps.detach()).flatten(2)
+        return torch.cat([filters, seen / seen.shape[1] ** 0.5], 1)
 
 
 class _Rim:

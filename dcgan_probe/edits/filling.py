@@ -1,4 +1,4 @@
-"""Replace feature maps at some locations: mix, clone or fill smoothly.
+"""Replace feature maps at some locations: mix, recolour, clone or fill smoothly.
 
 One equation has all three (Perez, Gangnet and Blake, 2003, "Poisson image editing", here on the
 maps of a layer instead of an image):
@@ -7,7 +7,10 @@ maps of a layer instead of an image):
 
 with trust t = exp(-logit), small where the object is. With d the maps of a donor it is *cloned*:
 its texture, brought to the level of what is around. With d = 0 the fill is *smooth*. Without the
-second term the donor is *mixed* in by p = sigmoid(logit).
+second term the donor is *mixed* in by p = sigmoid(logit). *Recoloured*, it is mixed in once its
+colours are those of what is around: the equation is solved for the colours that a regression reads
+off the maps, and maps are shifted by the difference. To clone brings each filter to the level that
+it has around the place, those that draw the rim of the object, too, which then shows in the fill.
 """
 
 from __future__ import annotations
@@ -15,16 +18,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dcgan_probe.edits.colours import Colours
 from dcgan_probe.errors import unknown
 
-FILLS = ("mix", "clone", "smooth")
+FILLS = ("mix", "recolour", "clone", "smooth")
 # How stiff gradients are where trust is 1; trust goes from exp(-12) to exp(12).
 STIFFNESS = 0.3
 LIMIT = 12.0
 
 
 def fill(
-    maps: Tensor, logit: Tensor, donor: Tensor | None, how: str = "mix", nonnegative: bool = False
+    maps: Tensor,
+    logit: Tensor,
+    donor: Tensor | None,
+    how: str = "mix",
+    nonnegative: bool = False,
+    colours: Colours | None = None,
 ) -> Tensor:
     """Maps with something else where the logit is high.
 
@@ -33,17 +42,23 @@ def fill(
 
     maps, donor: N x filters x h x w, of any float dtype; donor None only for "smooth". logit: N x
     h x w, of the object being there; where it is -inf the maps come back as they were, bit for bit.
-    nonnegative: the layer's maps are never below 0, so what is cloned is kept from going there.
+    nonnegative: the layer's maps are never below 0, so what is cloned or recoloured is kept from
+    going there. colours: of the layer, for "recolour".
     Differentiable. Returns the dtype of maps.
     Raises InputError for an unknown fill. Source: Perez et al. (2003), equation 3.
     """
-    if how == "mix":
-        assert donor is not None
-        p = torch.sigmoid(logit)[:, None]
-        return torch.lerp(maps.to(p.dtype), donor.to(p.dtype), p).to(maps.dtype)
     if how not in FILLS:
         raise unknown("fill", how, FILLS)
     trust = torch.exp(-logit.clamp(-LIMIT, LIMIT))
+    if how == "recolour":
+        assert donor is not None and colours is not None
+        apart = solve(colours.read(maps) - colours.read(donor), trust, STIFFNESS)
+        donor = donor + colours.shift(apart).to(donor.dtype)
+        donor = donor.clamp_min(0) if nonnegative else donor
+    if how in ("mix", "recolour"):
+        assert donor is not None
+        p = torch.sigmoid(logit)[:, None]
+        return torch.lerp(maps.to(p.dtype), donor.to(p.dtype), p).to(maps.dtype)
     filled = solve(maps, trust, STIFFNESS, donor if how == "clone" else None)
     filled = filled.clamp_min(0) if nonnegative else filled
     return torch.where(torch.isneginf(logit)[:, None], maps, filled)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe import hooks
+from dcgan_probe.edits.colours import Colours
 from dcgan_probe.edits.donors import (
     PART,
     Donors,
@@ -72,8 +73,8 @@ class PlaceEdit:
       without it with nothing, or with everything if the first one restores.
     - `feather`: number of pixels, from the edges of `where` inwards, the edit sets in, from none
       to all; sides of the image do not count.
-    - `fill` is "mix", "clone" or "smooth" (see `filling`); the first two take the donor, of
-      `donors`, that fits best on the rim.
+    - `fill` is "mix", "recolour", "clone" or "smooth" (see `filling`); all but the last take the
+      donor, of `donors`, that fits best on the rim.
     - `moved` is by how many pixels, to the right and down, a donor's maps are moved: whole
       locations of every layer.
     - `nonnegative`: the first layer's maps are never below 0, as was measured on samples.
@@ -211,7 +212,7 @@ class PlaceEdit:
             name = f"sample {self.donors.seed}:{self.donors.indices[0]}"
         else:
             name = f"the best of {count} donors"
-        return f"{name}, cloned" if self.fill == "clone" else name
+        return {"clone": f"{name}, cloned", "recolour": f"{name}, recoloured"}.get(self.fill, name)
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -321,14 +322,18 @@ class Planner:
         self.logits(first)
         self.pool: Pool | None = None
         self.donor: Tensor | None = None
+        self.colours: Colours | None = None
         donors = edit.donors
         if donors is not None and len(donors.indices) == 1:
             name = edit.layers[0]
             maps = drawn.get((donors, name), lambda: self._single(generator, name, donors))
             self.donor = cut(self._moved(name, maps), self.windows[name]).clone()
+            if edit.fill == "recolour":
+                self.colours = Colours.of(maps, self._images(generator, donors))
         elif donors is not None:
             shared = donors, edit.seen, edit.layers, edit.moved, edit.regression
             self.pool = drawn.get(shared, lambda: self._pool(generator, donors))
+            self.colours = self.pool.views[edit.layers[0]].colours
 
     def on(self, generator: nn.Module) -> AbstractContextManager[Any]:
         """A ``with`` inside of which a generator is edited."""
@@ -358,7 +363,7 @@ class Planner:
         logits = {name: cut(logits[name], self.windows[name]) for name in edit.layers}
         if self.pool is None and donor is not None:
             donor = donor.expand(len(logits[edit.layers[0]]), -1, -1, -1)
-        functions = replacing(edit, maps, logits, donor)
+        functions = replacing(edit, maps, logits, donor, self.colours)
         first, window = edit.layers[0], self.windows[edit.layers[0]]
         return functions | {first: inside_of(functions[first], window)}
 
@@ -404,10 +409,13 @@ class Planner:
                 p = {name: torch.sigmoid(scores[name]) for name in edit.layers}
             return Part({name: self._moved(name, maps[name]) for name in edit.layers}, p)
 
+        return Pool(draw, len(z), self._moved("images", self._images(generator, donors)))
+
+    def _images(self, generator: nn.Module, donors: Donors) -> Tensor:
+        """Of the first donors, at most `PART`."""
         undone = hooks.unedited(generator) if donors.unedited else drawn_as_donors()
         with torch.no_grad(), undone:
-            images = generator(z[:PART].to(self.device))
-        return Pool(draw, len(z), self._moved("images", images))
+            return generator(donors.latents(self.config)[:PART].to(self.device))
 
     def _moved(self, name: str, maps: Tensor) -> Tensor:
         right, down = self.edit.moved
@@ -439,17 +447,18 @@ def replacing(
     maps: Mapping[str, Tensor],
     logits: Mapping[str, Tensor],
     donor: Tensor | None,
+    colours: Colours | None = None,
 ) -> dict[str, Callable[[Tensor], Tensor]]:
     """Functions of maps, by layer: the first is filled, and what that becomes is mixed in later.
 
     maps: unedited, N x filters x h x w by layer. logits: N x h x w, of being replaced. donor: its
-    maps of the first layer, None for "smooth".
+    maps of the first layer, None for "smooth". colours: of the first layer, for "recolour".
     """
     first, *later = edit.layers
 
     def filled(own: Tensor) -> Tensor:
         # Not the maps that were seen: an edit that is newer may act on an earlier layer.
-        return fill(own, logits[first], donor, edit.fill, edit.nonnegative)
+        return fill(own, logits[first], donor, edit.fill, edit.nonnegative, colours)
 
     functions: dict[str, Callable[[Tensor], Tensor]] = {first: filled}
     for name in later:

@@ -76,6 +76,19 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(mean - half), float(mean + half)
 
 
+def resampled_mean(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -> Interval:
+    """The mean of independent values, with its interval from bootstrap resamples.
+
+        >>> str(resampled_mean(np.array([0.0, 1.0, 1.0, 0.0]), seed=0))
+        '0.500 (0.000 to 1.000)'
+
+    values: one or more, float64.
+    """
+    weights = bootstrap_weights(len(values), np.random.default_rng(seed), resamples)
+    means = (weights @ values) / weights.sum(1)
+    return Interval(float(means[0]), *map(float, percentile_interval(means)))
+
+
 def bootstrap_weights(
     samples: int, rng: np.random.Generator, resamples: int = RESAMPLES, *, poisson: bool = False
 ) -> np.ndarray:

@@ -12,7 +12,6 @@ import torch
 
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.edits.donors import Donors
-from dcgan_probe.edits.filling import FILLS
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.recognition.places import FittedPlaces, fit_places
@@ -27,12 +26,12 @@ from dcgan_probe.recognition.trials import (
 )
 from dcgan_probe.session import Session
 
+FILLS = ("mix", "recolour", "smooth")
 RESOLVED = 2.0  # locations that the shorter side of the median box has, at the least
 REGRESSED = 3  # layers that the regression looks at: the coarsest that resolve the boxes
 WIDTHS, FIRST_WIDTHS = (0.0, 2.0, 3.0, 4.0), (2.0, 4.0)
 FIRST_DONOR, DONORS = 20_000, 300
 LEFT = 0.1
-MIDDLE = 2.0
 KEPT = 3  # candidates of the preliminary round that are tried on all samples
 
 
@@ -71,10 +70,11 @@ def choose_erasing(
     rest. donors: 300 samples of the session's seed if not given. Every layer that resolves the
     boxes, every two of them that follow each other, and every fill are tried, on samples that the
     regression used there has not seen. Of those that leave at most `left` for a guide, or what it
-    sees on samples without the object, the one is best that is hardest to find again, by a probe
-    that is trained again (beyond position) or by a patch of another hue, whichever finds it
-    better; among those whose 95% interval reaches that one's value, the one that changes least
-    outside. Changes below 3% of the mean difference between two samples count as none.
+    sees on samples without the object, the one is best that is hardest to find, by a probe that is
+    trained again (beyond position), by a patch of another hue, or by the discriminator, to which
+    edited samples look less real than they were; among those that none of the three tells from it,
+    as the 95% interval reaches its value, the one that changes least outside. Changes below 3% of
+    the mean difference between two samples count as none.
 
     Where fewer than 24 samples have boxes, fresh samples stand in, with the regression's own marks.
     anyway: erase even if the regression is no better than chance.
@@ -132,8 +132,8 @@ def erase_unjudged(session: Session, boxes: Boxes, label: str) -> PlaceEdit:
         >>> with session.editing(erase_unjudged(session, boxes.only("window"), "window")):
         ...     session.sample(16)
 
-    The two coarsest layers that resolve the boxes, donors mixed in, widened by 2. Raises InputError
-    as `choose_erasing` does.
+    The two coarsest layers that resolve the boxes, donors recoloured, widened by 4. Raises
+    InputError as `choose_erasing` does.
     """
     names = resolving(session, boxes)
     maps = collect_maps(session, latents_of(session, boxes), names)
@@ -145,7 +145,8 @@ def erase_unjudged(session: Session, boxes: Boxes, label: str) -> PlaceEdit:
         session.checkpoint.sha256,
         label,
         places.regression,
-        MIDDLE,
+        WIDTHS[-1],
+        fill="recolour",
         donors=donors,
         nonnegative=all(bool(each.min() >= 0) for each in maps.values()),
     )
@@ -165,8 +166,7 @@ def best(tried: Sequence[Tried], left: float, negligible: float = 0.0) -> Tried:
     if not measured:
         return min(enough, key=lambda each: each.outside)
     hardest = min(measured, key=lambda each: each.found.value)
-    # Those that the measurement cannot tell from it.
-    near = [each for each in measured if each.found.low <= hardest.found.value]
+    near = [each for each in measured if each.as_hard_as(hardest)]
     return min(near, key=lambda each: (max(each.outside, negligible), each.found.value))
 
 

@@ -6,12 +6,11 @@ each patch has a colour of its own.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
+from dcgan_probe.metrics.intervals import Interval, resampled_mean
 from dcgan_probe.metrics.ranking import UNKNOWN
 
 INNER, OUTER = 2, 4  # 1/32 of the side: how far what is around a place begins, and ends
@@ -51,9 +50,7 @@ class Patches:
         values = share[measured].double().numpy()
         if not len(values):
             return UNKNOWN
-        weights = bootstrap_weights(len(values), np.random.default_rng(self.seed), resamples)
-        means = (weights @ values) / weights.sum(1)
-        return Interval(float(means[0]), *map(float, percentile_interval(means)))
+        return resampled_mean(values, self.seed, resamples)
 
     def _apart(self, colours: Tensor, row: int) -> Tensor:
         """How far the median colour of a place is from that around it, on N images.

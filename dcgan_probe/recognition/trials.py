@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dcgan_probe.edits.donors import PART, Donors, Match, Part, Pool
 from dcgan_probe.edits.extent import reach
 from dcgan_probe.edits.places import PlaceEdit, find_donors, replacing
 from dcgan_probe.edits.tails import Tail
-from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.metrics.intervals import Interval, resampled_mean
 from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
 from dcgan_probe.recognition.patches import Patches, grown
 from dcgan_probe.recognition.places import FittedPlaces
@@ -43,8 +43,10 @@ class Tried:
     samples. outside: mean absolute change of pixels outside of the boxes. beyond: how well a probe
     trained again finds the place beyond what position tells (AUC, chance 0.5). patch: how often the
     place's hue is further from what is around it than at the same place of a sample without the
-    object, 0.5 where nothing is to be seen; a patch of another wall's colour is higher. samples:
-    how many; unfit: of how many the best donor shows the object itself.
+    object, 0.5 where nothing is to be seen; a patch of another wall's colour is higher. unreal: how
+    often the checkpoint's discriminator takes the edited sample for less real than it was, 0.5 for
+    an edit that it does not mind, or without a discriminator. samples: how many; unfit: of how many
+    the best donor shows the object itself.
     """
 
     layers: tuple[str, ...]
@@ -54,30 +56,42 @@ class Tried:
     outside: float
     beyond: Interval
     patch: Interval
+    unreal: Interval
     samples: int
     unfit: int
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
-        intervals = {"beyond": vars(self.beyond), "patch": vars(self.patch)}
+        named = {"beyond": self.beyond, "patch": self.patch, "unreal": self.unreal}
+        intervals = {name: vars(each) for name, each in named.items()}
         return {**vars(self), "layers": list(self.layers), **intervals}
 
     @property
     def found(self) -> Interval:
-        """How well the place is found again, by a probe or by its colour; not below 0.5.
+        """How well the edit is found, by what finds it best of the three; not below 0.5.
 
         NaN where the probe could not be trained.
         """
         worst = self.beyond
-        if np.isfinite(worst.value) and self.patch.value > worst.value:
-            worst = self.patch
+        if np.isfinite(worst.value):
+            worst = max(self.findings, key=lambda each: float(np.nan_to_num(each.value)))
         return Interval(float(np.maximum(worst.value, 0.5)), worst.low, worst.high)
+
+    @property
+    def findings(self) -> tuple[Interval, Interval, Interval]:
+        """What says whether the edit is found, each 0.5 where it is not."""
+        return self.beyond, self.patch, self.unreal
+
+    def as_hard_as(self, other: Tried) -> bool:
+        """Whether nothing tells that this one is found better than the other."""
+        pairs = zip(self.findings, other.findings, strict=True)
+        return not any(mine.low > max(its.value, 0.5) for mine, its in pairs)
 
     def __str__(self) -> str:
         return (
             f"{' and '.join(self.layers)}, {self.fill}, widened by {self.widen:g}: "
             f"{self.left:.3f} left, {self.outside:.4f} outside, found beyond position "
-            f"{self.beyond}, by a patch {self.patch}"
+            f"{self.beyond}, by a patch {self.patch}, less real {self.unreal}"
         )
 
 
@@ -191,6 +205,7 @@ class Trial:
         apart = (self.before - self.before.roll(1, 0)).abs().mean()
         self.negligible = NEGLIGIBLE * float(apart)
         self.patches = Patches(samples.mask, images, finest, session.seed)
+        self.real = realness(discriminator, self.before)
 
     def run(self, layers: tuple[str, ...], fill: str, widen: float, count: int) -> Tried:
         """Try one candidate on `count` of the samples."""
@@ -212,9 +227,15 @@ class Trial:
             float((change * outside).sum() / outside.sum().clamp(min=1)),
             beyond,
             self.patches.measure(images, wanted, RESAMPLES),
+            self._unreal(images, wanted),
             len(wanted),
             int(unfit.sum()),
         )
+
+    def _unreal(self, images: Tensor, rows: Tensor) -> Interval:
+        after = realness(self.session.checkpoint.discriminator, images)
+        less = 0.5 * (1 + torch.sign(self.real[rows] - after))
+        return resampled_mean(less.double().numpy(), self.session.seed, RESAMPLES)
 
     def _edited(
         self, layers: tuple[str, ...], fill: str, widen: float, wanted: Tensor
@@ -248,9 +269,20 @@ class Trial:
             if key not in self.matches:
                 self.matches[key] = find_donors(edit, self.pool, maps, logits)
             donor, unfit = self.matches[key].maps, self.matches[key].shown.cpu() > UNFIT
-        functions = replacing(edit, maps, logits, donor)
+        colours = self.pool.views[layers[0]].colours
+        functions = replacing(edit, maps, logits, donor, colours)
         base = self.tails[layers[0]].start(self.z[at], maps[layers[0]], maps)
         return base.planned(layers, lambda _maps: functions).cpu(), unfit
+
+
+@torch.no_grad()
+def realness(discriminator: nn.Module | None, images: Tensor) -> Tensor:
+    """How real the discriminator takes images for, N float32 on the CPU; 0 without one."""
+    if discriminator is None:
+        return torch.zeros(len(images))
+    device = next(discriminator.parameters()).device
+    parts = [discriminator(part.to(device)).reshape(len(part), -1) for part in images.split(BATCH)]
+    return torch.cat(parts).mean(1).float().cpu()
 
 
 class _Guide:

@@ -56,8 +56,8 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
 @click.option(
     "--fill",
     type=click.Choice(FILLS),
-    help="Replacement, with --by places: a donor's feature maps blended in (mix) or adapted by "
-    "Poisson image editing (clone), or a smooth fill. Default: chosen by trial.",
+    help="Replacement, with --by places: a donor's feature maps blended in (mix), brought to the "
+    "colours around them first (recolour), or a smooth fill. Default: chosen by trial.",
 )
 @click.option(
     "--where", metavar="X0,Y0,X1,Y1", help="Erase only inside this region, with --by places."

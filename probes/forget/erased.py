@@ -134,7 +134,7 @@ class Erased(Result):
         if self.erasing.tried:
             words += (
                 "Right: all that was tried on held-out boxed samples, pale on fewer of them; found "
-                "again by such a probe or by a patch of another colour. "
+                "by such a probe, by a patch of another colour, or less real to the discriminator. "
             )
         return words + "Bars are 95% intervals. " if words else ""
 
@@ -206,7 +206,7 @@ RING: dict[str, Any] = {
 
 def _draw_trials(axes: Axes, tried: tuple[Tried, ...], chosen: Tried | None) -> None:
     """Every trial: how well its place is found again, against the change outside."""
-    colours = {"mix": figures.BLUE, "clone": figures.ORANGE, "smooth": figures.GREEN}
+    colours = {"mix": figures.BLUE, "recolour": figures.ORANGE, "smooth": figures.GREEN}
     chains = list(dict.fromkeys(each.layers for each in tried))
     marks = dict(zip(chains, itertools.cycle("o^sDvP"), strict=False))
     most = max(each.samples for each in tried)

@@ -118,8 +118,8 @@ def run(
     by: "filters" is the experiment above. "places" replaces all filters where a regression finds
     the object, and returns an `Erased`. It chooses layers, fill and width by trial (see
     `recognition.erasing.choose_erasing`), and takes label, layer, left, judges, n, controls (the
-    same edit at the places of other samples; 3 by default), `fill` ("mix", "clone" or "smooth")
-    and `where`, a region x0, y0, x1, y1 in pixels that limits the edit.
+    same edit at the places of other samples; 3 by default), `fill` ("mix", "recolour" or
+    "smooth") and `where`, a region x0, y0, x1, y1 in pixels that limits the edit.
 
     The accuracy of the regression is held-out: of 5 folds by image, no image on both sides.
     Raises InputError for boxes of another checkpoint, an unknown label, a layer without

@@ -8,7 +8,7 @@ from typing import Any
 from dcgan_probe.errors import InputError, at_least, unknown
 
 WAYS = ("filters", "places")
-FILLS = ("mix", "clone", "smooth")
+FILLS = ("mix", "recolour", "smooth")  # as `recognition.erasing` tries them
 RULE_NAMES = ("paper", "top", "l1", "causal", "gates")
 REPLACEMENTS = ("zero", "mean", "outside")
 CONTROLS = {"filters": 20, "places": 3}  # random controls, if none are asked for
