@@ -4,7 +4,8 @@
     python benchmarks/forgetting/places.py cells
 
 Everything is of seed 0. Edits are made with the boxes that ship, and judged on fresh samples by the
-segmenter that ships, which no edit has seen, and by a probe trained again on the edited images.
+segmenter that ships, which no edit has seen, by a probe trained again on the edited images, by the
+hue of the places, and by the discriminator.
 What an earlier run has measured is kept in `places.json`; remove that file to start again.
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,26 +27,41 @@ import dcgan_probe as dp
 from dcgan_probe.edits.donors import Donors
 from dcgan_probe.edits.edit import Edit
 from dcgan_probe.metrics import features
+from dcgan_probe.metrics.intervals import RESAMPLES, Interval
 from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
 from dcgan_probe.probes.forget.judgement import BATCH, EditOutcome, Tally, measure_outcome
 from dcgan_probe.recognition import detectors
 from dcgan_probe.recognition.erasing import choose_erasing, erase_unjudged
+from dcgan_probe.recognition.patches import Patches
 from dcgan_probe.recognition.retrained import Retrained, inpaint, retrain, see
 from dcgan_probe.recognition.rule import choose
+from dcgan_probe.recognition.trials import less_real, realness
 from dcgan_probe.storage import files
 
 HERE = Path(__file__).parent
 OBJECTS = {"rooms": "window", "cells": "white cell"}
 LAYERS = ("8x8", "16x16")
 CHAINS = (("8x8",), ("16x16",), ("8x8", "16x16"))
-FILLS = ("mix", "clone", "smooth")
+FILLS = ("mix", "recolour", "smooth")
 WIDTHS = (2.0, 4.0)  # of every way with a donor
+# What the automatic choice took in the rooms while it tried clone, and the same on one layer.
+FORMER = ((("8x8", "16x16"), "clone", 4.0), (("16x16",), "clone", 4.0))
 FEW = (3, 5, 10, 20)
 SAMPLES, START = 160, 150
+USUAL = 100  # samples that say which hues are usual
 HEAD = (
-    "| edit | area left | change outside | without object | AUC | beyond position | s |\n"
-    "|---|---|---|---|---|---|---|\n"
+    "| edit | area left | change outside | without object | AUC | beyond position | patch | "
+    "less real | s |\n|---|---|---|---|---|---|---|---|---|\n"
 )
+
+
+class Judged(NamedTuple):
+    """What finds an edit: the segmenter, a probe trained again, the hue, the discriminator."""
+
+    outcome: EditOutcome
+    again: Retrained
+    patch: Interval
+    unreal: Interval
 
 
 class Bench:
@@ -60,20 +76,30 @@ class Bench:
         self.before = self.session.generate(self.z)
         self.mask = detectors.soft(self.judge, self.before) > 0.5
         self.rows = torch.where(self.mask.flatten(1).float().mean(1) > 0.01)[0]
+        usual = self.session.generate(self.session.latents(USUAL, start=START + SAMPLES))
+        p = detectors.soft(self.judge, usual)
+        self.patches = Patches(self.mask[self.rows], usual, p, self.session.seed)
 
     def edited(self, *edits: Edit) -> Tensor:
         with self.session.editing(*edits):
             return self.session.generate(self.z)
 
-    def judged(self, images: Tensor) -> tuple[EditOutcome, Retrained]:
+    def judged(self, images: Tensor) -> Judged:
         tally = Tally(self.judge, 1)
         for was, became in zip(self.before.split(BATCH), images.split(BATCH), strict=True):
             tally.begin(was)
             tally.add(0, was, became)
-        before, sums = tally.collect(SAMPLES)
-        outcome = measure_outcome(0, sums, before, 0, self.mask[0].numel())
-        discriminator = features.seeing(self.session.checkpoint.discriminator)
-        return outcome, retrain(see(discriminator, images[self.rows]), self.mask[self.rows])
+        tallied, sums = tally.collect(SAMPLES)
+        outcome = measure_outcome(0, sums, tallied, 0, self.mask[0].numel())
+        after = images[self.rows]
+        discriminator = self.session.checkpoint.discriminator
+        before, became = (realness(discriminator, each) for each in (self.before[self.rows], after))
+        return Judged(
+            outcome,
+            retrain(see(features.seeing(discriminator), after), self.mask[self.rows]),
+            self.patches.measure(after, torch.arange(len(after)), RESAMPLES),
+            less_real(before, became, self.session.seed, RESAMPLES),
+        )
 
     def few(self, count: int) -> dp.Boxes:
         """The boxes of the first samples that hold so many, and the empty samples before them."""
@@ -105,6 +131,9 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
             for widen in (2.0,) if fill == "smooth" else widths:
                 name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
                 found[name] = partial(place, layers, fill, widen)
+    for layers, fill, widen in FORMER:
+        name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
+        found[name] = partial(place, layers, fill, widen)
     for count in FEW:
         found[f"places: {count} boxed samples, not chosen"] = partial(few, bench, count)
     return found
@@ -130,13 +159,15 @@ def elsewhere(bench: Bench) -> Tensor:
     return erase_elsewhere(bench.session, found.edit, bench.z, 1)[0]
 
 
-def line(name: str, outcome: EditOutcome, again: Retrained, seconds: float) -> str:
+def line(name: str, judged: Judged, seconds: float) -> str:
     """One line of a table."""
+    outcome, again, patch, unreal = judged
     without = "" if outcome.without_object is None else f"{outcome.without_object:.4f}"
     outside = outcome.outside
     return (
         f"| {name} | {outcome.area_left} | {outside.value:.4f} ({outside.low:.4f} to "
-        f"{outside.high:.4f}) | {without} | {again.auc} | {again.beyond} | {seconds:.1f} |"
+        f"{outside.high:.4f}) | {without} | {again.auc} | {again.beyond} | {patch} | "
+        f"{unreal} | {seconds:.1f} |"
     )
 
 
@@ -150,10 +181,16 @@ def measure(model: str, results: dict[str, Any]) -> None:
         start = time.process_time()
         images = make()
         seconds = time.process_time() - start
-        outcome, again = bench.judged(images)
-        text = line(name, outcome, again, seconds)
+        judged = bench.judged(images)
+        text = line(name, judged, seconds)
         print(text, flush=True)
-        mine[name] = {"row": text, **outcome.values(), "trained_again": again.values()}
+        mine[name] = {
+            "row": text,
+            **judged.outcome.values(),
+            "trained_again": judged.again.values(),
+            "patch": vars(judged.patch),
+            "less_real": vars(judged.unreal),
+        }
         files.write_json(HERE / "places.json", results)
 
 
@@ -165,9 +202,11 @@ def write(results: dict[str, Any]) -> None:
         parts.append(
             f"## {model}: {OBJECTS[model]}\n\n{SAMPLES} fresh samples of seed 0. AUC: of a probe "
             f"trained again, held out by image; position alone {alone:.3f}. Beyond position: AUC "
-            "of pairs of images at the same place, 0.5 is not found. In brackets 95% intervals, "
-            "from images drawn again. s: CPU seconds, with the regression and the choice where "
-            "they are a row's own.\n"
+            "of pairs of images at the same place, 0.5 is not found. Patch: how often the hue of "
+            "the place differs more from what is around it than on samples without the object, 0.5 "
+            "is usual. Less real: how often the discriminator takes a sample for less real than "
+            "it was, 0.5 is no difference. In brackets 95% intervals, from images drawn again. s: "
+            "CPU seconds, with the regression and the choice where they are a row's own.\n"
         )
         parts.append(HEAD + "\n".join(each["row"] for each in found.values()) + "\n")
     files.write_text(HERE / "places.md", "\n".join(parts))

@@ -212,7 +212,9 @@ class Trial:
         n = len(self.samples.z)
         wanted = torch.linspace(0, n - 1, min(count, n)).long()
         images, unfit = self._edited(layers, fill, widen, wanted)
-        seen = see(self.session.checkpoint.discriminator, images, GRID, FINEST)
+        discriminator = self.session.checkpoint.discriminator
+        seen = see(discriminator, images, GRID, FINEST)
+        after = realness(discriminator, images)
         change = (images - self.before[wanted]).abs().mean(1)
         outside = self.outside[wanted]
         mask = self.samples.mask[wanted]
@@ -227,15 +229,10 @@ class Trial:
             float((change * outside).sum() / outside.sum().clamp(min=1)),
             beyond,
             self.patches.measure(images, wanted, RESAMPLES),
-            self._unreal(images, wanted),
+            less_real(self.real[wanted], after, self.session.seed, RESAMPLES),
             len(wanted),
             int(unfit.sum()),
         )
-
-    def _unreal(self, images: Tensor, rows: Tensor) -> Interval:
-        after = realness(self.session.checkpoint.discriminator, images)
-        less = 0.5 * (1 + torch.sign(self.real[rows] - after))
-        return resampled_mean(less.double().numpy(), self.session.seed, RESAMPLES)
 
     def _edited(
         self, layers: tuple[str, ...], fill: str, widen: float, wanted: Tensor
@@ -283,6 +280,12 @@ def realness(discriminator: nn.Module | None, images: Tensor) -> Tensor:
     device = next(discriminator.parameters()).device
     parts = [discriminator(part.to(device)).reshape(len(part), -1) for part in images.split(BATCH)]
     return torch.cat(parts).mean(1).float().cpu()
+
+
+def less_real(before: Tensor, after: Tensor, seed: int, resamples: int) -> Interval:
+    """The share of samples that are less real than they were; a tie counts half, so 0.5 is none."""
+    less = 0.5 * (1 + torch.sign(before - after))
+    return resampled_mean(less.double().numpy(), seed, resamples)
 
 
 class _Guide:
