@@ -205,8 +205,8 @@ def write(results: dict[str, Any]) -> None:
             "of pairs of images at the same place, 0.5 is not found. Patch: how often the hue of "
             "the place differs more from what is around it than on samples without the object, 0.5 "
             "is usual. Less real: how often the discriminator takes a sample for less real than "
-            "it was, 0.5 is no difference. In brackets 95% intervals, from images drawn again. s: "
-            "CPU seconds, with the regression and the choice where they are a row's own.\n"
+            "it was, 0.5 means equally real. In brackets 95% intervals, from images drawn again. "
+            "s: CPU seconds, with the regression and the choice where they are a row's own.\n"
         )
         parts.append(HEAD + "\n".join(each["row"] for each in found.values()) + "\n")
     files.write_text(HERE / "places.md", "\n".join(parts))

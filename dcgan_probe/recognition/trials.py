@@ -283,7 +283,7 @@ def realness(discriminator: nn.Module | None, images: Tensor) -> Tensor:
 
 
 def less_real(before: Tensor, after: Tensor, seed: int, resamples: int) -> Interval:
-    """The share of samples that are less real than they were; a tie counts half, so 0.5 is none."""
+    """The share of samples that are less real than before; a tie counts half."""
     less = 0.5 * (1 + torch.sign(before - after))
     return resampled_mean(less.double().numpy(), seed, resamples)
 
