@@ -165,7 +165,9 @@ class Trainer:
         if self.recipe.augment:
             mine = self.ranks.rank
             draws = [self.recipe.seed, _AUGMENT, self.steps, use, mine]
-            images = augment(images, np.random.default_rng(draws))
+            # Generated images come in bfloat16. Sums and products of them are coarser than those of
+            # real images, and the discriminator would tell the two apart by that.
+            images = augment(images.float(), np.random.default_rng(draws))
             images = images.contiguous(memory_format=torch.channels_last)
         with self._arithmetic():
             return network(images).float()

@@ -250,6 +250,21 @@ def test_the_discriminator_sees_only_augmented_images(name, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(made, seen, strict=True))
 
 
+def test_real_and_generated_images_are_augmented_in_float32(monkeypatch):
+    """In bfloat16 sums are coarser, and the discriminator would know generated images by that."""
+    recipe = dataclasses.replace(RECIPE, augment=True, precision="bfloat16")
+    trainer = Trainer(CONFIG, recipe, IMAGES)
+    seen = []
+
+    def recorded(images, rng):
+        seen.append(images.dtype)
+        return augment(images, rng)
+
+    monkeypatch.setattr("dcgan_probe.training.trainer.augment", recorded)
+    trainer.step()
+    assert seen == [torch.float32] * 3
+
+
 def test_bfloat16_keeps_weights_and_losses_in_float32_and_learns_the_same():
     plain = Trainer(CONFIG, RECIPE, IMAGES)
     half = Trainer(CONFIG, dataclasses.replace(RECIPE, precision="bfloat16"), IMAGES)
