@@ -61,8 +61,7 @@ def test_a_figure_holds_its_images_pixel_for_pixel_and_is_the_same_twice(tmp_pat
     assert len(places) == 1
 
 
-@pytest.mark.parametrize("place", ["below", "beside"])
-def test_a_chart_keeps_its_size_in_the_picture(tmp_path, place):
+def test_a_chart_keeps_its_size_in_the_picture(tmp_path):
     figure = figures.blank(300, 150)
     axes = figure.add_axes((1 / 3, 1 / 3, 1 / 3, 1 / 3))
     axes.set_axis_off()
@@ -70,14 +69,27 @@ def test_a_chart_keeps_its_size_in_the_picture(tmp_path, place):
     figure.text(0, 0.5, "\N{FULL BLOCK}", color="red", ha="left")
     images = np.full((1, 1, 200, 200, 3), 255, np.uint8)
     block = figures.Block("", images)
-    figures.draw(tmp_path / "a.png", "", [block], [""], "", 1, **{place: figure})
+    figures.draw(tmp_path / "a.png", "", [block], [""], "", 1, below=figure)
     drawn = figures.read_image(tmp_path / "a.png")
     ys, xs = np.nonzero((drawn == 0).all(2))
     assert (np.ptp(ys) + 1, np.ptp(xs) + 1) == (50, 100)
+    assert 200 < ys.min() < 200 + 60  # without the white above it
     left = xs.min() - 100
-    assert left > 200 if place == "beside" else ys.min() > 200
     red = np.nonzero((drawn == (255, 0, 0)).all(2))[1]
     assert left <= red.min() < left + 5  # what stands in the chart moves with it
+
+
+def test_labels_of_points_hide_nothing():
+    figure = figures.blank(300, 200)
+    axes = figure.subplots()
+    axes.plot([0, 1, 2], [0, 1, 0], "o-")
+    axes.margins(0.3)
+    # Below and left is room at both ends, but not at the peak.
+    figures.charts.label_points(axes, [(0, 0), (1, 1), (2, 0)], ["15", "30", "45"])
+    at = [(text.get_text(), text.get_ha(), text.get_va()) for text in axes.texts]
+    assert at == [("15", "right", "top"), ("30", "left", "bottom"), ("45", "right", "top")]
+    figures.charts.label_points(axes, [(1, 1)] * 9, [str(number) for number in range(9)])
+    assert [text.get_text() for text in axes.texts] == ["15", "30", "45", "0"]
 
 
 def test_labels_stand_beneath_their_images(tmp_path):

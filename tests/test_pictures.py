@@ -22,6 +22,9 @@ from dcgan_probe.figures import canvas, output, panels
 from dcgan_probe.figures.lettering import text_width, wrap
 
 LEAST = 11  # pixels of a font, where a page shows the picture 800 pixels wide
+# Pixels of white between two parts, likewise. It is 16 to 24 in the figures below; a legend that
+# hangs below one of two charts, or what matplotlib leaves around a chart, made it 40 to 57.
+EMPTY = 30
 GLASSES = "glasses_short - plain_short + plain_long"
 # BOXES and IMAGES stand for files that the test makes.
 LINES = {
@@ -93,14 +96,18 @@ def texts(figure: Figure) -> dict[Text, Bbox]:
     }
 
 
+def shown(figure: Figure) -> float:
+    """How much smaller a page shows a figure."""
+    return min(1.0, canvas.PAGE / float(figure.bbox.width))
+
+
 def faults(figure: Figure) -> list[str]:
     """What cannot be read in a figure, as a page shows it."""
-    shown = min(1.0, canvas.PAGE / figure.bbox.width)
     places = texts(figure)
     wrong = []
     for text, box in places.items():
         words = repr(text.get_text())
-        pixels = text.get_fontsize() * figure.dpi / 72 * shown
+        pixels = text.get_fontsize() * figure.dpi / 72 * shown(figure)
         if pixels < LEAST - 0.01:
             wrong.append(f"{words} is {pixels:.1f} pixels high")
         if box.x0 < 0 or box.y0 < 0 or box.x1 > figure.bbox.x1 or box.y1 > figure.bbox.y1:
@@ -117,6 +124,15 @@ def faults(figure: Figure) -> list[str]:
         if overlap(place.padded(-1), beside.padded(-1)):
             wrong.append(f"{one.get_text()!r} is on {other.get_text()!r}")
     return wrong
+
+
+def highest_blank(figure: Figure) -> float:
+    """Pixels of the highest white band from side to side between two parts, as a page shows it."""
+    agg = FigureCanvasAgg(figure)
+    agg.draw()
+    drawn = np.flatnonzero((np.asarray(agg.buffer_rgba())[..., :3] != 255).any((1, 2)))
+    print("BAND", figure.bbox.size, (np.diff(drawn).max(initial=1) - 1) * shown(figure))
+    return float((np.diff(drawn).max(initial=1) - 1) * shown(figure))
 
 
 def covers(image: AxesImage, box: Bbox) -> bool:
@@ -154,6 +170,7 @@ def test_all_text_can_be_read(run, drawn, tmp_path, monkeypatch, line):
     run(*(files.get(word, word) for word in line))
     assert drawn
     assert [fault for figure in drawn for fault in faults(figure)] == []
+    assert max(map(highest_blank, drawn)) <= EMPTY
 
 
 @pytest.mark.parametrize("columns", [1, 4, 20])

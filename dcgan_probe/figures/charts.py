@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from dcgan_probe.figures.canvas import FONT
 
@@ -45,6 +46,47 @@ def legend(owner: Axes | Figure, *handles: Any, size: float = 8, **place: Any) -
     >>> legend(axes, loc="upper right", ncols=2)
     """
     owner.legend(*handles, frameon=False, prop={"family": FONT, "size": size}, **place)
+
+
+def label_points(axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
+    """Write labels beside points, each where it hides nothing; without room it is left out.
+
+        >>> label_points(axes, [(0.1, 0.9), (0.2, 0.4)], ["15", "30"])
+
+    Lines, points and labels that the axes hold already stay free, so call it last, when the size of
+    the axes is final.
+    """
+    axes.autoscale_view()  # else their limits may not be known
+    taken = [text.get_window_extent() for text in axes.texts]
+    for point, label in zip(points, labels, strict=True):
+        for x, y in ((-1, -1), (1, 1), (1, -1), (-1, 1)):
+            text = axes.annotate(
+                label,
+                point,
+                (3 * x, 3 * y),
+                textcoords="offset points",
+                ha="right" if x < 0 else "left",
+                va="top" if y < 0 else "bottom",
+                **TEXT,
+            )
+            place = text.get_window_extent()
+            free = axes.bbox.padded(-2)
+            inside = free.contains(*place.min) and free.contains(*place.max)
+            if inside and not place.count_overlaps(taken) and not _hides(axes, place):
+                taken.append(place.padded(2))
+                break
+            text.remove()
+
+
+def _hides(axes: Axes, place: Bbox) -> bool:
+    """Whether a line or a point of axes is in a box, given in pixels."""
+    for line in axes.lines:
+        path = line.get_path().transformed(line.get_transform())
+        drawn = line.get_linestyle() != "None" and path.intersects_bbox(place, filled=False)
+        marked = line.get_marker() != "None" and place.padded(3).count_contains(path.vertices)
+        if drawn or marked:
+            return True
+    return False
 
 
 def spread(values: Sequence[float], apart: float) -> list[float]:

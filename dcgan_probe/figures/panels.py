@@ -33,6 +33,7 @@ GAP = 2
 # Sizes of text in pixels of a picture as wide as a page.
 _TITLE, _HEADING, _TEXT = 17, 13, 12
 _LEADING, _MARGIN, _LEAST = 1.45, 16, 480
+_APART = 14  # from images to a chart or to the caption
 
 
 def chart_width(images: int) -> int:
@@ -107,14 +108,13 @@ def draw(
     caption: str,
     zoom: int = 2,
     below: Figure | None = None,
-    beside: Figure | None = None,
     warnings: Sequence[str] = (),
 ) -> None:
     """Write a figure of blocks side by side, with labelled rows, a title above and a caption below.
 
-    below: a chart between the blocks and the caption, or `beside` the blocks: a figure of `blank`,
-    which keeps its size in the picture. warnings: lines under the title that say why not to believe
-    what is seen. Written as `save` does.
+    below: a chart between the blocks and the caption: a figure of `blank`, which keeps its size in
+    the picture, without what is empty above and below its contents. warnings: lines under the title
+    that say why not to believe what is seen. Written as `save` does.
 
     >>> draw("a.png", "Title", [Block("left", images), Block("right", images)], ["row"], "Caption.")
     """
@@ -123,25 +123,25 @@ def draw(
             raise ValueError(
                 f"block {block.heading!r} has {len(block.images)} rows, expected {len(rows)}"
             )
-    columns = _Columns.of(blocks, rows, zoom, below, beside)
+    columns = _Columns.of(blocks, rows, zoom, below)
     text = _Lines.of(columns, title, warnings, blocks, caption)
-    chart = below if beside is None else beside
-    across, high = (0, 0) if chart is None else columns.drawn(chart)
-    line = _line_below(columns, blocks, rows, zoom)
+    lines = _lines_below(columns, blocks, rows, zoom)
+    line = max(lines, default=0)
     sheets = [block.sheet(zoom, line) for block in blocks]
-    tall = max((s.shape[0] for s in sheets), default=0)
-    tall, under = (max(tall, high), 0) if below is None else (tall, high + 12)
-    width, bottom = columns.width, text.top + tall
-    height = round(bottom + under + 12 + len(text.caption) * columns.leading + _MARGIN)
-    if chart is None:
+    if line and lines[-1] < line:  # nothing stands beneath the last row
+        sheets = [sheet[: lines[-1] - line] for sheet in sheets]
+    apart = round(_APART * columns.scale)
+    width, bottom = columns.width, text.top + max((s.shape[0] for s in sheets), default=0)
+    low, high = (0, 0) if below is None else columns.ends(below)
+    bottom += high - low + (apart if high and sheets else 0)
+    height = round(bottom + apart + len(text.caption) * columns.leading + _MARGIN)
+    if below is None:
         figure = blank(width, height, columns.scale)
     else:
-        place = (_MARGIN, height - bottom - high)
-        if chart is beside:
-            place = (width - _MARGIN - across, height - text.top - high)
-        figure = _framed(chart, (width, height), place, columns.scale)
+        place = (_MARGIN, height - bottom - low)
+        figure = _framed(below, (width, height), place, columns.scale)
     page = _Page(figure, width, height)
-    text.write(page, bottom + under + 14)
+    text.write(page, bottom + apart)
     x = columns.left
     for block, sheet, heading in zip(blocks, sheets, text.headings, strict=True):
         page.write(x, text.top - 5 * columns.scale, "\n".join(heading), _HEADING, va="bottom")
@@ -171,32 +171,29 @@ class _Columns:
         rows: Sequence[str],
         zoom: int,
         below: Figure | None,
-        beside: Figure | None,
     ) -> _Columns:
         parts = [part for row in rows for part in row.split("\n")]
         labels = max((text_width(part, _TEXT) for part in parts), default=0)
         widths = [b.images.shape[1] * (b.images.shape[3] * zoom + GAP) - GAP for b in blocks]
         content = 8 + sum(widths) + _MARGIN * (len(widths) + 1)
-        grows = labels  # what is drawn larger with the text
-        if beside is not None:
-            content, grows = content + _MARGIN, labels + size(beside)[0]
-        elif below is not None:
+        if below is not None:
             content = max(content, size(below)[0] + 2 * _MARGIN)
-        content = max(content, _LEAST - grows)
+        content = max(content, _LEAST - labels)
         # Labels take room, which makes the picture wider, which makes the labels larger.
-        scale = magnification(content, grows)
+        scale = magnification(content, labels)
         left = _MARGIN + (round(8 + labels * scale) if labels else 0)
-        return cls(scale, round(content + grows * scale), left, widths)
+        return cls(scale, round(content + labels * scale), left, widths)
 
     @property
     def leading(self) -> float:
         """From a line of text to the next."""
         return _TEXT * self.scale * _LEADING
 
-    def drawn(self, chart: Figure) -> tuple[int, int]:
-        """Width and height of a chart in the figure."""
-        width, height = (math.ceil(side * self.scale) for side in size(chart))
-        return width, height
+    def ends(self, chart: Figure) -> tuple[int, int]:
+        """Where the contents of a chart end below and above, in pixels of the figure."""
+        inches = chart.get_tightbbox()
+        dots = chart.dpi * self.scale
+        return math.floor(inches.y0 * dots), math.ceil(inches.y1 * dots)
 
 
 @dataclass(frozen=True)
@@ -281,12 +278,17 @@ class _Page:
         axes.imshow(image, interpolation="none", aspect="auto")
 
 
-def _line_below(columns: _Columns, blocks: Sequence[Block], rows: Sequence[str], zoom: int) -> int:
-    """Pixels that are left free beneath each row of images: for labels, and for the row's name."""
-    line = round(columns.leading) if any(block.labels for block in blocks) else 0
-    names = max(((row.count("\n") + 1) * columns.leading for row in rows), default=0)
+def _lines_below(
+    columns: _Columns, blocks: Sequence[Block], rows: Sequence[str], zoom: int
+) -> list[int]:
+    """Pixels that each row of images needs beneath it: for labels, and for the row's name."""
     images = max((block.images.shape[2] * zoom for block in blocks), default=0)
-    return max(line, math.ceil(names - images))
+    needed = []
+    for i, row in enumerate(rows):
+        labels = any(b.labels and any(b.labels[i]) for b in blocks)
+        name = math.ceil((row.count("\n") + 1) * columns.leading - images)
+        needed.append(max(round(columns.leading) * labels, name, 0))
+    return needed
 
 
 def _write_labels(

@@ -24,7 +24,7 @@ from dcgan_probe.recognition.samples import BoxedSamples
 PANELS, PANEL = 2, (380, 320)  # in a row, as wide as the samples above them; of each, in pixels
 SHOWN = 6  # samples: they stay readable on a page of 800 pixels
 HIGHEST = 1.3  # area left: what leaves more is drawn at the edge
-APART = 16  # pixels between two labels of a curve
+LEGEND = 10  # pixels of the line above the panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,12 +190,20 @@ def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
         _draw_proof(axes, proof)
     for axes, each in zip(panels[len(proofs) :], traces, strict=True):
         draw_traces(axes, each)
-    figure.tight_layout(w_pad=3, h_pad=2)
+        axes.set_title("a probe trained again", loc="left", color=figures.INK, **charts.TEXT)
+    # One line for all panels: below one of them it would leave the others' ground empty.
+    charts.legend(
+        figure, *panels[0].get_legend_handles_labels(), loc="upper left", ncols=3, borderaxespad=0
+    )
+    figure.tight_layout(w_pad=3, h_pad=2, rect=(0, 0, 1, 1 - LEGEND / figure.bbox.height))
+    for axes, proof in zip(panels, proofs, strict=False):
+        inner = [each for each in proof.curve if each[0] < proof.chosen.filters]
+        points = [(outside, left) for _, left, outside in inner]
+        charts.label_points(axes, points, [str(filters) for filters, _, _ in inner])
     return figure
 
 
 def _draw_proof(axes: Axes, proof: Proof) -> None:
-    font = charts.TEXT | {"color": figures.INK}
     outcomes = (
         ("chosen", proof.chosen, "o", figures.BLUE),
         ("chosen last", proof.chosen_last, "s", figures.GREEN),
@@ -208,41 +216,21 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
     widest += [outcome.outside.high for _, outcome, _, _ in outcomes]
     axes.set_ylim(0, top)
     axes.set_xlim(0, 1.08 * max(widest))
-    # Its size on the page is known before labels are placed.
-    height = 0.7 * PANEL[1] / top
-    width = 0.8 * PANEL[0] / (1.08 * max(widest))
     colours = (figures.ORANGE, figures.BLUE)
     for colour, curve in zip(colours, (proof.random_curve, proof.curve), strict=True):
         along = [(0.0, 1.0), *((outside, left) for _, left, outside in curve)]
         axes.plot(*zip(*along, strict=True), color=colour, linewidth=1, alpha=0.6)
-        placed: list[tuple[float, float]] = []
-        for filters, left, outside in curve:
-            axes.plot(outside, left, ".", color=colour, markersize=4)
-            at = (outside * width, left * height)
-            free = all(np.hypot(at[0] - x, at[1] - y) >= APART for x, y in placed)
-            named = at[0] > APART and filters < proof.chosen.filters
-            if colour == figures.BLUE and free and named:
-                placed.append(at)
-                offset: dict[str, Any] = {
-                    "textcoords": "offset points",
-                    "xytext": (-3, -4),
-                    "ha": "right",
-                }
-                axes.annotate(str(filters), (outside, left), va="top", **offset, **font)
+        axes.plot(*zip(*along[1:], strict=True), ".", color=colour, markersize=4)
     cloud = [(outside, min(left, top)) for left, outside in proof.each_random]
+    points: dict[str, Any] = {"color": figures.ORANGE, "markersize": 3, "clip_on": False}
+    axes.plot(*zip(*cloud, strict=True), "o", label="random sets", **points)
     beyond = sum(left > top for left, _ in proof.each_random)
-    label = f"random sets, {beyond} of them above" if beyond else "random sets"
-    points: dict[str, Any] = {
-        "color": figures.ORANGE,
-        "markersize": 3,
-        "clip_on": False,
-        "label": label,
-    }
-    axes.plot(*zip(*cloud, strict=True), "o", **points)
+    higher = [f"{beyond} random sets"] if beyond else []
     for name, outcome, mark, colour in outcomes:
         x, y = outcome.outside, outcome.area_left
-        tall = y.high > top  # off the panel: its number is in the legend
-        told = f", {y.value:.2f} left" if tall else ""
+        tall = y.high > top
+        if tall:
+            higher.append(f"{name}, {y.value:.2f}")
         axes.errorbar(
             x.value,
             min(y.value, top),
@@ -252,8 +240,10 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
             color=colour,
             markersize=6,
             clip_on=False,
-            label=f"{name}, {outcome.filters} filters{told}",
+            label=f"{name}, {outcome.filters} filters",
         )
-    axes.set_title(f"judge: {proof.judge}", loc="left", **font)
+    title = f"judge: {proof.judge}"
+    if higher:
+        title += f"\nat the upper edge, as more is left: {' and '.join(higher)}"
+    axes.set_title(title, loc="left", color=figures.INK, **charts.TEXT)
     charts.style(axes, "mean absolute change outside", "area of the object left", labels=8)
-    charts.legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.2))

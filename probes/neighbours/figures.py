@@ -53,8 +53,10 @@ def draw_checkpoints(path: Path, checkpoints: Sequence[SampleSet], caption: str)
     for samples in checkpoints:
         zoom = _zoom(samples.pixels)
         sheet = figures.tile(samples.pixels[:SHEET], int(SHEET**0.5), zoom)
-        blocks.append(figures.Block(samples.name, sheet[None, None]))
-    title = "Samples of two checkpoints of one training, of the same latents"
+        verdicts = [f"{near.verdict.name} by {near.space}" for near in samples.near if near.verdict]
+        heading = ": ".join(filter(None, [samples.name, ", ".join(verdicts)]))
+        blocks.append(figures.Block(heading, sheet[None, None]))
+    title = "Samples of two checkpoints of one training"
     figures.draw(path, title, blocks, [""], caption, zoom=1)
 
 

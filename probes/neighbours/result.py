@@ -87,13 +87,14 @@ class Neighbours(Result):
         )
 
     def _checkpoints_caption(self, checkpoints: Sequence[SampleSet]) -> str:
-        verdicts = [
-            f"{samples.name}, by {near.space}: {near.verdict}."
+        verdicts = {
+            f"{near.verdict}."
             for samples in checkpoints
             for near in samples.near
             if near.verdict is not None
-        ]
-        return f"{' '.join([*self.warnings, *verdicts])} {self._control_words()}{self.caption}."
+        }
+        words = " ".join([*self.warnings, *sorted(verdicts)])
+        return f"The same latents on both sides. {words} {self._control_words()}{self.caption}."
 
     def _control_words(self) -> str:
         return f"Held out: {self.control}. " if self.control else ""

@@ -122,6 +122,7 @@ def test_sliders_compose_with_brushes_and_all_is_written(paint, context, request
     page.locator("#axes input").first.fill("1.5")
     page.locator("#walk-to").fill("0:9")
     page.locator("#walk").fill("0.3")
+    saved(page)  # what stands out is asked of the sample that the sliders made
     use(page, "pick")
     page.mouse.click(*place(page, 30, 40))
     expect(page.locator("#filters .slider")).to_have_count(8)
@@ -283,10 +284,10 @@ def test_axe_finds_nothing_serious(paint, chromium, request):
     drag(page, 10, 10, 30, 30)
     use(page, "object")
     drag(page, 20, 10, 50, 50)
+    edits(page, 2)
     use(page, "pick")
     page.mouse.click(*place(page, 30, 40))
     expect(page.locator("#filters .slider")).to_have_count(8)
-    edits(page, 2)
     page.keyboard.press("c")
     for width, height in ((1280, 800), (390, 844)):
         page.set_viewport_size({"width": width, "height": height})
