@@ -131,7 +131,6 @@ def highest_blank(figure: Figure) -> float:
     agg = FigureCanvasAgg(figure)
     agg.draw()
     drawn = np.flatnonzero((np.asarray(agg.buffer_rgba())[..., :3] != 255).any((1, 2)))
-    print("BAND", figure.bbox.size, (np.diff(drawn).max(initial=1) - 1) * shown(figure))
     return float((np.diff(drawn).max(initial=1) - 1) * shown(figure))
 
 
