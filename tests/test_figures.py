@@ -90,6 +90,14 @@ def test_labels_of_points_hide_nothing():
     assert at == [("15", "right", "top"), ("30", "left", "bottom"), ("45", "right", "top")]
     figures.charts.label_points(axes, [(1, 1)] * 9, [str(number) for number in range(9)])
     assert [text.get_text() for text in axes.texts] == ["15", "30", "45", "0"]
+    for bars, side in ((False, "right"), (True, "left")):
+        axes.clear()
+        axes.set_xlim(0, 2)
+        axes.set_ylim(0, 2)
+        if bars:
+            axes.errorbar([1], [1], yerr=[0.8], fmt="none")
+        figures.charts.label_points(axes, [(1.1, 1)], ["15"])
+        assert axes.texts[0].get_ha() == side
 
 
 def test_labels_stand_beneath_their_images(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
@@ -79,7 +80,12 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], labels: Sequ
 
 
 def _hides(axes: Axes, place: Bbox) -> bool:
-    """Whether a line or a point of axes is in a box, given in pixels."""
+    """Whether a line, an error bar or a point of axes is in a box, given in pixels."""
+    for bars in axes.collections:
+        if isinstance(bars, LineCollection):
+            paths = [path.transformed(bars.get_transform()) for path in bars.get_paths()]
+            if any(path.intersects_bbox(place, filled=False) for path in paths):
+                return True
     for line in axes.lines:
         path = line.get_path().transformed(line.get_transform())
         drawn = line.get_linestyle() != "None" and path.intersects_bbox(place, filled=False)

@@ -197,7 +197,8 @@ def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
     )
     figure.tight_layout(w_pad=3, h_pad=2, rect=(0, 0, 1, 1 - LEGEND / figure.bbox.height))
     for axes, proof in zip(panels, proofs, strict=False):
-        inner = [each for each in proof.curve if each[0] < proof.chosen.filters]
+        # The last first: they are what the eye looks for, and the first crowd.
+        inner = [each for each in reversed(proof.curve) if each[0] < proof.chosen.filters]
         points = [(outside, left) for _, left, outside in inner]
         charts.label_points(axes, points, [str(filters) for filters, _, _ in inner])
     return figure
