@@ -231,10 +231,6 @@ def test_the_best_is_hard_to_find_and_changes_little():
     assert best([leaves, tried(0.3, 1, 0.9, 0.8)], left=0.05).left == 0.3
     patched = replace(hard, patch=Interval(0.7, 0.65, 0.75))
     assert best([patched, as_hard], left=0.05) is as_hard
-    clear_patch = replace(as_hard, patch=Interval(0.56, 0.53, 0.6), outside=0.001)
-    assert (
-        best([hard, as_hard, clear_patch], left=0.05) is as_hard
-    )  # found by hue, if not by the probe
     unreal = replace(hard, unreal=Interval(0.7, 0.65, 0.75))
     assert best([unreal, as_hard], left=0.05) is as_hard
     nothing = Interval(*[float("nan")] * 3)

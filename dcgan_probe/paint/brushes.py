@@ -21,6 +21,7 @@ from dcgan_probe.recognition.erasing import DONORS, FIRST_DONOR, erase_unjudged
 from dcgan_probe.recognition.samples import latents_of
 from dcgan_probe.session import BATCH, Session
 
+WIDEN = 2.0  # of erased objects: how far the edit reaches, as log-odds
 GRID = 16  # locations on a side of the layer that brushes act on, by default
 POOL_BYTES = 1 << 28  # of the maps of one layer, for all donors together
 OBJECTS = 48  # on the palette
@@ -116,7 +117,7 @@ class Brushes:
         seen = learnt.regression.layers
         order = list(self.layers)
         own = min(seen, key=lambda name: abs(order.index(name) - order.index(layer)))
-        return replace(learnt, layers=(own,), fill="clone", strokes=strokes)
+        return replace(learnt, layers=(own,), fill="clone", widen=WIDEN, strokes=strokes)
 
     @cached_property
     def palette(self) -> tuple[Item, ...]:

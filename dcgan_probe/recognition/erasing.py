@@ -32,6 +32,7 @@ REGRESSED = 3  # layers that the regression looks at: the coarsest that resolve 
 WIDTHS, FIRST_WIDTHS = (0.0, 2.0, 3.0, 4.0), (2.0, 4.0)
 FIRST_DONOR, DONORS = 20_000, 300
 LEFT = 0.1
+MIDDLE = 3.0
 KEPT = 3  # candidates of the preliminary round that are tried on all samples
 
 
@@ -72,9 +73,9 @@ def choose_erasing(
     regression used there has not seen. Of those that leave at most `left` for a guide, or what it
     sees on samples without the object, the one is best that is hardest to find, by a probe that is
     trained again (beyond position), by a patch of another hue, or by the discriminator, to which
-    edited samples look less real than they were; among those that none of the three tells from it,
-    as the 95% interval reaches its value, the one that changes least outside. Changes below 3% of
-    the mean difference between two samples count as none.
+    edited samples look less real than they were; among those whose 95% interval reaches that one's
+    value, the one that changes least outside. Changes below 3% of the mean difference between two
+    samples count as none.
 
     Where fewer than 24 samples have boxes, fresh samples stand in, with the regression's own marks.
     anyway: erase even if the regression is no better than chance.
@@ -132,7 +133,7 @@ def erase_unjudged(session: Session, boxes: Boxes, label: str) -> PlaceEdit:
         >>> with session.editing(erase_unjudged(session, boxes.only("window"), "window")):
         ...     session.sample(16)
 
-    The two coarsest layers that resolve the boxes, donors recoloured, widened by 4. Raises
+    The two coarsest layers that resolve the boxes, donors recoloured, widened by 3. Raises
     InputError as `choose_erasing` does.
     """
     names = resolving(session, boxes)
@@ -145,7 +146,7 @@ def erase_unjudged(session: Session, boxes: Boxes, label: str) -> PlaceEdit:
         session.checkpoint.sha256,
         label,
         places.regression,
-        WIDTHS[-1],
+        MIDDLE,
         fill="recolour",
         donors=donors,
         nonnegative=all(bool(each.min() >= 0) for each in maps.values()),
@@ -166,7 +167,8 @@ def best(tried: Sequence[Tried], left: float, negligible: float = 0.0) -> Tried:
     if not measured:
         return min(enough, key=lambda each: each.outside)
     hardest = min(measured, key=lambda each: each.found.value)
-    near = [each for each in measured if each.as_hard_as(hardest)]
+    # Those that the measurement cannot tell from it.
+    near = [each for each in measured if each.found.low <= hardest.found.value]
     return min(near, key=lambda each: (max(each.outside, negligible), each.found.value))
 
 

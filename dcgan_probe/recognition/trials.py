@@ -74,18 +74,13 @@ class Tried:
         """
         worst = self.beyond
         if np.isfinite(worst.value):
-            worst = max(self.findings, key=lambda each: float(np.nan_to_num(each.value)))
+            worst = max(
+                self.beyond,
+                self.patch,
+                self.unreal,
+                key=lambda each: float(np.nan_to_num(each.value)),
+            )
         return Interval(float(np.maximum(worst.value, 0.5)), worst.low, worst.high)
-
-    @property
-    def findings(self) -> tuple[Interval, Interval, Interval]:
-        """What says whether the edit is found, each 0.5 where it is not."""
-        return self.beyond, self.patch, self.unreal
-
-    def as_hard_as(self, other: Tried) -> bool:
-        """Whether nothing tells that this one is found better than the other."""
-        pairs = zip(self.findings, other.findings, strict=True)
-        return not any(mine.low > max(its.value, 0.5) for mine, its in pairs)
 
     def __str__(self) -> str:
         return (
