@@ -122,7 +122,6 @@ def test_sliders_compose_with_brushes_and_all_is_written(paint, context, request
     page.locator("#axes input").first.fill("1.5")
     page.locator("#walk-to").fill("0:9")
     page.locator("#walk").fill("0.3")
-    saved(page)  # what stands out is asked of the sample that the sliders made
     use(page, "pick")
     page.mouse.click(*place(page, 30, 40))
     expect(page.locator("#filters .slider")).to_have_count(8)

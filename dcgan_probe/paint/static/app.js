@@ -237,14 +237,15 @@ function stamp(x, y, { done, at }) {
   client.put("/stamp", { item: palette.chosen, x, y, layer: $("layer").value }, shown, { done, at });
 }
 
-async function pick(x, y) {
-  const answer = await client.ask("/pick", { x, y, layer: $("layer").value })
-    .catch((failure) => client.fail(failure));
-  if (!answer) return;
-  $("picked-part").open = true;
-  $("picked-said").textContent =
-    `Stand out at ${Math.floor(x)}, ${Math.floor(y)} of ${answer.layer}, in standard deviations:`;
-  sliders.picked(answer, state.gains);
+/** What stands out at a place, once the sample is as it is asked to be. */
+function pick(x, y) {
+  client.put("/pick", { x, y, layer: $("layer").value }, (answer) => {
+    if (!answer) return;
+    $("picked-part").open = true;
+    $("picked-said").textContent =
+      `Stand out at ${Math.floor(x)}, ${Math.floor(y)} of ${answer.layer}, in standard deviations:`;
+    sliders.picked(answer, state.gains);
+  }, { saves: false });
 }
 
 function choose(number) {

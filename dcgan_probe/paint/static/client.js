@@ -29,11 +29,11 @@ export class Client {
   }
 
   /** Ask for what takes(answer) gets. A job that is not done gives way to what comes after it. */
-  put(path, body, takes, { done = true, at = performance.now() } = {}) {
+  put(path, body, takes, { done = true, saves = done, at = performance.now() } = {}) {
     const last = this.queue.at(-1);
     if (last && !last.done) this.queue.pop();
     this.queue.push({ path, body: { ...body, done }, takes, done, at });
-    if (done && this.writes && !this.failed) this.tell("saving"); // at once: it is not yet saved
+    if (saves && this.writes && !this.failed) this.tell("saving"); // at once: it is not yet saved
     this.run();
   }
 
