@@ -44,8 +44,8 @@ LAYERS = ("8x8", "16x16")
 CHAINS = (("8x8",), ("16x16",), ("8x8", "16x16"))
 FILLS = ("mix", "recolour", "smooth")
 WIDTHS = (2.0, 4.0)  # of every way with a donor
-# What the automatic choice took in the rooms while it tried clone, and the same on one layer.
-FORMER = ((("8x8", "16x16"), "clone", 4.0), (("16x16",), "clone", 4.0))
+# What the automatic choice took while it tried clone, and the same on one layer.
+FORMER = {"rooms": ((("8x8", "16x16"), "clone", 4.0), (("16x16",), "clone", 4.0))}
 FEW = (3, 5, 10, 20)
 SAMPLES, START = 160, 150
 USUAL = 100  # samples that say which hues are usual
@@ -131,7 +131,7 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
             for widen in (2.0,) if fill == "smooth" else widths:
                 name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
                 found[name] = partial(place, layers, fill, widen)
-    for layers, fill, widen in FORMER:
+    for layers, fill, widen in FORMER.get(session.checkpoint.name, ()):
         name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
         found[name] = partial(place, layers, fill, widen)
     for count in FEW:
