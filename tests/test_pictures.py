@@ -20,6 +20,9 @@ import dcgan_probe as dp
 from dcgan_probe import figures
 from dcgan_probe.figures import canvas, output, panels
 from dcgan_probe.figures.lettering import text_width, wrap
+from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.probes.forget.figures import _chart
+from dcgan_probe.probes.forget.judgement import EditOutcome, Proof
 
 LEAST = 11  # pixels of a font, where a page shows the picture 800 pixels wide
 # Pixels of white between two parts, likewise. It is 16 to 24 in the figures below; a legend that
@@ -170,6 +173,14 @@ def test_all_text_can_be_read(run, drawn, tmp_path, monkeypatch, line):
     assert drawn
     assert [fault for figure in drawn for fault in faults(figure)] == []
     assert max(map(highest_blank, drawn)) <= EMPTY
+
+
+def test_titles_of_two_judges_fit_where_random_sets_and_the_last_leave_more():
+    much, change = Interval(9.99, 9.9, 10.1), Interval(0.1, 0.09, 0.11)
+    outcome = EditOutcome(4, much, much, 0.1, change, None)
+    many = tuple((2.0 + i, 0.1) for i in range(19))
+    proof = Proof("boxes", {}, 16, 16, outcome, outcome, outcome, many, ((2, 0.5, 0.05),), ())
+    assert faults(_chart([proof, proof], [])) == []
 
 
 @pytest.mark.parametrize("columns", [1, 4, 20])

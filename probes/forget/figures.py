@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from dcgan_probe.recognition.samples import BoxedSamples
 PANELS, PANEL = 2, (380, 320)  # in a row, as wide as the samples above them; of each, in pixels
 SHOWN = 6  # samples: they stay readable on a page of 800 pixels
 HIGHEST = 1.3  # area left: what leaves more is drawn at the edge
+TITLE = 54  # characters that fit above a panel
 LEGEND = 10  # pixels of the line above the panels
 
 
@@ -226,7 +228,7 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
     points: dict[str, Any] = {"color": figures.ORANGE, "markersize": 3, "clip_on": False}
     axes.plot(*zip(*cloud, strict=True), "o", label="random sets", **points)
     beyond = sum(left > top for left, _ in proof.each_random)
-    higher = [f"{beyond} random sets"] if beyond else []
+    higher = [f"{beyond} random set{'s' if beyond > 1 else ''}"] if beyond else []
     for name, outcome, mark, colour in outcomes:
         x, y = outcome.outside, outcome.area_left
         tall = y.high > top
@@ -245,6 +247,7 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
         )
     title = f"judge: {proof.judge}"
     if higher:
-        title += f"\nat the upper edge, as more is left: {' and '.join(higher)}"
+        above = f"at the upper edge, as more is left: {' and '.join(higher)}"
+        title = "\n".join([title, *textwrap.wrap(above, TITLE)])
     axes.set_title(title, loc="left", color=figures.INK, **charts.TEXT)
     charts.style(axes, "mean absolute change outside", "area of the object left", labels=8)
