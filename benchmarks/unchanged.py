@@ -32,7 +32,7 @@ LINES = {
     "ablate": "--model rooms ablate --layer 16x16 --filters 40-44 --where 8,8,40,40 ablate --undo",
     "ablate-insert": "--model cells ablate --layer 8x8 --filters 0-9 --insert",
     "put": "--model rooms put --at 32,8,52,26 --n 64 sample --n 16",
-    "put-from": "--model cells put --at 20,20,44,44 --layer 16x16 --fill clone --from 0:24 --n 64",
+    "put-from": "--model cells put --at 20,20,44,44 --layer 16x16 --fill clone --from 0:131 --n 64",
     "dissect": "--model cells dissect --n 48",
     "sample": "--model faces --seed 4 sample --n 24 --numbered",
     "concepts": "--model faces concepts --shows smile --shows glasses --n 200 suggest laughing",
