@@ -601,6 +601,12 @@ def test_an_object_that_is_rare_is_looked_for_where_it_is(guidance):
     assert left == 0
 
 
+def test_the_filters_of_all_layers_are_counted(session):
+    found = run(session, boxes(), layer=["8x8", "16x16"], select="gates", left=0.9)
+    assert found.filters == 8 + 4
+    assert "(of 12)" in str(found)
+
+
 def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session, guidance):
     values = {name: torch.zeros(maps) for name, maps in (("8x8", 32), ("16x16", 16))}
     values = {n: torch.zeros(maps_of(session, session.latents(1), n).shape[1]) for n in values}

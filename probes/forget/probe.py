@@ -192,6 +192,7 @@ def run(
         label=label,
         rule=select,
         selections=tuple(dataclasses.replace(edit, about=about) for edit in rivals.chosen),
+        filters=sum(ranking.count for ranking in rankings),
         weights=choosing.regression.weights,
         accuracy=tuple(accuracy),
         converged=choosing.regression.converged,

@@ -22,19 +22,21 @@ from dcgan_probe.results.result import Result
 class Forgotten(Result):
     """What `forget.run` returns.
 
-    selections: the edit, one for each layer; selection: the first. weights: one for each filter, of
-    the logistic regression on the first layer. accuracy: held-out, one for each fold, empty where
-    too few images have boxes. converged: of the regression. change: on the boxed samples; random:
-    by random sets of equal size. proofs: what every judge says of fresh samples. stability: mean
-    overlap (Jaccard) of the filters chosen from boxed images that were drawn again, None if not
-    measured. traces: what probes trained again find, for the first judge. notes: what a rule says
-    of its choice, such as that it stopped early. damage: what is left of the image away from the
-    object. target: share of the object that the rule was to leave at most, None if it has none.
+    selections: the edit, one for each layer; selection: the first. filters: how many all these
+    layers have. weights: one for each filter, of the logistic regression on the first layer.
+    accuracy: held-out, one for each fold, empty where too few images have boxes. converged: of the
+    regression. change: on the boxed samples; random: by random sets of equal size. proofs: what
+    every judge says of fresh samples. stability: mean overlap (Jaccard) of the filters chosen from
+    boxed images that were drawn again, None if not measured. traces: what probes trained again
+    find, for the first judge. notes: what a rule says of its choice, such as that it stopped early.
+    damage: what is left of the image away from the object. target: share of the object that the
+    rule was to leave at most, None if it has none.
     """
 
     label: str
     rule: str
     selections: tuple[Selection, ...]
+    filters: int
     weights: np.ndarray
     accuracy: tuple[float, ...]
     converged: bool
@@ -67,7 +69,7 @@ class Forgotten(Result):
             "rule": self.rule,
             "layers": [edit.layer for edit in self.selections],
             "filters_changed": [len(edit.filters) for edit in self.selections],
-            "filters": len(self.weights),
+            "filters": self.filters,
             "boxes": self.boxes,
             "boxes_without_a_cell": self.unresolved,
             "cells_in_boxes": self.cells,
@@ -136,7 +138,7 @@ class Forgotten(Result):
             sum(change.outside for change in self.random) / len(self.random),
         )
         lines += [
-            f"{self.label}, by {self.rule}: {chosen} (of {len(self.weights)}); {held_out}",
+            f"{self.label}, by {self.rule}: {chosen} (of {self.filters}); {held_out}",
             f"mean absolute change of the boxed samples: {self.change}; mean of {len(self.random)} "
             f"random sets of as many filters: {random}",
         ]
