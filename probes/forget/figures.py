@@ -55,6 +55,11 @@ class ForgettingPictures:
         count = sum(len(edit.filters) for edit in selections)
         layers = " and ".join(edit.layer for edit in selections)
         edit = ", ".join(map(str, selections))
+        if any(any(each.gains) for each in selections):
+            title, row = f"{count} filters of {layers} turned down", f"{count} filters\nturned down"
+        else:
+            title = f"new samples with and without {count} filters of {layers}"
+            row = f"without “{label}”\n({count} filters)"
         said = (
             "Below: how much of the object is left against how much changes away from it, for more "
             "and more of the filters (their number) and of random ones; and how well a probe that "
@@ -65,11 +70,11 @@ class ForgettingPictures:
         )
         figures.draw(
             folder / "forget.png",
-            f"Forgetting “{label}”: new samples with and without {count} filters of {layers}",
+            f"Forgetting “{label}”: {title}",
             [figures.Block("", np.stack([self.before, self.after, self.random]))],
             [
                 "as they are",
-                f"without “{label}”\n({count} filters)",
+                row,
                 f"{count}\nrandom filters",
             ],
             f"The same {len(self.before)} latents in every row, {self.fresh}: the first with a "
