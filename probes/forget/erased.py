@@ -117,7 +117,7 @@ class Erased(Result):
             [figures.Block("", np.stack([shown.before, shown.after]))],
             ["as they are", f"without\n“{self.label}”"],
             f"The same {len(shown.before)} latents in both rows, {shown.fresh}: the first with a "
-            f"{self.label}. {said}. {self._chart_words()}{shown.caption}.",
+            f"{self.label}. Second row: {said}. {self._chart_words()}{shown.caption}.",
             zoom=figures.zoom_for(shown.before.shape[1]),
             warnings=self.doubts(),
             below=self._chart(),
