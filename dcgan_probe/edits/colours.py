@@ -34,7 +34,7 @@ class Colours:
 
     @classmethod
     def of(cls, maps: Tensor, images: Tensor) -> Colours:
-        """Learn both from maps, N x filters x h x w, and images, N x C x S x S, of one sample."""
+        """Learn both from maps, N x filters x h x w, and the images, N x C x S x S, of samples."""
         rows = maps.detach().double().transpose(0, 1).flatten(1).T
         size = (maps.shape[2], maps.shape[3])
         seen = F.adaptive_avg_pool2d(images.detach().double().to(maps.device), size)
