@@ -125,13 +125,15 @@ def rows(bench: Bench) -> dict[str, Callable[[], Tensor]]:
         edit = replace(whole, layers=layers, fill=fill, widen=widen, donors=donors)
         return bench.edited(edit)
 
-    for layers in CHAINS:
-        for fill in FILLS:
-            widths = WIDTHS if len(layers) == 1 else (0.0, *WIDTHS)
-            for widen in (2.0,) if fill == "smooth" else widths:
-                name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
-                found[name] = partial(place, layers, fill, widen)
-    for layers, fill, widen in FORMER.get(session.checkpoint.name, ()):
+    ways = [
+        (layers, fill, widen)
+        for layers in CHAINS
+        for fill in FILLS
+        for widen in (
+            (2.0,) if fill == "smooth" else WIDTHS if len(layers) == 1 else (0.0, *WIDTHS)
+        )
+    ]
+    for layers, fill, widen in (*ways, *FORMER.get(session.checkpoint.name, ())):
         name = f"places: {' and '.join(layers)}, {fill}, widened by {widen:g}"
         found[name] = partial(place, layers, fill, widen)
     for count in FEW:

@@ -49,19 +49,23 @@ def fill(
     """
     if how not in FILLS:
         raise unknown("fill", how, FILLS)
+    if how == "mix":
+        assert donor is not None
+        return _mixed(maps, logit, donor)
     trust = torch.exp(-logit.clamp(-LIMIT, LIMIT))
     if how == "recolour":
         assert donor is not None and colours is not None
         apart = solve(colours.read(maps) - colours.read(donor), trust, STIFFNESS)
         donor = donor + colours.shift(apart).to(donor.dtype)
-        donor = donor.clamp_min(0) if nonnegative else donor
-    if how in ("mix", "recolour"):
-        assert donor is not None
-        p = torch.sigmoid(logit)[:, None]
-        return torch.lerp(maps.to(p.dtype), donor.to(p.dtype), p).to(maps.dtype)
+        return _mixed(maps, logit, donor.clamp_min(0) if nonnegative else donor)
     filled = solve(maps, trust, STIFFNESS, donor if how == "clone" else None)
     filled = filled.clamp_min(0) if nonnegative else filled
     return torch.where(torch.isneginf(logit)[:, None], maps, filled)
+
+
+def _mixed(maps: Tensor, logit: Tensor, donor: Tensor) -> Tensor:
+    p = torch.sigmoid(logit)[:, None]
+    return torch.lerp(maps.to(p.dtype), donor.to(p.dtype), p).to(maps.dtype)
 
 
 def solve(maps: Tensor, trust: Tensor, stiffness: float, like: Tensor | None = None) -> Tensor:
