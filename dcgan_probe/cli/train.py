@@ -31,7 +31,14 @@ from dcgan_probe.terminal import answer
 @max_bad_option
 @cache_option
 @click.option(
-    "--preset", default="paper", type=click.Choice(list(PRESETS)), help="Architecture and latents."
+    "--start-from",
+    metavar="MODEL",
+    help="Start from the networks of this checkpoint, by name or path, instead of random weights.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help="Architecture and latents. Default: those of --start-from, or paper.",
 )
 @click.option("--size", type=int, help="Image size. Default: the preset's.")
 @click.option("--channels", type=int, help="Colour channels, 1 or 3. Default: the preset's.")

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dcgan_probe import distributed, terminal
+from dcgan_probe import checkpoints, distributed, terminal
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import ImageSource
-from dcgan_probe.networks.config import PRESETS
+from dcgan_probe.networks.config import PRESETS, Config
 from dcgan_probe.training import cpu, dataset
 from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, Outcome, may_start, train
 from dcgan_probe.training.recipe import Recipe
@@ -61,7 +61,8 @@ def launch(
     data: Path,
     steps: int | None,
     epochs: int | None,
-    preset: str,
+    preset: str | None,
+    start_from: str | None,
     network: dict[str, int | None],
     recipe: dict[str, Any],
     precision: str,
@@ -74,7 +75,9 @@ def launch(
 ) -> Trained:
     """Train on a set of images, or resume from the state that `folder` holds.
 
-    network: members of the preset's `Config` to replace, where they are not None. recipe: those of
+    start_from: name or path of a checkpoint whose networks training starts from. preset: by default
+    the checkpoint's config, or "paper" without one. network: members of the preset's `Config` to
+    replace, where they are not None. recipe: those of
     the `Recipe`, where they are not None; a training that is resumed otherwise takes batch, l2 and
     leftover from its state. Raises InputError as `train` does, for images that cannot be read, and
     for a folder that holds something else.
@@ -82,7 +85,13 @@ def launch(
     if (steps is None) == (epochs is None):
         raise InputError("train: found both or none of --steps and --epochs, expected one")
     members: dict[str, Any] = {name: value for name, value in network.items() if value is not None}
-    config = dataclasses.replace(PRESETS[preset], **members)
+    start = checkpoints.load(start_from) if start_from else None
+    base = start.config if start and preset is None else PRESETS[preset or "paper"]
+    if not isinstance(base, Config):
+        raise InputError(
+            f"{start_from}: found {type(base).__name__}, expected a network of a preset"
+        )
+    config = dataclasses.replace(base, **members)
     if not force and not may_start(folder):
         raise InputError(
             f"{folder}: found files but no {STATE} to resume from, expected a new folder"
@@ -103,7 +112,7 @@ def launch(
         file = str(images.pixels.filename)
         flat = torch.from_file(file, False, images.pixels.size, dtype=torch.uint8)
         pixels = flat.view(images.pixels.shape)
-        trainer = Trainer(config, full, pixels, own, images.key, compiled)
+        trainer = Trainer(config, full, pixels, own, images.key, compiled, start)
         if force and own.first:
             (folder / STATE).unlink(missing_ok=True)
         own.wait()

@@ -41,7 +41,9 @@ class Trainer:
         >>> losses = trainer.step()  # discriminator, generator; nats
 
     images: N x channels x size x size uint8, in memory or mapped. data: what identifies them, kept
-    in the state. compiled: run the networks through torch.compile.
+    in the state. compiled: run the networks through torch.compile. start: a checkpoint of this
+    config with both networks, which training starts from; None starts from random weights. Adam's
+    moments start from zero, as in any new training.
 
     What happens at a step depends on the state and the number of the step alone: every draw has
     its own generator, seeded by the recipe's seed and that number. So there is no random state to
@@ -56,6 +58,7 @@ class Trainer:
         ranks: Ranks | None = None,
         data: str = "",
         compiled: bool = False,
+        start: checkpoints.Checkpoint | None = None,
     ):
         wanted = (config.channels, config.size, config.size)
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != wanted:
@@ -79,6 +82,9 @@ class Trainer:
         self.discriminator = Discriminator(config)
         initialise(self.generator, recipe.seed)
         initialise(self.discriminator, recipe.seed + 1)
+        self.start = ""  # SHA-256 of the checkpoint that training starts from
+        if start is not None:
+            self._start_from(start)
         # channels_last: the same numbers to rounding, and faster (benchmarks/results/training_*).
         for network in (self.generator, self.discriminator):
             network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -123,6 +129,19 @@ class Trainer:
         if self.recipe.ema:
             self._update_mean()
         return losses
+
+    def _start_from(self, start: checkpoints.Checkpoint) -> None:
+        if start.config != self.config:
+            raise InputError(
+                f"{start.name}: found a network of {start.config.to_dict()}, expected "
+                f"{self.config.to_dict()}"
+            )
+        for name, own in (("generator", self.generator), ("discriminator", self.discriminator)):
+            trained = getattr(start, name)
+            if trained is None:
+                raise InputError(f"{start.name}: found no {name}, expected both networks")
+            own.load_state_dict(trained.state_dict())
+        self.start = start.sha256
 
     def _paper(self) -> Tensor:
         # The generator's turn comes first, and each turn has latents of its own.
@@ -196,6 +215,7 @@ class Trainer:
             "recipe": dataclasses.asdict(self.recipe),
             "images": n,
             "processes": self.ranks.world,
+            **({"start_from": self.start} if self.start else {}),
             "statistics": f"means over {STATISTICS_BATCHES} batches of {STATISTICS_BATCH}: "
             "latents (generator), training images (discriminator)",
         }
@@ -234,8 +254,11 @@ class Trainer:
             if state.pop("checksum", None) not in (None, _checksum(state)):
                 raise ValueError("other bytes than were written")
             # What older states do not hold.
-            older = {f"network.{name}": usual for name, usual in NETWORK_SINCE.items()}
+            older: dict[str, object] = {
+                f"network.{name}": usual for name, usual in NETWORK_SINCE.items()
+            }
             older |= {f"recipe.{name}": usual for name, usual in SINCE.items()}
+            older["start_from"] = ""
             saved = {**older, **state["settings"]}
         except Exception as error:
             raise InputError(
@@ -274,7 +297,13 @@ class Trainer:
         recipe = {f"recipe.{k}": v for k, v in dataclasses.asdict(self.recipe).items()}
         network = {f"network.{k}": v for k, v in dataclasses.asdict(self.config).items()}
         more = {"images": len(self.minibatches.images), "data": self.data}
-        return {**network, **recipe, **more, "processes": self.ranks.world}
+        return {
+            **network,
+            **recipe,
+            **more,
+            "processes": self.ranks.world,
+            "start_from": self.start,
+        }
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The weights of both networks."""

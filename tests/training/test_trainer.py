@@ -329,6 +329,42 @@ def test_a_state_taken_up_again_goes_on_as_if_nothing_had_been(tmp_path):
     assert resumed.steps == 2
 
 
+def test_training_starts_from_the_networks_of_a_checkpoint(tmp_path):
+    first = Trainer(CONFIG, RECIPE, IMAGES)
+    first.step()
+    dp.checkpoints.save(first.checkpoint(), tmp_path / "c.safetensors")
+    start = dp.checkpoints.load(tmp_path / "c.safetensors")
+    trainer = Trainer(CONFIG, RECIPE, IMAGES, start=start)
+    for name, part in (("generator", start.generator), ("discriminator", start.discriminator)):
+        assert same(getattr(trainer, name).state_dict(), part.state_dict())
+    assert same(trainer.mean_generator.state_dict(), start.generator.state_dict())
+    assert trainer.steps == 0 and not trainer.adam_g.state
+    trainer.step()
+    assert trainer.checkpoint().info["start_from"] == start.sha256
+    # The file is not changed by training, and a state resumes from the same file alone.
+    assert same(
+        start.generator.state_dict(),
+        dp.checkpoints.load(tmp_path / "c.safetensors").generator.state_dict(),
+    )
+    (tmp_path / "state.pt").write_bytes(trainer.state({}))
+    Trainer(CONFIG, RECIPE, IMAGES, start=start).load_state(tmp_path / "state.pt")
+    with pytest.raises(InputError, match=rf"start_from: found '{start.sha256}', expected ''"):
+        Trainer(CONFIG, RECIPE, IMAGES).load_state(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": dataclasses.replace(CONFIG, g_width=3)}, "found a network of .*'g_width': 3"),
+        ({"discriminator": None}, "found no discriminator, expected both networks"),
+    ],
+)
+def test_a_checkpoint_that_training_cannot_start_from_is_refused(change, message):
+    whole = Trainer(CONFIG, RECIPE, IMAGES).checkpoint()
+    with pytest.raises(InputError, match=message):
+        Trainer(CONFIG, RECIPE, IMAGES, start=dataclasses.replace(whole, **change))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
