@@ -24,7 +24,7 @@ from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.probes.forget.figures import _chart
 from dcgan_probe.probes.forget.judgement import EditOutcome, Proof
 
-LEAST = 11  # pixels of a font, where a page shows the picture 800 pixels wide
+LEAST = 11  # pixels of a font, where the picture is shown `canvas.PAGE` pixels wide
 # Pixels of white between two parts, likewise. It is 16 to 24 in the figures below; a legend that
 # hangs below one of two charts, or what matplotlib leaves around a chart, made it 40 to 57.
 EMPTY = 30

@@ -15,6 +15,7 @@ from .canvas import blank as blank
 from .output import also as also
 from .output import hold as hold
 from .output import save as save
+from .panels import WIDEST as WIDEST
 from .panels import Block as Block
 from .panels import draw as draw
 from .panels import grid as grid

@@ -12,7 +12,10 @@ import matplotlib
 from matplotlib.figure import Figure
 
 DPI = 100
-PAGE = 800  # pixels: as wide as a page shows a picture; a wider one is shown reduced
+# Pixels that text is made for; a wider picture is taken to be shown reduced. A page shows 800, a
+# phone less than 400: there the smallest text is 7 pixels high, and less room would be left for
+# images on a page.
+PAGE = 640
 FONT = "DejaVu Sans"  # comes with matplotlib, so figures look the same on every machine
 INK, PALE = "#222222", "#666666"
 # Okabe and Ito's colours: distinct to colour-blind eyes.
@@ -41,8 +44,8 @@ def look() -> Iterator[None]:
 def magnification(width: float, text: float = 0) -> float:
     """How many times larger text is drawn, to be read where a page shows the picture reduced.
 
-        >>> magnification(600), magnification(1600), magnification(1400, text=100)
-        (1.0, 2.0, 2.0)
+        >>> magnification(600), magnification(1600), magnification(1404, text=100)
+        (1.0, 2.5, 2.6)
 
     width: of the picture in pixels; text: pixels that its labels add to it, before they are larger.
     """

@@ -19,6 +19,7 @@ from dcgan_probe.figures.canvas import (
     DPI,
     FONT,
     INK,
+    PAGE,
     PALE,
     WARNING,
     blank,
@@ -34,6 +35,7 @@ GAP = 2
 _TITLE, _HEADING, _TEXT = 17, 13, 12
 _LEADING, _MARGIN, _LEAST = 1.45, 16, 480
 _APART = 14  # from images to a chart or to the caption
+WIDEST = PAGE - 2 * _MARGIN  # pixels: a chart that is no wider is not shown reduced
 
 
 def chart_width(images: int) -> int:

@@ -26,7 +26,7 @@ def draw(lines: Sequence[dict[str, Any]], path: Path, caption: str) -> None:
     and ``warning``; a dotted line is drawn where something was warned of.
     """
     measured = [line for line in lines if "swd_mean" in line]
-    figure = canvas.blank(800, 420 if not measured else 640)
+    figure = canvas.blank(canvas.PAGE, 420 if not measured else 640)
     panels = figure.subplots(2 if measured else 1, sharex=True, squeeze=False)[:, 0]
     _draw_losses(panels[0], lines)
     if measured:

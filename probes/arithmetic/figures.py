@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from dcgan_probe.figures import charts
 from dcgan_probe.figures.canvas import BLUE, ORANGE, blank
+from dcgan_probe.figures.panels import WIDEST
 from dcgan_probe.metrics.intervals import Proportion
 
 
@@ -16,7 +17,7 @@ def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> Fig
 
     A mean that is None is not drawn.
     """
-    figure = blank(640, 40 + 34 * len(methods))
+    figure = blank(WIDEST, 40 + 34 * len(methods))
     axes = figure.subplots()
     for row, (has, kept) in enumerate(methods.values()):
         axes.plot(has.interval, [row, row], color=BLUE, linewidth=2)

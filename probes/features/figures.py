@@ -16,7 +16,7 @@ from .contributions import Contribution
 from .protocols import Published
 
 COLOURS = (figures.BLUE, figures.INK, figures.ORANGE, figures.GREEN)
-WIDTH, HEIGHT = 640, 400
+WIDTH, HEIGHT = figures.WIDEST, 400
 LINE = 16  # of text, pixels
 MOST_NUMBERS = 20  # classes; with more the numbers would not be legible in their squares
 

@@ -22,10 +22,10 @@ from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.regression import Fit
 from dcgan_probe.recognition.samples import BoxedSamples
 
-PANELS, PANEL = 2, (380, 320)  # in a row, as wide as the samples above them; of each, in pixels
+PANELS, HEIGHT = 2, 320  # in a row; of each, in pixels
 SHOWN = 6  # samples: they stay readable on a page of 800 pixels
 HIGHEST = 1.3  # area left: what leaves more is drawn at the edge
-TITLE = 54  # characters that fit above a panel
+TITLE = 42  # characters that fit above a panel
 LEGEND = 10  # pixels of the line above the panels
 
 
@@ -161,7 +161,7 @@ def name_samples(rows: Sequence[int], start: int, seed: int) -> str:
 def blank_panels(count: int) -> tuple[Figure, list[Axes]]:
     """A chart of that many panels, as wide as the samples above it."""
     rows = -(-count // PANELS)
-    figure = figures.blank(PANELS * PANEL[0], rows * PANEL[1])
+    figure = figures.blank(figures.WIDEST, rows * HEIGHT)
     panels = figure.subplots(rows, PANELS, squeeze=False).ravel()
     for unused in panels[count:]:
         unused.remove()
