@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -28,6 +29,8 @@ LEAST = 11  # pixels of a font, where the picture is shown `canvas.PAGE` pixels 
 # Pixels of white between two parts, likewise. It is 16 to 24 in the figures below; a legend that
 # hangs below one of two charts, or what matplotlib leaves around a chart, made it 40 to 57.
 EMPTY = 30
+# A sentence that begins with a small letter, unless that is a checkpoint's name and hash.
+SENTENCE = r"(?:^|[.!?] )(?!\S+ \([0-9a-f]{8}\))([a-z][^.]*)"
 GLASSES = "glasses_short - plain_short + plain_long"
 # BOXES and IMAGES stand for files that the test makes.
 LINES = {
@@ -123,10 +126,17 @@ def faults(figure: Figure) -> list[str]:
                 path = line.get_path().transformed(line.get_transform())
                 if line.get_linestyle() != "None" and path.intersects_bbox(inner, filled=False):
                     wrong.append(f"{words} is on the line {line.get_label()}")
+    for start in re.finditer(SENTENCE, caption(figure)):
+        wrong.append(f"the sentence {start[1]!r} begins with a small letter")
     for (one, place), (other, beside) in combinations(places.items(), 2):
         if overlap(place.padded(-1), beside.padded(-1)):
             wrong.append(f"{one.get_text()!r} is on {other.get_text()!r}")
     return wrong
+
+
+def caption(figure: Figure) -> str:
+    """What a figure says of itself, without the ends of its lines."""
+    return " ".join(t.get_text() for t in figure.texts if t.get_color() == canvas.PALE)
 
 
 def highest_blank(figure: Figure) -> float:
@@ -205,6 +215,8 @@ def test_faults_are_found(tmp_path):
     image.imshow(np.zeros((2, 2)))
     image.set_axis_off()
     figure.text(0.05, 0.1, "before a picture", fontsize=9)
+    figure.text(0.1, 0.8, "Of rooms. windows replaced.", fontsize=9, color=canvas.PALE)
+    figure.text(0.1, 0.7, "rooms (0123abcd), seed 0.", fontsize=9, color=canvas.PALE)
     found = "; ".join(faults(figure))
     for fault in (
         "'in the way' is on the line rising",
@@ -212,8 +224,10 @@ def test_faults_are_found(tmp_path):
         "'out of the picture' is cut",
         "'tiny' is 8.3 pixels high",
         "'before a picture' is on an image",
+        "the sentence 'windows replaced' begins with a small letter",
     ):
         assert fault in found
+    assert "'rooms" not in found
 
 
 def test_lines_are_broken_where_they_end():

@@ -69,7 +69,7 @@ def main() -> None:
         [figures.Block("", np.stack([figures.pixels(x[rows]) for x in (before, after)]))],
         ["as they are", "forgotten"],
         f"The first {SHOWN} fresh samples of seed {session.seed}, from number {BOXED} on, that wear"
-        f" glasses. {edit}. {session.caption()}.",
+        f" glasses. Second row: {edit}. {session.caption()}.",
     )
 
 
