@@ -273,6 +273,8 @@ def test_the_picture_shows_samples_with_the_object(session):
     after[5] += 1
     assert 5 in rows_to_show(images, after, [])
     assert name_samples([0, 2, 5], 150, 0) == "samples 150, 152 and 155 of seed 0"
+    assert name_samples([1, 2, 3, 5, 6], 150, 0) == "samples 151 to 153, 155 and 156 of seed 0"
+    assert name_samples([0, 1, 2], 0, 0) == "samples 0 to 2 of seed 0"
     assert name_samples([3], 0, 7) == "sample 3 of seed 7"
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from matplotlib.transforms import Bbox
 
 import dcgan_probe as dp
 from dcgan_probe import figures
-from dcgan_probe.figures import canvas, output, panels
-from dcgan_probe.figures.lettering import text_width, wrap
+from dcgan_probe.figures import canvas, charts, output, panels
+from dcgan_probe.figures.lettering import balance, text_width, wrap
 from dcgan_probe.metrics.intervals import Interval
-from dcgan_probe.probes.forget.figures import _chart
+from dcgan_probe.probes.forget.figures import LOW, _chart, blank_panels, draw_traces
 from dcgan_probe.probes.forget.judgement import EditOutcome, Proof
 
 LEAST = 11  # pixels of a font, where the picture is shown `canvas.PAGE` pixels wide
@@ -203,6 +204,17 @@ def test_text_grows_with_a_picture_that_a_page_reduces(drawn, tmp_path, columns)
     assert [fault for figure in drawn for fault in faults(figure)] == []
 
 
+def test_words_of_headings_stay_whole(drawn, tmp_path):
+    images = np.zeros((1, 10, 64, 64, 3), np.uint8)
+    names = ("nearest random", "considerably", "of many")
+    parts = zip(names, (1, 1, 10), strict=True)
+    blocks = [panels.Block(name, images[:, :columns]) for name, columns in parts]
+    panels.draw(tmp_path / "a.png", "Title", blocks, [""], "Caption.", zoom=2)
+    (figure,) = drawn
+    assert {"nearest\nrandom", "considerably"} <= {text.get_text() for text in texts(figure)}
+    assert faults(figure) == []
+
+
 def test_faults_are_found(tmp_path):
     figure = canvas.blank(300, 200)
     axes = figure.subplots()
@@ -238,3 +250,43 @@ def test_lines_are_broken_where_they_end():
     longer = [f"{a} {b.split()[0]}" for a, b in zip(lines, lines[1:], strict=False)]
     assert all(text_width(line, 12) > 100 for line in longer)
     assert "".join(wrap("/a/path/that/is/long" * 5, 12, 100)) == "/a/path/that/is/long" * 5
+
+
+def test_titles_do_not_end_in_a_line_of_one_word():
+    words = "Forgetting “white cell”: 128 filters of 8x8 and 16x16 turned down"
+    assert wrap(words, 17, 608, bold=True)[1:] == ["down"]
+    first, second = (text_width(line, 17, bold=True) for line in balance(words, 17, 608, bold=True))
+    assert abs(first - second) < 80 and first + second > 608
+    for text in ("short", "", "a" * 200, f"before {'a' * 200}"):
+        assert balance(text, 17, 608) == wrap(text, 17, 608)
+
+
+def test_labels_of_points_keep_off_large_marks():
+    figure = canvas.blank(300, 240)
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.plot(0.5, 0.5, "o", markersize=24)
+    charts.label_points(axes, [(0.62, 0.5)], ["32"])
+    (place,) = (text.get_window_extent() for text in axes.texts)
+    middle = np.array(axes.transData.transform((0.5, 0.5)))
+    nearest = np.clip(middle, place.min, place.max)
+    assert np.hypot(*(nearest - middle)) > 12 * figure.dpi / 72
+
+
+def test_an_odd_panel_leaves_no_ground_empty_beside_it():
+    figure, panels = blank_panels(3, LOW)
+    figure.tight_layout()
+    left, right, below = (axes.get_position() for axes in panels)
+    assert (below.x0, below.x1) == (left.x0, right.x1)
+    assert below.height * figure.bbox.height < LOW < left.height * figure.bbox.height
+
+
+@pytest.mark.parametrize("low", [0.1, 0.45, 0.9])
+def test_chance_is_named_below_what_a_probe_finds(low):
+    _, (axes, _) = blank_panels(2)
+    found = {"as they are": SimpleNamespace(beyond=Interval(1.0, 1.0, 1.0))}
+    found["chosen"] = SimpleNamespace(beyond=Interval(low + 0.05, low, low + 0.1))
+    draw_traces(axes, SimpleNamespace(found=found))
+    left, right = axes.get_xlim()
+    shown = [tick for tick in axes.get_xticks() if left <= tick <= right]
+    assert np.isclose(shown, 0.5).any() and len(shown) <= 6

@@ -89,7 +89,9 @@ def _hides(axes: Axes, place: Bbox) -> bool:
     for line in axes.lines:
         path = line.get_path().transformed(line.get_transform())
         drawn = line.get_linestyle() != "None" and path.intersects_bbox(place, filled=False)
-        marked = line.get_marker() != "None" and place.padded(3).count_contains(path.vertices)
+        radius = line.get_markersize() / 2 * axes.figure.dpi / 72
+        beside = place.padded(radius + 1)
+        marked = line.get_marker() != "None" and beside.count_contains(path.vertices)
         if drawn or marked:
             return True
     return False

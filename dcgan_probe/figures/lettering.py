@@ -53,3 +53,23 @@ def wrap(text: str, size: float, room: float, bold: bool = False) -> list[str]:
         else:
             lines.append(word)
     return lines
+
+
+def balance(text: str, size: float, room: float, bold: bool = False) -> list[str]:
+    """Break text as `wrap` does, into as many lines, but of about the same width.
+
+    >>> balance("one two three four", 12, room=90)
+    ['one two', 'three four']
+
+    A title does not end in a line of one word.
+    """
+    lines = wrap(text, size, room, bold)
+    narrow, wide = max((text_width(word, size, bold) for word in text.split()), default=0.0), room
+    while len(lines) > 1 and wide - narrow > 1:  # a word that is wider than the room ends it too
+        middle = (narrow + wide) / 2
+        narrower = wrap(text, size, middle, bold)
+        if len(narrower) > len(lines):
+            narrow = middle
+        else:
+            lines, wide = narrower, middle
+    return lines

@@ -27,13 +27,16 @@ from dcgan_probe.figures.canvas import (
     magnification,
     size,
 )
-from dcgan_probe.figures.lettering import text_width, wrap
+from dcgan_probe.figures.lettering import balance, text_width, wrap
 from dcgan_probe.figures.output import columns_or, save
 
 GAP = 2
 # Sizes of text in pixels of a picture as wide as a page.
 _TITLE, _HEADING, _TEXT = 17, 13, 12
 _LEADING, _MARGIN, _LEAST = 1.45, 16, 480
+_SPACE = 4  # between two headings
+_WORD = 128  # pixels: a word of a heading that is wider is broken
+_ROUNDS = 4  # for columns and their headings, which widen each other
 _APART = 14  # from images to a chart or to the caption
 WIDEST = PAGE - 2 * _MARGIN  # pixels: a chart that is no wider is not shown reduced
 
@@ -145,11 +148,13 @@ def draw(
     page = _Page(figure, width, height)
     text.write(page, bottom + apart)
     x = columns.left
-    for block, sheet, heading in zip(blocks, sheets, text.headings, strict=True):
+    for block, sheet, heading, across in zip(
+        blocks, sheets, text.headings, columns.blocks, strict=True
+    ):
         page.write(x, text.top - 5 * columns.scale, "\n".join(heading), _HEADING, va="bottom")
         page.show(sheet, x, text.top)
         _write_labels(page, block, x, text.top, zoom, line, columns.leading)
-        x += sheet.shape[1] + _MARGIN
+        x += across + _MARGIN
     row_height = max((block.images.shape[2] * zoom for block in blocks), default=0) + line
     for i, name in enumerate(rows):
         y = text.top + i * (row_height + GAP) + row_height / 2
@@ -159,7 +164,10 @@ def draw(
 
 @dataclass(frozen=True)
 class _Columns:
-    """The widths of a figure, in pixels. scale: how many times larger its text is drawn."""
+    """The widths of a figure, in pixels. scale: how many times larger its text is drawn.
+
+    blocks: of each block, which is wider than its images where a word of its heading is.
+    """
 
     scale: float
     width: int
@@ -174,17 +182,25 @@ class _Columns:
         zoom: int,
         below: Figure | None,
     ) -> _Columns:
-        parts = [part for row in rows for part in row.split("\n")]
-        labels = max((text_width(part, _TEXT) for part in parts), default=0)
-        widths = [b.images.shape[1] * (b.images.shape[3] * zoom + GAP) - GAP for b in blocks]
-        content = 8 + sum(widths) + _MARGIN * (len(widths) + 1)
-        if below is not None:
-            content = max(content, size(below)[0] + 2 * _MARGIN)
-        content = max(content, _LEAST - labels)
+        labels = max(_widths([part for row in rows for part in row.split("\n")], _TEXT), default=0)
+        images = [b.images.shape[1] * (b.images.shape[3] * zoom + GAP) - GAP for b in blocks]
+        least = max(_LEAST - labels, size(below)[0] + 2 * _MARGIN if below is not None else 0)
+
+        def content(widths: Sequence[int]) -> float:
+            return max(8 + sum(widths) + _MARGIN * (len(widths) + 1), least)
+
         # Labels take room, which makes the picture wider, which makes the labels larger.
-        scale = magnification(content, labels)
+        scale, widths = magnification(content(images), labels), images
+        if len(blocks) > 1:  # one has the whole picture for its heading
+            words = [max(_widths(b.heading.split(), _HEADING), default=0) for b in blocks]
+            for _ in range(_ROUNDS):
+                widths = [
+                    max(across, math.ceil(min(word, _WORD) * scale) - _MARGIN + _SPACE)
+                    for across, word in zip(images, words, strict=True)
+                ]
+                scale = magnification(content(widths), labels)
         left = _MARGIN + (round(8 + labels * scale) if labels else 0)
-        return cls(scale, round(content + labels * scale), left, widths)
+        return cls(scale, round(content(widths) + labels * scale), left, widths)
 
     @property
     def leading(self) -> float:
@@ -196,6 +212,10 @@ class _Columns:
         inches = chart.get_tightbbox()
         dots = chart.dpi * self.scale
         return math.floor(inches.y0 * dots), math.ceil(inches.y1 * dots)
+
+
+def _widths(texts: Sequence[str], size: float) -> list[float]:
+    return [text_width(text, size) for text in texts]
 
 
 @dataclass(frozen=True)
@@ -219,19 +239,23 @@ class _Lines:
     ) -> _Lines:
         room = columns.width - 2 * _MARGIN
 
-        def lines(text: str, pixels: float, room: float = room, bold: bool = False) -> list[str]:
-            return wrap(text, pixels * columns.scale, room, bold)
+        def lines(text: str) -> list[str]:
+            return wrap(text, _TEXT * columns.scale, room)
 
         headings = [
-            lines(b.heading, _HEADING, room if len(blocks) == 1 else across + _MARGIN - 4)
+            balance(
+                b.heading,
+                _HEADING * columns.scale,
+                room if len(blocks) == 1 else across + _MARGIN - _SPACE,
+            )
             for b, across in zip(blocks, columns.blocks, strict=True)
         ]
         return cls(
             columns,
-            lines(title, _TITLE, bold=True),
-            [part for warning in warnings for part in lines(warning, _TEXT)],
+            balance(title, _TITLE * columns.scale, room, bold=True),
+            [part for warning in warnings for part in lines(warning)],
             headings,
-            lines(caption, _TEXT),
+            lines(caption),
         )
 
     @property

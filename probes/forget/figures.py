@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 from torch import Tensor
 
 from dcgan_probe import figures
@@ -23,6 +24,7 @@ from dcgan_probe.recognition.regression import Fit
 from dcgan_probe.recognition.samples import BoxedSamples
 
 PANELS, HEIGHT = 2, 320  # in a row; of each, in pixels
+LOW = 200  # of a row with nothing but what a probe finds, in pixels
 SHOWN = 6  # samples: they stay readable on a page of 800 pixels
 HIGHEST = 1.3  # area left: what leaves more is drawn at the edge
 TITLE = 42  # characters that fit above a panel
@@ -59,12 +61,12 @@ class ForgettingPictures:
             title, row = f"{count} filters of {layers} turned down", f"{count} filters\nturned down"
         else:
             title = f"new samples with and without {count} filters of {layers}"
-            row = f"without “{label}”\n({count} filters)"
+            row = f"without\n“{label}”\n({count} filters)"
         said = (
             "Below: how much of the object is left against how much changes away from it, for more "
-            "and more of the filters (their number) and of random ones; and how well a probe that "
-            f"is trained on the edited images finds where the {label} was, beyond position, 0.5 is "
-            "not at all. Bars are 95% intervals. "
+            "and more of the filters (their number) and of random ones; and how well a probe "
+            f"trained on the edited images finds where the {label} was, beyond position (0.5: not "
+            "at all). Bars are 95% intervals. "
             if proofs
             else ""
         )
@@ -75,7 +77,7 @@ class ForgettingPictures:
             [
                 "as they are",
                 row,
-                f"{count}\nrandom filters",
+                f"{count} random\nfilters",
             ],
             f"The same {len(self.before)} latents in every row, {self.fresh}: the first with a "
             f"{label}. Second row: {edit}; third: as many filters drawn at random. {said}"
@@ -150,22 +152,36 @@ def rows_to_show(before: Tensor, after: Tensor, judges: Sequence[Detector]) -> l
 def name_samples(rows: Sequence[int], start: int, seed: int) -> str:
     """Name the samples that are shown, for captions.
 
-    >>> name_samples([0, 2, 5], 150, 0)
-    'samples 150, 152 and 155 of seed 0'
+    >>> name_samples([0, 2, 3, 4], 150, 0)
+    'samples 150 and 152 to 154 of seed 0'
     """
-    *others, last = (str(start + row) for row in rows)
-    numbers = f"{', '.join(others)} and {last}" if others else last
-    return f"sample{'s' if others else ''} {numbers} of seed {seed}"
+    runs: list[list[int]] = []
+    for row in rows:
+        if runs and row == runs[-1][-1] + 1:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    parts: list[str] = []
+    for run in runs:
+        numbers = [str(start + row) for row in run]
+        parts += numbers if len(run) < 3 else [f"{numbers[0]} to {numbers[-1]}"]
+    *others, last = parts
+    named = f"{', '.join(others)} and {last}" if others else last
+    return f"sample{'s' if len(rows) > 1 else ''} {named} of seed {seed}"
 
 
-def blank_panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A chart of that many panels, as wide as the samples above it."""
+def blank_panels(count: int, last: int = HEIGHT) -> tuple[Figure, list[Axes]]:
+    """A chart of that many panels, two in a row; one that is left over has a row of its own.
+
+    last: pixels that the last row is high.
+    """
     rows = -(-count // PANELS)
-    figure = figures.blank(figures.WIDEST, rows * HEIGHT)
-    panels = figure.subplots(rows, PANELS, squeeze=False).ravel()
-    for unused in panels[count:]:
-        unused.remove()
-    return figure, list(panels[:count])
+    figure = figures.blank(figures.WIDEST, (rows - 1) * HEIGHT + last)
+    grid = figure.add_gridspec(rows, PANELS, height_ratios=[HEIGHT] * (rows - 1) + [last])
+    panels = [figure.add_subplot(grid[divmod(i, PANELS)]) for i in range(count - count % PANELS)]
+    if count % PANELS:
+        panels.append(figure.add_subplot(grid[rows - 1, :]))
+    return figure, panels
 
 
 def draw_traces(axes: Axes, traces: Traces) -> None:
@@ -187,12 +203,17 @@ def draw_traces(axes: Axes, traces: Traces) -> None:
     axes.set_yticks(range(len(names)), list(reversed(names)))
     axes.set_ylim(-0.6, len(names) - 0.4)
     low = min(each.beyond.low for each in traces.found.values())
-    axes.set_xlim(min(0.45, low - 0.02) if np.isfinite(low) else 0.45, 1.01)
+    left = min(0.45, low - 0.02) if np.isfinite(low) else 0.45
+    axes.set_xlim(left, 1.01)
+    # Chance is among the ticks, however narrow the panel.
+    axes.xaxis.set_major_locator(MultipleLocator(0.1 if left >= 0.4 else 0.25))
 
 
 def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
     """For each judge the object's area left against the change outside of it; traces."""
-    figure, panels = blank_panels(len(proofs) + len(traces))
+    count = len(proofs) + len(traces)
+    low = len(proofs) <= (count - 1) // PANELS * PANELS  # the last row is of traces alone
+    figure, panels = blank_panels(count, LOW if low else HEIGHT)
     for axes, proof in zip(panels, proofs, strict=False):
         _draw_proof(axes, proof)
     for axes, each in zip(panels[len(proofs) :], traces, strict=True):

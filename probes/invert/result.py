@@ -24,8 +24,8 @@ CLOSE_DB = 3.0
 SURE_DB = 30.0
 # Levels of difference, of 255, that are drawn as the brightest.
 BRIGHTEST = 64
-# Starts that are drawn beside the best.
-OTHERS = 7
+# Starts that are drawn beside the best: more would make all of them small on a page.
+OTHERS = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
