@@ -23,6 +23,7 @@ from dcgan_probe import figures
 from dcgan_probe.figures import canvas, charts, output, panels
 from dcgan_probe.figures.lettering import balance, text_width, wrap
 from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.probes.features.figures import draw_accuracy
 from dcgan_probe.probes.forget.figures import LOW, _chart, blank_panels, draw_traces
 from dcgan_probe.probes.forget.judgement import EditOutcome, Proof
 
@@ -290,3 +291,16 @@ def test_chance_is_named_below_what_a_probe_finds(low):
     left, right = axes.get_xlim()
     shown = [tick for tick in axes.get_xticks() if left <= tick <= right]
     assert np.isclose(shown, 0.5).any() and len(shown) <= 6
+
+
+@pytest.mark.parametrize(("high", "top"), [(0.51, 60), (0.34, 40), (0.36, 60), (0.97, 100)])
+def test_the_axis_of_accuracy_ends_near_the_highest(drawn, tmp_path, high, top):
+    score = SimpleNamespace(mean=high - 0.1, interval=(high - 0.2, high))
+    points = [SimpleNamespace(labels=labels, score=score) for labels in (100, 500)]
+    row = SimpleNamespace(name="pixels", features=3072, points=points)
+    draw_accuracy(tmp_path / "a.png", [row], [], 0.1, "Caption.")
+    draw_accuracy(tmp_path / "b.png", [row], [], 0.5, "Caption.")  # of two classes
+    one, other = drawn
+    assert one.axes[0].get_ylim() == (0, top)
+    assert other.axes[0].get_ylim() == (0, max(60, top))
+    assert faults(one) == faults(other) == []

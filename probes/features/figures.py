@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ def draw_accuracy(
     def plot(axes: Any) -> None:
         for i, (row, colour) in enumerate(zip(rows, COLOURS, strict=False)):
             _plot_row(axes, row, colour, 1.02**i)  # bars beside each other
+        # Twenties that end above all, so that no half of the chart is empty.
+        ends = [point.score.interval[1] for row in rows for point in row.points]
+        high = 100 * max(chance, *ends)
+        top = 100 if published else min(100, 20 * math.ceil((high + 5) / 20))
         lines = [
             (100 * one.accuracy, f"published: {one.name}, {100 * one.accuracy:.1f}", "--")
             for one in published
@@ -42,10 +47,10 @@ def draw_accuracy(
         above = -np.inf
         for value, words, style in sorted(lines):
             axes.axhline(value, color=figures.PALE, linestyle=style, linewidth=0.7)
-            above = max(value + 0.4, above + 100 * LINE / height)  # no label on another
+            above = max(value + 0.4, above + top * LINE / height)  # no label on another
             ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
             axes.text(counts[0], above, words, va="bottom", bbox=ground, **charts.TEXT)
-        axes.set_ylim(0, 100)
+        axes.set_ylim(0, top)
         axes.set_xscale("log")
         axes.minorticks_off()
         axes.set_xticks(counts, [str(count) for count in counts], **charts.TEXT)
