@@ -90,8 +90,8 @@ def _hides(axes: Axes, place: Bbox) -> bool:
         path = line.get_path().transformed(line.get_transform())
         drawn = line.get_linestyle() != "None" and path.intersects_bbox(place, filled=False)
         radius = line.get_markersize() / 2 * axes.figure.dpi / 72
-        beside = place.padded(radius + 1)
-        marked = line.get_marker() != "None" and beside.count_contains(path.vertices)
+        away = path.vertices - np.clip(path.vertices, place.min, place.max)
+        marked = line.get_marker() != "None" and (np.hypot(*away.T) < radius + 1).any()
         if drawn or marked:
             return True
     return False
