@@ -19,7 +19,7 @@ from dcgan_probe.session import BATCH, Session
 # Random latents, of which the nearest are the starts.
 CANDIDATES = 512
 # What a distance of 1 in D features counts beside a mean squared error of 1. With it both parts
-# are of one size at the end; 1 costs 0.3 to 1 dB on photographs.
+# are of one size at the end; 1 costs up to 1 dB on photographs.
 WEIGHT = 0.1
 # Adam's first step, in standard deviations of the latent; it falls to 0 along half a cosine.
 RATE = 0.4
