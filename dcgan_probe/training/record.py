@@ -63,6 +63,7 @@ class Record:
         figures.write_image(self.folder / SAMPLES / f"{name}.png", sheet)
         if self._board is not None and name.isdigit():
             self._board.add_image("samples", sheet, step, dataformats="HWC")
+            self._board.flush()  # they are drawn after `save`, and no other may follow
         if name == f"epoch_{EPOCHS[-1]}":
             self._draw_epochs()
 
