@@ -44,7 +44,7 @@ LAYERS = ("8x8", "16x16")
 CHAINS = (("8x8",), ("16x16",), ("8x8", "16x16"))
 FILLS = ("mix", "recolour", "smooth")
 WIDTHS = (2.0, 4.0)  # of every way with a donor
-# What the automatic choice took while it tried clone, and the same on one layer.
+# What the automatic choice took on the former rooms while it tried clone, also on one layer.
 FORMER = {"rooms": ((("8x8", "16x16"), "clone", 4.0), (("16x16",), "clone", 4.0))}
 FEW = (3, 5, 10, 20)
 SAMPLES, START = 160, 150

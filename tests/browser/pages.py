@@ -48,11 +48,14 @@ def drag(page: Page, x0: float, y0: float, x1: float, y1: float) -> None:
 
 
 def draw_shipped(page: Page, samples: range) -> None:
-    """Draw the boxes that ship on samples, the first of which is shown: a drag a box and a key."""
+    """Draw the boxes that ship on samples, the first of which is shown: a drag a box and a key.
+
+    From the right, since a drag that starts where two boxes touch would change the left one.
+    """
     for sample in samples:
         boxes = [box for box in DRAWN if box["image"] == sample]
         for box in boxes:
-            drag(page, box["x0"], box["y0"], box["x1"], box["y1"])
+            drag(page, box["x1"], box["y1"], box["x0"], box["y0"])
         page.keyboard.press(" " if boxes else "n")
 
 
