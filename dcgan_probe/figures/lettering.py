@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from matplotlib.backends.backend_agg import RendererAgg
@@ -30,6 +31,15 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     return 1.04 * _measured(drawable(text), bold) * size / _MEASURED
 
 
+def words(text: str) -> list[str]:
+    """What lines may be broken between; a no-break space holds its word together.
+
+    >>> words("+\N{NO-BREAK SPACE}smile - frown")
+    ['+\xa0smile', '-', 'frown']
+    """
+    return [word for word in re.split("[ \n]+", text) if word]
+
+
 def wrap(text: str, size: float, room: float, bold: bool = False) -> list[str]:
     """Break text between words into lines not wider than `room` pixels.
 
@@ -39,13 +49,13 @@ def wrap(text: str, size: float, room: float, bold: bool = False) -> list[str]:
     A word that is wider than the room, such as the path of a file, is broken too.
     """
     lines: list[str] = []
-    words = text.split()[::-1]
-    while words:
-        word = words.pop()
+    left = words(text)[::-1]
+    while left:
+        word = left.pop()
         if len(word) > 1 and text_width(word, size, bold) > room:
             fits = max(1, int(len(word) * room / text_width(word, size, bold)))
             fits = min(fits, len(word) - 1)
-            words += [word[fits:], word[:fits]]
+            left += [word[fits:], word[:fits]]
             continue
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and text_width(longer, size, bold) <= room:
@@ -64,7 +74,7 @@ def balance(text: str, size: float, room: float, bold: bool = False) -> list[str
     A title does not end in a line of one word.
     """
     lines = wrap(text, size, room, bold)
-    narrow, wide = max((text_width(word, size, bold) for word in text.split()), default=0.0), room
+    narrow, wide = max((text_width(word, size, bold) for word in words(text)), default=0.0), room
     while len(lines) > 1 and wide - narrow > 1:  # a word that is wider than the room ends it too
         middle = (narrow + wide) / 2
         narrower = wrap(text, size, middle, bold)

@@ -27,7 +27,7 @@ from dcgan_probe.figures.canvas import (
     magnification,
     size,
 )
-from dcgan_probe.figures.lettering import balance, text_width, wrap
+from dcgan_probe.figures.lettering import balance, text_width, words, wrap
 from dcgan_probe.figures.output import columns_or, save
 
 GAP = 2
@@ -192,11 +192,11 @@ class _Columns:
         # Labels take room, which makes the picture wider, which makes the labels larger.
         scale, widths = magnification(content(images), labels), images
         if len(blocks) > 1:  # one has the whole picture for its heading
-            words = [max(_widths(b.heading.split(), _HEADING), default=0) for b in blocks]
+            longest = [max(_widths(words(b.heading), _HEADING), default=0) for b in blocks]
             for _ in range(_ROUNDS):
                 widths = [
                     max(across, math.ceil(min(word, _WORD) * scale) - _MARGIN + _SPACE)
-                    for across, word in zip(images, words, strict=True)
+                    for across, word in zip(images, longest, strict=True)
                 ]
                 scale = magnification(content(widths), labels)
         left = _MARGIN + (round(8 + labels * scale) if labels else 0)

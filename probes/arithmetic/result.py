@@ -80,8 +80,9 @@ class Arithmetic(Result):
             padding = [blank] * (count - len(images))
             return np.stack([*images, *padding, mean, in_pixels])[:, None]
 
+        together = str.maketrans(" ", "\N{NO-BREAK SPACE}")  # a sign stays with its term
         blocks = [
-            Block(str(term), column(term.exemplars, term.mean, term.in_pixels))
+            Block(str(term).translate(together), column(term.exemplars, term.mean, term.in_pixels))
             for term in self.terms
         ]
         under = [(blank, blank), (self.neighbours[1, 1], self.in_pixels), (blank, blank)]
