@@ -174,19 +174,19 @@ def test_the_picture_shows_samples_edit_and_change(session):
     region = (4, 4, 20, 24)
     edit = dp.Selection("8x8", (1, 5), SHA, where=region)
     found = ablate.run(session, edit, n=20).pictures
-    before, zoom = dp.figures.pixels(session.sample(12)), 4
+    before, zoom = dp.figures.pixels(session.sample(6)), 4
     with session.editing(edit):
-        after = dp.figures.pixels(session.sample(12))
+        after = dp.figures.pixels(session.sample(6))
     for shown, images in ((found.before, before), (found.after, after)):
-        assert shown.shape == (12, 128, 128, 3)
+        assert shown.shape == (6, 128, 128, 3)
         expected = cv2.resize(images[3], (128, 128), interpolation=cv2.INTER_NEAREST)
         outlined = (shown[3] != expected).any(axis=2)
         frame = slice(4 * zoom - 2, 24 * zoom + 2), slice(4 * zoom - 2, 20 * zoom + 2)
         assert outlined.any()
         outlined[frame] = False
         assert not outlined.any()
-    assert found.change.shape == (12, 128, 128, 3)
-    assert "samples 0 to 11 of seed 0" in found.caption
+    assert found.change.shape == (6, 128, 128, 3)
+    assert "samples 0 to 5 of seed 0" in found.caption
 
 
 @pytest.fixture

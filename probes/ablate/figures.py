@@ -14,7 +14,7 @@ from dcgan_probe.boxes.boxes import Box
 from dcgan_probe.figures import strips
 from dcgan_probe.session import Session
 
-SHOWN = 12
+SHOWN = 6  # samples: they stay readable on a page of 800 pixels
 
 
 @dataclass(frozen=True, eq=False)
