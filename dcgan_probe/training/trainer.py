@@ -131,11 +131,9 @@ class Trainer:
         return losses
 
     def _start_from(self, start: checkpoints.Checkpoint) -> None:
-        if start.config != self.config:
-            raise InputError(
-                f"{start.name}: found a network of {start.config.to_dict()}, expected "
-                f"{self.config.to_dict()}"
-            )
+        for name, value in dataclasses.asdict(self.config).items():
+            if (found := getattr(start.config, name, None)) != value:
+                raise InputError(f"{start.name}: {name}: found {found!r}, expected {value!r}")
         for name, own in (("generator", self.generator), ("discriminator", self.discriminator)):
             trained = getattr(start, name)
             if trained is None:

@@ -355,7 +355,8 @@ def test_training_starts_from_the_networks_of_a_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"config": dataclasses.replace(CONFIG, g_width=3)}, "found a network of .*'g_width': 3"),
+        ({"config": dataclasses.replace(CONFIG, g_width=3)}, "g_width: found 3, expected 2"),
+        ({"config": dataclasses.replace(CONFIG, d_depth=2)}, "d_depth: found 2, expected 1"),
         ({"discriminator": None}, "found no discriminator, expected both networks"),
     ],
 )
