@@ -12,9 +12,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 DPI = 100
-# Pixels that text is made for; a wider picture is taken to be shown reduced. A page shows 800, a
-# phone less than 400: there the smallest text is 7 pixels high, and less room would be left for
-# images on a page.
+# Pixels that text is made for; a wider picture is taken to be shown reduced. A page shows 800
+# pixels, a phone less than 400, where the smallest text is then about 7 pixels high. A smaller
+# number would make text larger and leave less room for images.
 PAGE = 640
 FONT = "DejaVu Sans"  # comes with matplotlib, so figures look the same on every machine
 INK, PALE = "#222222", "#666666"

@@ -89,7 +89,7 @@ def launch(
     base = start.config if start and preset is None else PRESETS[preset or "paper"]
     if not isinstance(base, Config):
         raise InputError(
-            f"{start_from}: found {type(base).__name__}, expected a network of a preset"
+            f"{start_from}: found a network of another architecture, expected that of a preset"
         )
     config = dataclasses.replace(base, **members)
     if not force and not may_start(folder):

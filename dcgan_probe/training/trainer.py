@@ -294,14 +294,8 @@ class Trainer:
         """What a run must share with another to resume its state."""
         recipe = {f"recipe.{k}": v for k, v in dataclasses.asdict(self.recipe).items()}
         network = {f"network.{k}": v for k, v in dataclasses.asdict(self.config).items()}
-        more = {"images": len(self.minibatches.images), "data": self.data}
-        return {
-            **network,
-            **recipe,
-            **more,
-            "processes": self.ranks.world,
-            "start_from": self.start,
-        }
+        more = {"images": len(self.minibatches.images), "data": self.data, "start_from": self.start}
+        return {**network, **recipe, **more, "processes": self.ranks.world}
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The weights of both networks."""
