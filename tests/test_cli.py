@@ -306,14 +306,19 @@ def test_convert_writes_our_format_and_refuses_to_overwrite(run, tmp_path, gener
     assert to.read_bytes() == before
 
 
-def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
+@pytest.fixture
+def small_training(tmp_path) -> list[object]:
     images = tmp_path / "images"
     images.mkdir()
     rng = np.random.default_rng(0)
     for i in range(10):
         dp.figures.write_image(images / f"{i}.png", rng.integers(0, 256, (16, 16, 3), np.uint8))
     line = ["train", "--images", images, "--size", 16, "--batch", 5, "--ema", 0.9]
-    line += ["--g-width", 4, "--d-width", 4]
+    return [*line, "--g-width", 4, "--d-width", 4]
+
+
+def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run, small_training):
+    line = small_training
     assert "2 steps" in run(*line, "--steps", 2)
     assert "3 steps" in run(*line, "--steps", 3)
     out = tmp_path / "out/train"
@@ -325,6 +330,15 @@ def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run):
     run("--model", out / "checkpoint.safetensors", "sample", "--n", 2)
     output = run(*line, "--steps", 4, "--preset", "torch", expect=2)
     assert "state.pt: network.kernel: found 5, expected 4 as asked for" in output
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("has", [False, True])
+def test_train_says_where_bfloat16_is_slow(precision, has, run, small_training, monkeypatch):
+    monkeypatch.setattr("dcgan_probe.training.launch.multiplies_bfloat16", lambda device: has)
+    output = run(*small_training, "--steps", 1, "--precision", precision)
+    said = "this CPU computes bfloat16 in software" in output
+    assert said == (precision == "bfloat16" and not has)
 
 
 def test_a_probe_outside_of_the_command_says_so():

@@ -70,7 +70,7 @@ def test_the_plain_formula_would_not_do():
 
 
 BFLOAT16 = pytest.mark.skipif(
-    not nearest._multiplies_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16"
+    not nearest.multiplies_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16"
 )
 
 
@@ -94,7 +94,7 @@ def test_what_rules_out_by_bfloat16_is_bounded(size):
 @pytest.mark.parametrize("bfloat16", [False, pytest.param(True, marks=BFLOAT16)])
 @pytest.mark.parametrize("offset", [0, 30])
 def test_any_processor_finds_the_same(bfloat16, offset, monkeypatch):
-    monkeypatch.setattr(nearest, "_multiplies_bfloat16", lambda device: bfloat16)
+    monkeypatch.setattr(nearest, "multiplies_bfloat16", lambda device: bfloat16)
     rng = np.random.default_rng(0)
     references = rng.normal(offset, 1, (300, 200)).astype(np.float32)
     queries = references[::10] + rng.normal(0, 0.5, (30, 200)).astype(np.float32)

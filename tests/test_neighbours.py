@@ -28,6 +28,7 @@ from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import neighbours
 from dcgan_probe.probes.neighbours import spaces
 from dcgan_probe.probes.neighbours import verdict as verdicts
+from dcgan_probe.probes.neighbours.comparison import written
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 
@@ -415,3 +416,16 @@ def test_images_that_are_in_both_sets_say_nothing():
     zeros, rows = np.zeros(30), np.arange(30)
     found = verdicts.preference(zeros, rows, zeros, rows, 100, 100)
     assert (found.share, found.p) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("distances", "texts"),
+    [
+        ([0.49, 0.4061], ["0.490", "0.406"]),
+        ([9.994, 17.2], ["10.0", "17.2"]),
+        ([1234.5, 3.21], ["1234", "3"]),
+        ([0.0, 0.0], ["0.00", "0.00"]),
+    ],
+)
+def test_distances_to_be_compared_have_as_many_decimals(distances, texts):
+    assert written(distances) == texts

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.networks.arithmetic import multiplies_bfloat16
 
 EXACT_NUMBERS = 1 << 16  # of the pairs that are measured at once, which then fit into a CPU's cache
 # Measuring a pair takes as long as some fifty of the matrix product in float32.
@@ -51,7 +52,7 @@ class Search:
         # In bfloat16 both factors and the product are rounded; it is summed in float32.
         unit = torch.finfo(torch.bfloat16).eps / 2
         self._coarse_rounding = (1 + unit) ** 3 - 1 + 2 * self._rounding
-        self._coarse = queries.bfloat16() if _multiplies_bfloat16(queries.device) else None
+        self._coarse = queries.bfloat16() if multiplies_bfloat16(queries.device) else None
         self._distances = np.full((len(queries), k), np.inf)
         self._indices = np.full((len(queries), k), -1, np.int64)
 
@@ -112,14 +113,6 @@ class Search:
         firsts = np.searchsorted(owner[order], changed)
         best = order[firsts[:, None] + np.arange(self.k)]
         self._distances[changed], self._indices[changed] = distance[best], index[best]
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16, summed in float32, are faster than those in float32."""
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
 def _squared_distances(x: Tensor, y: Tensor, rows: Tensor, columns: Tensor) -> np.ndarray:

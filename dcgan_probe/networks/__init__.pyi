@@ -1,3 +1,4 @@
+from . import arithmetic as arithmetic
 from . import chain as chain
 from . import chain_config as chain_config
 from . import config as config

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from dcgan_probe import checkpoints, distributed, terminal
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import ImageSource
+from dcgan_probe.networks.arithmetic import multiplies_bfloat16
 from dcgan_probe.networks.config import PRESETS, Config
 from dcgan_probe.training import cpu, dataset
 from dcgan_probe.training.loop import BEST, CHECKPOINT, STATE, Outcome, may_start, train
@@ -100,6 +101,12 @@ def launch(
     with distributed.joined(device) as own:
         if precision == "auto":
             precision = "bfloat16" if own.device.type == "cuda" else "float32"
+        on_cpu = own.device.type == "cpu"
+        if precision == "bfloat16" and on_cpu and not multiplies_bfloat16(own.device):
+            terminal.note(
+                "train: this CPU computes bfloat16 in software, which can take 20 times as long as "
+                "float32"
+            )
         said = {name: value for name, value in recipe.items() if value is not None}
         if not force and (folder / STATE).exists():
             # What is not said is as it was: older trainings had no L2 decay and larger batches.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +53,24 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        line = f"{self.space}: to the nearest training image (median; {self.unit}): "
-        line += f"samples {np.median(self.distances[:, 0]):.3g}"
+        line = f"{self.space}: to the nearest training image (median; {self.unit}): samples "
+        own = np.median(self.distances[:, 0])
         if self.verdict is None:
-            return line
-        line += f", held-out images {np.median(self.held_out):.3g}"
+            return line + written([own])[0]
+        samples, held_out = written([own, np.median(self.held_out)])
+        line += f"{samples}, held-out images {held_out}"
         return "\n  ".join([line, *self.verdict.numbers(), str(self.verdict)])
+
+
+def written(distances: Iterable[float]) -> list[str]:
+    """Distances to be compared, with as many decimals as show three digits of the largest.
+
+    >>> written([0.49, 0.4061])
+    ['0.490', '0.406']
+    """
+    values = [float(d) for d in distances]
+    decimals = max(0, 2 - math.floor(math.log10(max(values) or 1.0)))
+    return [f"{value:.{decimals}f}" for value in values]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dcgan_probe import figures
 from dcgan_probe.figures import charts
 
-from .comparison import Comparison, Examples, SampleSet
+from .comparison import Comparison, Examples, SampleSet, written
 
 CHART = (560, 200)
 SHEET = 36  # samples of either checkpoint that are drawn side by side
@@ -66,7 +66,9 @@ def _zoom(pixels: np.ndarray) -> int:
 
 
 def _numbers(distances: np.ndarray) -> list[list[str]]:
-    return [[f"{distance:.3g}" for distance in row] for row in distances]
+    columns = distances.shape[1]
+    texts = written(distances.flat)
+    return [texts[i : i + columns] for i in range(0, len(texts), columns)]
 
 
 def _chart(comparison: Comparison, before: Comparison | None) -> Figure:
