@@ -73,6 +73,12 @@ from dcgan_probe.terminal import answer
     help="L2 weight decay. Default: 1e-5 for the recipe paper, 0 for shared.",
 )
 @click.option(
+    "--r1",
+    default=0.0,
+    type=click.FloatRange(0),
+    help="Weight of the R1 penalty on D's gradient at real images; 0 for none.",
+)
+@click.option(
     "--ema",
     default=0.0,
     type=click.FloatRange(0, 1, max_open=True),
@@ -104,7 +110,7 @@ def train(context: click.Context, **options: Any) -> None:
 
     root = context.find_root().params
     network = {name: options.pop(name) for name in ("size", "channels", "g_width", "d_width")}
-    names = ("name", "batch", "l2", "rate", "ema", "flip", "augment", "decay_steps")
+    names = ("name", "batch", "l2", "rate", "ema", "flip", "augment", "decay_steps", "r1")
     recipe = {name: options.pop(name) for name in names}
     trained = launch(
         (root["out"] or Path("out")) / "train",

@@ -19,7 +19,13 @@ OWN = -1
 _BATCH = {"paper": 128, "shared": 64}
 _L2 = {"paper": 1e-5, "shared": 0.0}
 # Fields that were added later, and what trainings from before did.
-SINCE: dict[str, Any] = {"augment": False, "decay_steps": 0, "l2": 0.0, "leftover": False}
+SINCE: dict[str, Any] = {
+    "augment": False,
+    "decay_steps": 0,
+    "l2": 0.0,
+    "leftover": False,
+    "r1": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Recipe:
     precision: "float32", or "bfloat16" for the arithmetic of both networks (weights, Adam and
         losses stay float32).
     seed: of the initial weights, the order of the images, the flips and every z.
+    r1: weight of the R1 penalty on the discriminator (`Trainer`); 0 for none, as the paper does.
 
     Raises InputError for a value outside of these. Source: section 4; the authors' code for the
     order of updates and the separate batches.
@@ -62,6 +69,7 @@ class Recipe:
     seed: int = 0
     l2: float = OWN
     leftover: bool = True
+    r1: float = 0.0
 
     def __post_init__(self) -> None:
         if self.name not in RECIPES:
@@ -79,6 +87,7 @@ class Recipe:
             ("decay_steps", self.decay_steps >= 0, "at least 0"),
             ("seed", self.seed >= 0, "at least 0"),
             ("l2", 0 <= self.l2 < 1, "at least 0 and below 1"),
+            ("r1", self.r1 >= 0, "at least 0"),
         ):
             if not ok:
                 raise InputError(

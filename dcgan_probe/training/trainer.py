@@ -27,6 +27,7 @@ from dcgan_probe.training.recipe import SINCE, Recipe
 
 STATISTICS_BATCHES = 50
 STATISTICS_BATCH = 128
+R1_EVERY = 16  # steps; as Karras et al. (2020, appendix B) do, for speed
 # Second words of the seeds, one for each use, so that no two uses share their draws; the order of
 # the images and their flips have 1 and 3.
 _STATISTICS, _LATENTS, _AUGMENT = 0, 2, 4
@@ -44,6 +45,10 @@ class Trainer:
     in the state. compiled: run the networks through torch.compile. start: a checkpoint of this
     config with both networks, which training starts from; None starts from random weights. Adam's
     moments start from zero, as in any new training.
+
+    With `Recipe.r1`, every 16th step adds 16 r1 / 2 times the mean squared norm of the score's
+    gradient at the real images to the discriminator's loss (not to the loss that is returned).
+    Source: Mescheder et al. (2018), equation 9; Karras et al. (2020), appendix B, for the 16.
 
     What happens at a step depends on the state and the number of the step alone: every draw has
     its own generator, seeded by the recipe's seed and that number. So there is no random state to
@@ -73,6 +78,9 @@ class Trainer:
                 f"recipe: batch: found {recipe.batch}, expected a multiple of the "
                 f"{self.ranks.world} processes, with 2 images or more for each"
             )
+        if recipe.r1 and compiled:
+            # torch.compile has no second derivatives.
+            raise InputError(f"recipe: r1: found {recipe.r1}, expected 0 with compile")
         self.device = self.ranks.device
         self.minibatches = Minibatches(
             images, recipe.batch, recipe.seed, self.device, recipe.leftover, self.ranks.world
@@ -158,10 +166,15 @@ class Trainer:
         return torch.stack([loss_d, loss_g])
 
     def _update_d(self, fake: Tensor) -> Tensor:
-        loss = F.softplus(-self._score(self._call_d, self._real(), _REAL)).mean()
+        penalised = self.recipe.r1 > 0 and self.steps % R1_EVERY == 0
+        real = self._real().requires_grad_(penalised)
+        scores = self._score(self._call_d, real, _REAL)
+        loss = F.softplus(-scores).mean()
         loss = loss + F.softplus(self._score(self._call_d, fake, _FAKE)).mean()
+        # Mescheder et al. (2018), equation 9. It is left out of the loss that is reported.
+        penalty = R1_EVERY * self.recipe.r1 / 2 * _squared_slope(scores, real) if penalised else 0.0
         self.adam_d.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + penalty).backward()
         self.adam_d.step()
         return loss.detach()
 
@@ -344,6 +357,12 @@ class Trainer:
                     value.lerp_(now[name], 1 - decay)
                 else:
                     value.copy_(now[name])
+
+
+def _squared_slope(scores: Tensor, images: Tensor) -> Tensor:
+    """Mean over the images of the squared norm of the scores' gradient, to be differentiated."""
+    (slope,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return slope.float().square().sum(dim=(1, 2, 3)).mean()
 
 
 def _checksum(value: Any) -> str:

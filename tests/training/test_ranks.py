@@ -20,7 +20,7 @@ from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
 
 sys.path.insert(0, str(Path(__file__).parent))
-from two_ranks import CONFIG, STEPS, images, trainer  # noqa: E402
+from two_ranks import CONFIG, R1, STEPS, images, trainer  # noqa: E402
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -69,6 +69,13 @@ def test_two_processes_do_what_one_does_with_the_mean_of_two_gradients(ranks):
             F.softplus(-d(real)).mean() + F.softplus(d(fake.detach())).mean()
             for fake, (_, real) in pairs
         ]
+        if own.steps == 0:  # R1's every 16th step
+            for half, (_, real) in enumerate(halves):
+                real.requires_grad_()
+                slope = torch.autograd.grad(d(real).sum(), real, create_graph=True)[0]
+                losses[half] = (
+                    losses[half] + 16 * R1 / 2 * slope.flatten(1).norm(dim=1).pow(2).mean()
+                )
         own.adam_d.zero_grad()
         (sum(losses) / 2).backward()
         own.adam_d.step()

@@ -16,7 +16,7 @@ from dcgan_probe.training import launch
 from dcgan_probe.training.augment import augment
 from dcgan_probe.training.minibatches import Minibatches
 from dcgan_probe.training.recipe import Recipe
-from dcgan_probe.training.trainer import Trainer
+from dcgan_probe.training.trainer import R1_EVERY, Trainer
 
 CONFIG = dp.Config(size=16, g_width=2, d_width=2, z_size=4)
 IMAGES = torch.randint(
@@ -161,7 +161,7 @@ def test_an_older_state_goes_on_as_it_was_trained(tmp_path):
     whole.step()
     state = torch.load(io.BytesIO(whole.state({})), weights_only=True)
     del state["checksum"]
-    for name in ("l2", "leftover", "augment", "decay_steps"):
+    for name in ("l2", "leftover", "augment", "decay_steps", "r1"):
         del state["settings"][f"recipe.{name}"]
     torch.save(state, tmp_path / "state.pt")
     said = Trainer.saved_recipe(tmp_path / "state.pt")
@@ -263,6 +263,53 @@ def test_real_and_generated_images_are_augmented_in_float32(monkeypatch):
     monkeypatch.setattr("dcgan_probe.training.trainer.augment", recorded)
     trainer.step()
     assert seen == [torch.float32] * 3
+
+
+def gradients_of_d(r1: float, steps: int) -> list[torch.Tensor]:
+    """What a step adds to D's weights before Adam, after `steps` of a counter that only counts."""
+    trainer = Trainer(CONFIG, dataclasses.replace(RECIPE, r1=r1), IMAGES)
+    trainer.steps = steps
+    trainer.step()
+    return [p.grad.clone() for p in trainer.discriminator.parameters()]
+
+
+def test_r1_adds_the_gradient_of_half_the_squared_slope_at_real_images():
+    """Against torch.func on the bare network: the mean of |slope|^2 is its squared norm over N."""
+    trainer = Trainer(CONFIG, RECIPE, IMAGES)
+    d, real = trainer.discriminator.train(), trainer._real()
+    names = [name for name, _ in d.named_parameters()]
+    for module in d.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # torch.func forbids running statistics
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+
+    def penalty(*values):
+        weights = dict(zip(names, values, strict=True))
+        slope = torch.func.grad(lambda x: torch.func.functional_call(d, weights, x).sum())
+        return slope(real).norm() ** 2 / len(real) / 2
+
+    expected = torch.func.grad(penalty, argnums=tuple(range(len(names))))(*d.parameters())
+    plain, penalised = gradients_of_d(0.0, 0), gradients_of_d(9.0, 0)
+    for name, a, b, more in zip(names, plain, penalised, expected, strict=True):
+        torch.testing.assert_close(
+            b - a, R1_EVERY * 9 * more, atol=1e-4, rtol=1e-3, msg=lambda m, name=name: name + m
+        )
+    assert max(float((16 * 9 * more).detach().norm()) for more in expected) > 0.1
+
+
+def test_r1_acts_on_every_16th_step_and_leaves_the_reported_loss():
+    for steps in (1, 15):
+        pairs = zip(gradients_of_d(0.0, steps), gradients_of_d(0.5, steps), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(gradients_of_d(0.0, 16)[0], gradients_of_d(0.5, 16)[0])
+    plain, penalised = (
+        Trainer(CONFIG, dataclasses.replace(RECIPE, r1=r1), IMAGES).step() for r1 in (0.0, 0.5)
+    )
+    assert plain[0] == penalised[0]
+
+
+def test_r1_of_compiled_networks_is_refused():
+    with pytest.raises(InputError, match="r1: found 0.5, expected 0 with compile"):
+        Trainer(CONFIG, dataclasses.replace(RECIPE, r1=0.5), IMAGES, compiled=True)
 
 
 def test_bfloat16_keeps_weights_and_losses_in_float32_and_learns_the_same():

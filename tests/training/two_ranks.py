@@ -14,6 +14,7 @@ from dcgan_probe.training.trainer import Trainer
 
 CONFIG = dp.Config(size=16, g_width=2, d_width=2, z_size=4)
 STEPS = 4
+R1 = 0.5  # of the shared recipe
 
 
 def images() -> torch.Tensor:
@@ -22,7 +23,8 @@ def images() -> torch.Tensor:
 
 
 def trainer(recipe: str, ranks: Ranks) -> Trainer:
-    return Trainer(CONFIG, Recipe(recipe, batch=8, ema=0.9, seed=3), images(), ranks)
+    r1 = R1 if recipe == "shared" else 0.0
+    return Trainer(CONFIG, Recipe(recipe, batch=8, ema=0.9, seed=3, r1=r1), images(), ranks)
 
 
 def main() -> None:
