@@ -124,6 +124,18 @@ def test_each_key_number_is_there_on_one_of_the_lines(probe):
     assert not set(reading.key).intersection(*(left_out for _, left_out in LINES[probe]))
 
 
+def test_each_way_to_forget_has_its_own_reading():
+    left = {"area_left": {"value": 0.1, "low": 0.0, "high": 0.2}}
+    filters = interpret("forget", {"fresh_samples": [{"chosen": left, "random": left}]}, [])
+    places = {"by": "places", "fresh_samples": [{"erased": left, "random": left}]}
+    erased = interpret("forget", places, [])
+    assert filters.reading is not None and erased.reading is not None
+    assert "filter" not in erased.reading.how + erased.reading.doubt
+    assert "as many random filters" in filters.reading.how
+    assert [heading for heading, _ in filters.key][-1] == "area left by random filters"
+    assert [heading for heading, _ in erased.key][-1] == "area left at other samples' places"
+
+
 BRIGHT = """
 from dcgan_probe.report.charts import Chart, Mark
 from dcgan_probe.report.reading import Reading
@@ -181,7 +193,7 @@ def test_a_probe_without_a_reading_is_shown_with_its_summary(site, tmp_path):
     text = html(tmp_path)
     assert "Mean brightness of n samples." in text
     assert "How to read it" not in text
-    assert "Known doubts" not in text
+    assert "Doubt:" not in text and "Known doubts" not in text
 
 
 @pytest.mark.parametrize(
@@ -203,7 +215,7 @@ def test_a_broken_reading_of_another_package_costs_only_itself(site, tmp_path, s
     )
     text = html(tmp_path)
     assert "0.25" in text
-    assert "Known doubts" in text
+    assert "Doubt:" in text
     assert "reading of stranger: " in text
     assert fault in text
     assert "How to read it" not in text

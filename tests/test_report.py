@@ -252,7 +252,8 @@ def test_text_is_never_markup(tmp_path, hostile):
     names = {name for _, attributes in found.elements for name in attributes}
     assert not [name for name in names if name.startswith("on") or name == "style"]
     hrefs = [attributes["href"] for _, attributes in found.elements if "href" in attributes]
-    assert set(hrefs) == {"data:,", "#probe-1", "#probe-2"}
+    anchors = {"#probe-1", "#probe-2", "#probe-1-doubt", "#probe-2-doubt"}
+    assert set(hrefs) == {"data:,", *anchors}
     sources = [attributes["src"] for _, attributes in found.elements if attributes.get("src")]
     assert all(source.startswith("data:image/") for source in sources)
     assert len(found.all("script")) == len(found.all("style")) == 1
@@ -265,7 +266,7 @@ def _plain(folder: Path) -> Path:
     """A chain with everything that a page may have, and nothing hostile."""
     filters = [{"filter": i, "held_out_iou": i / 9, "effect": i / 9} for i in range(3)]
     values = {
-        "doubts": ["none is known"],
+        "doubts": ["none is known", "none at all"],
         "layer": "8x8",
         "objects": [{"label": "window", "filters": filters}],
         "names": ["window"] * 20,
@@ -415,8 +416,8 @@ def test_a_chain_as_it_is(tmp_path, monkeypatch):
     assert headings(found) == ["sample", "ablate", "sample-2"]
     assert found.said.count("Drawn with an active edit: 4 filters of 8x8 dropped") == 1
     change = json.loads((out / "ablate" / "result.json").read_text())["change"]["everywhere"]
-    assert found.said.count(f"pixels change by {change:.3g} on average") == 2
-    assert "Known doubts" not in found.said
+    assert found.said.count(f"pixels change by {change:.3g} on average") == 1
+    assert "Doubt:" not in found.said and "Known doubts" not in found.said
     again = CliRunner().invoke(main, ["--out", str(out), "report"])
     assert again.exit_code == 2
     assert "report.html: already exists, expected a new file (or --force)" in again.output
@@ -532,10 +533,15 @@ def test_the_headline_is_what_was_found_with_its_doubts(tmp_path):
 
 
 def test_of_several_results_each_finding_is_named_first(tmp_path):
-    walked(tmp_path)
+    walked(tmp_path, warnings=["few steps", "few points"])
     save(tmp_path, "sample", {"images": ["a.png", "b.png"]})
-    head = heading(parsed(tmp_path))
-    assert FOUND in head and "2 samples" in head
+    found = parsed(tmp_path)
+    head = heading(found)
+    assert FOUND in head and "2 samples" in head and "few steps" in head
+    for said in (FOUND, "few steps", "few points"):
+        assert found.said.count(said) == 1
+    (link,) = (a["href"] for a in found.all("a") if a["href"].endswith("-doubt"))
+    assert link[1:] in [attributes.get("id") for attributes in found.all("p")]
 
 
 def test_a_large_page_is_told_of_with_its_largest_files(tmp_path, monkeypatch, capsys):

@@ -39,7 +39,8 @@ class Reading:
     one that gives None is left out. pictures: what is on them, by the name of the file without its
     ending. charts: makes charts of the values and the selections beside them, of what no picture
     shows. finding: what was found, in a line, which is the headline; `plots.say` fills one in. None
-    if the values say nothing.
+    if the values say nothing. variant: the reading of a result that needs another one, such as that
+    of an option; None keeps this one.
     """
 
     how: str
@@ -48,6 +49,7 @@ class Reading:
     pictures: Mapping[str, str] = field(default_factory=dict)
     charts: Callable[[Values, Sequence[Values]], Iterable[Chart]] | None = None
     finding: Callable[[Values], str | None] | None = None
+    variant: Callable[[Values], Reading | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def interpret(command: str, values: Values, selections: Sequence[Values]) -> Int
         reading = discover(point.module)
         if reading is None:
             return Interpretation()
+        reading = (reading.variant(values) if reading.variant else None) or reading
         charts = tuple(reading.charts(values, selections)) if reading.charts else ()
         for chart in charts:
             chart.drawn()  # one that cannot be drawn is a fault of its reading, not of the page

@@ -64,6 +64,34 @@ def _finding(values: dict[str, Any]) -> str | None:
     )
 
 
+BY_PLACES = Reading(
+    "Before and after are the same latents. A good edit removes the object and keeps the rest. "
+    "Area left is measured on new samples by a detector that had no part in the choice: 0 is gone, "
+    "1 is unchanged. At other samples' places is what the same edit leaves where another sample "
+    "has the object: it should leave more. Found again is the AUC of a probe that is trained on "
+    "the edited images to find the place: 0.5 means that it cannot.",
+    "If the edit leaves as little at other samples' places, it does not find the object. A patch "
+    "of another colour, lines or another object may show where the object was. What replaces it "
+    "comes from another sample, or is smooth: it is not what was behind the object. A detector can "
+    "be fooled where a person is not: look.",
+    {
+        "area of the object left": _area_left,
+        "found again, beyond position": _found_again,
+        "area left at other samples' places": "fresh_samples.0.random.area_left",
+        "change outside": "fresh_samples.0.erased.outside",
+    },
+    {
+        "forget": "New samples as they are, and with the object erased by place; what a new probe "
+        "finds, and all trials"
+    },
+    finding=_finding,
+)
+
+
+def _by_places(values: dict[str, Any]) -> Reading | None:
+    return BY_PLACES if values.get("by") == "places" else None
+
+
 READING = Reading(
     "The rows show the same latents. A good edit removes the object, keeps the rest, and does "
     "so better than as many random filters. Area left is measured on new samples by a detector "
@@ -75,7 +103,7 @@ READING = Reading(
     {
         "area of the object left": _area_left,
         "found again, beyond position": _found_again,
-        "by random controls": "fresh_samples.0.random.area_left",
+        "area left by random filters": "fresh_samples.0.random.area_left",
         "filters changed": "filters_changed",
     },
     {
@@ -85,4 +113,5 @@ READING = Reading(
     },
     charts,
     _finding,
+    _by_places,
 )

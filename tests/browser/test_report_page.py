@@ -105,14 +105,23 @@ def shown_before(page):
     return float(re.fullmatch(r"inset\(0(?:px)? 0(?:px)? 0(?:px)? (.*)%\)", clip)[1])
 
 
+def below_before(page):
+    """Whether the sample after the edit is whole, and below that before."""
+    pair = page.locator(".pair").first
+    top, below = (pair.locator(f".{kind}").bounding_box() for kind in ("before", "after"))
+    clip = pair.locator(".after").evaluate("(it) => getComputedStyle(it).clipPath")
+    return clip == "none" and below["y"] >= top["y"] + top["height"]
+
+
 def test_the_line_moves_by_mouse_and_by_keyboard(context, address):
     page = opened(context, address)
     slider = page.get_by_label("Before and after the edit")
-    assert shown_before(page) == 50
+    expect(slider).to_have_attribute("aria-valuetext", "before above after")
+    assert below_before(page)
     slider.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    assert shown_before(page) == 53
+    assert shown_before(page) == 53 and not below_before(page)
     page.keyboard.press("End")
     assert shown_before(page) == 100
     expect(slider).to_have_attribute("aria-valuetext", "100% before, 0% after")
@@ -127,6 +136,8 @@ def test_the_line_moves_by_mouse_and_by_keyboard(context, address):
     page.mouse.up()
     page.mouse.move(box["x"] + 100, box["y"] + 60)
     assert shown_before(page) == pytest.approx(25, abs=1)
+    page.get_by_role("button", name="Before above after").click()
+    assert below_before(page)
 
 
 def test_a_chart_says_what_the_pointer_or_the_keys_are_on(context, address):
@@ -245,7 +256,7 @@ def test_the_chain_of_the_docs(chromium, tmp_path, request):
     assert result.exit_code == 0, result.output
     address = report.write(tmp_path).as_uri()
     for scheme in ("light", "dark"):
-        user = chromium.new_context(viewport={"width": 1280, "height": 1010}, color_scheme=scheme)
+        user = chromium.new_context(viewport={"width": 940, "height": 1175}, color_scheme=scheme)
         page = opened(user, address)
         shot(page, f"report_{scheme}", request)
         user.close()

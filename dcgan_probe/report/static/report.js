@@ -1,15 +1,20 @@
-// Before and after: one place of the line for all samples of an edit.
+// Before above after, or one over the other, with one place of the line for all samples of an edit.
 for (const pairs of document.querySelectorAll(".pairs")) {
   const range = pairs.querySelector("input");
   const tiles = pairs.querySelector(".tiles");
+  const tell = (apart) => {
+    pairs.classList.toggle("apart", apart);
+    if (apart) range.setAttribute("aria-valuetext", "before above after");
+  };
   const move = (to) => {
+    tell(false);
     range.value = to;
     pairs.style.setProperty("--at", `${range.value}%`);
     range.setAttribute("aria-valuetext", `${range.value}% before, ${100 - range.value}% after`);
   };
   const follow = (event) => {
     const pair = event.target.closest(".pair");
-    if (!pair || (event.type === "pointermove" && !event.buttons)) return;
+    if (!pair || pairs.classList.contains("apart") || (event.type === "pointermove" && !event.buttons)) return;
     const box = pair.getBoundingClientRect();
     move(Math.round((100 * (event.clientX - box.left)) / box.width));
   };
@@ -18,8 +23,8 @@ for (const pairs of document.querySelectorAll(".pairs")) {
   tiles.addEventListener("pointermove", follow);
   tiles.addEventListener("dragstart", (event) => event.preventDefault());
   for (const button of pairs.querySelectorAll("button"))
-    button.addEventListener("click", () => move(button.dataset.to));
-  move(50);
+    button.addEventListener("click", () => (button.dataset.to ? move(button.dataset.to) : tell(true)));
+  tell(true);
 }
 
 // Charts: the mark under the pointer, or that the arrow keys have reached, is read out below.
