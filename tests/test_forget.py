@@ -19,11 +19,13 @@ from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import forget
 from dcgan_probe.probes.forget import choice, damage, judgement, settings
-from dcgan_probe.probes.forget.figures import SHOWN
+from dcgan_probe.probes.forget.figures import SHOWN, _chart_words
 from dcgan_probe.probes.forget.guidance import Guidance
+from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition import judges
 from dcgan_probe.recognition.box_detector import BoxDetector
 from dcgan_probe.recognition.regression import cells_of, fit, held_out_accuracy, sparse
+from dcgan_probe.recognition.retrained import Retrained
 from dcgan_probe.recognition.samples import BoxedSamples, maps_of
 from dcgan_probe.report import page
 
@@ -357,6 +359,34 @@ def test_a_choice_that_leaves_more_than_it_was_to_leave_is_named(session):
 
     assert "left is 0.450 (0.400 to 0.500), expected at most 0.1" in judged(0.4, 0.5)[0]
     assert not judged(0.05, 0.5) and not judged(0.4, 0.5, target=None)
+
+
+def test_a_place_that_can_be_found_is_said_beside_what_inpainting_reaches():
+    def found(value: float) -> Retrained:
+        auc = judgement.Interval(value, value - 0.01, value + 0.01)
+        return Retrained(auc, auc, auc, auc, 0.1, 40)
+
+    names = {"as they are": 0.996, "chosen": 0.925, "inpainted": 0.974}
+    traces = Traces("cells", {name: found(value) for name, value in names.items()})
+    (line,) = traces.doubts("chosen", "white cell", 0.01)
+    assert line.startswith("THE PLACE of the white cell CAN STILL BE FOUND by a new probe")
+    numbers = "AUC 0.925 (0.915 to 0.935). Inpainted by OpenCV: 0.974; unedited: 0.996; chance: 0.5"
+    assert line.endswith(numbers)
+    assert not traces.doubts("chosen", "white cell", 0.2)  # not gone: other doubts say so
+    hidden = Traces("cells", traces.found | {"chosen": found(0.505)})
+    assert not hidden.doubts("chosen", "white cell", 0.01)
+
+
+def test_the_caption_says_why_there_are_fewer_lowest_ranked_filters(session):
+    for k, fewer in ((2, False), (6, True)):
+        found = run(session, boxes(), layer="8x8", select="top", k=k, judges=[Bright()], controls=1)
+        (proof,) = found.proofs
+        others = found.filters - k
+        assert proof.chosen_last.filters == min(k, others)
+        words = _chart_words("square", proof)
+        assert "Lowest-ranked: as many filters" in words and "Inpainted: pixels filled" in words
+        assert (f"here {others}, as one layer has no more" in words) == fewer
+    assert "lowest-ranked: area left" in str(found) and "chosen_last" in proof.values()
 
 
 def test_filters_of_no_object_are_said_to_be_no_better_than_random(session):

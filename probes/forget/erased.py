@@ -129,7 +129,8 @@ class Erased(Result):
         if self.traces and self.edits:
             words = (
                 "Left: how well a probe that is trained on the edited images finds where the "
-                f"{self.label} was, beyond position; 0.5 is not at all. "
+                f"{self.label} was, beyond position; 0.5 is not at all. At other places: the same "
+                "edit where other samples have it. Inpainted: pixels filled by OpenCV instead. "
             )
         if self.erasing.tried:
             words += (

@@ -62,14 +62,7 @@ class ForgettingPictures:
         else:
             title = f"new samples with and without {count} filters of {layers}"
             row = f"without\n“{label}”\n({count} filters)"
-        said = (
-            "Below: how much of the object is left against how much changes away from it, for more "
-            "and more of the filters (their number) and of random ones; and how well a probe "
-            f"trained on the edited images finds where the {label} was, beyond position (0.5: not "
-            "at all). Bars are 95% intervals. "
-            if proofs
-            else ""
-        )
+        said = _chart_words(label, proofs[0]) if proofs else ""
         figures.draw(
             folder / "forget.png",
             f"Forgetting “{label}”: {title}",
@@ -209,6 +202,19 @@ def draw_traces(axes: Axes, traces: Traces) -> None:
     axes.xaxis.set_major_locator(MultipleLocator(0.1 if left >= 0.4 else 0.25))
 
 
+def _chart_words(label: str, proof: Proof) -> str:
+    """Explain the charts below the samples."""
+    last = proof.chosen_last.filters
+    fewer = f"; here {last}, as one layer has no more" if last < proof.chosen.filters else ""
+    return (
+        f"Judge: area of the {label} left against the change away from it, for the first few of "
+        "the chosen filters (their number beside a point), all of them, and random ones; lower "
+        "left is better. Lowest-ranked: as many filters, those that the rule would choose last, "
+        f"set to zero{fewer}. New probe: how well it finds where the {label} was, beyond position; "
+        "0.5 is not at all. Inpainted: pixels filled by OpenCV instead. Bars: 95% intervals. "
+    )
+
+
 def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
     """For each judge the object's area left against the change outside of it; traces."""
     count = len(proofs) + len(traces)
@@ -218,7 +224,8 @@ def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
         _draw_proof(axes, proof)
     for axes, each in zip(panels[len(proofs) :], traces, strict=True):
         draw_traces(axes, each)
-        axes.set_title("a probe trained again", loc="left", color=figures.INK, **charts.TEXT)
+        title = "New probe trained on edited images"
+        axes.set_title(title, loc="left", color=figures.INK, **charts.TEXT)
     # One line for all panels: below one of them it would leave the others' ground empty.
     charts.legend(
         figure, *panels[0].get_legend_handles_labels(), loc="upper left", ncols=3, borderaxespad=0
@@ -235,7 +242,7 @@ def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
 def _draw_proof(axes: Axes, proof: Proof) -> None:
     outcomes = (
         ("chosen", proof.chosen, "o", figures.BLUE),
-        ("chosen last", proof.chosen_last, "s", figures.GREEN),
+        ("lowest-ranked", proof.chosen_last, "s", figures.GREEN),
     )
     everywhere = [left for left, _ in proof.each_random]
     everywhere += [left for _, left, _ in (*proof.curve, *proof.random_curve)]
@@ -259,7 +266,7 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
         x, y = outcome.outside, outcome.area_left
         tall = y.high > top
         if tall:
-            higher.append(f"{name}, {y.value:.2f}")
+            higher.append(f"{name} ({y.value:.2f})")
         axes.errorbar(
             x.value,
             min(y.value, top),
@@ -271,9 +278,9 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
             clip_on=False,
             label=f"{name}, {outcome.filters} filters",
         )
-    title = f"judge: {proof.judge}"
+    title = f"Judge: {proof.judge}"
     if higher:
-        above = f"at the upper edge, as more is left: {' and '.join(higher)}"
-        title = "\n".join([title, *textwrap.wrap(above, TITLE)])
+        above = textwrap.wrap(" and ".join(higher), TITLE)
+        title = "\n".join([title, f"Above {top:g}, drawn at the upper edge:", *above])
     axes.set_title(title, loc="left", color=figures.INK, **charts.TEXT)
     charts.style(axes, "mean absolute change outside", "area of the object left", labels=8)

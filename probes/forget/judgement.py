@@ -83,7 +83,8 @@ class EditOutcome:
             return []
         return [
             f"MORE IS LEFT THAN ASKED FOR, says judge {judge}: the {label}'s area left is "
-            f"{self.area_left}, expected at most {target:g}; the guide of the choice sees less"
+            f"{self.area_left}, expected at most {target:g}; the guide, a detector that the "
+            "choice was made with, finds less"
         ]
 
     def values(self) -> dict[str, Any]:
@@ -95,7 +96,7 @@ class EditOutcome:
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """What one judge says: of the chosen filters, random ones, and those that are chosen last.
+    """What one judge says: of the chosen filters, random ones, and those that are ranked lowest.
 
     about: what is known of the judge. objects: samples that hold one before, of `samples`.
     each_random: area left and change outside, of each random set. curve, random_curve: filters,

@@ -151,7 +151,7 @@ class Forgotten(Result):
             rows = (
                 ("chosen", proof.chosen),
                 ("random", proof.random),
-                ("chosen last", proof.chosen_last),
+                ("lowest-ranked", proof.chosen_last),
             )
             lines += [f"  {name}: {outcome}" for name, outcome in rows]
         for traces in self.traces:

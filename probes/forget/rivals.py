@@ -17,9 +17,10 @@ Edits = Sequence[Selection]  # at once, each of one layer, in the order of the d
 class Rivals:
     """The chosen edit, and the edits to compare it with.
 
-    last: as many filters, of those that would be chosen last. random: as many of the same layers,
-    drawn at random, once for each set. parts: only the first of the chosen filters, more and more
-    of them. random_parts: the same of two random sets, for each size a pair.
+    last: those that the rule ranks lowest, as many or, where a layer has fewer others, all of them.
+    random: as many of the same layers, drawn at random, once for each set. parts: only the first of
+    the chosen filters, more and more of them. random_parts: the same of two random sets, for each
+    size a pair.
     """
 
     chosen: Edits

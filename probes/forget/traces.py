@@ -56,11 +56,11 @@ class Traces:
         lines = []
         probe = self.found[name]
         if left <= GONE and probe.finds_it:
-            unedited = self.found["as they are"].beyond.value
+            filled, unedited = (self.found[n].beyond.value for n in ("inpainted", "as they are"))
             lines.append(
-                f"GONE FOR JUDGE {self.judge}, NOT FOR A PROBE TRAINED AGAIN, which still finds "
-                f"where the {label} was, beyond position by AUC {probe.beyond}; unedited "
-                f"{unedited:.3f}, chance 0.5"
+                f"THE PLACE of the {label} CAN STILL BE FOUND by a new probe, trained on the "
+                f"edited images: AUC {probe.beyond}. Inpainted by OpenCV: {filled:.3f}; "
+                f"unedited: {unedited:.3f}; chance: 0.5"
             )
         return lines
 
