@@ -53,7 +53,7 @@ def pictures(
         drawn = []
         for image, boxes in zip(figures.pixels(images[:SHOWN]), frames, strict=False):
             edges = [(box.x0, box.y0, box.x1, box.y1) for box in boxes]
-            drawn.append(figures.outlined(image, edges, zoom))
+            drawn.append(figures.outlined(image, edges, zoom, width=zoom))
         return np.stack(drawn)
 
     size = (before.shape[3] * zoom, before.shape[2] * zoom)

@@ -53,6 +53,9 @@ def run(
             inside = region.mask((before.shape[2], before.shape[3])).repeat(n, axis=0)
         frames = [() if region is None else region.boxes] * n
         shown = f"samples 0 to {min(n, SHOWN) - 1} of seed {session.seed}"
+        if selection.where is not None:
+            edges = ",".join(f"{edge:g}" for edge in selection.where)
+            shown += f". The frame is {edges} (x0, y0, x1, y1 in pixels)"
         unresolved = 0
     else:
         boxes.check(session.checkpoint.sha256)
@@ -65,6 +68,9 @@ def run(
         inside = boxed.mask((before.shape[2], before.shape[3]))
         frames = [tuple(box for box in boxed.boxes if box.image == image) for image in boxed.images]
         shown = "the first samples with boxes"
+    label = selection.about.get("label")
+    if isinstance(label, str):
+        shown += f". The filters were chosen for “{label}”"
     difference = (after - before).abs().mean(dim=1)
     return Ablated(
         made_with=session.made_with(**options),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,10 @@ class Ablated(Result):
             self.selection.write(folder / "selection.json")
         else:
             self.boxes.write(folder / "boxes.json")
-        self.pictures.draw(folder / "ablate.png", self._title())
+        place = "" if self.selection.where is None else " inside the frame"
+        place = place if self.boxes is None else " inside the boxes"
+        title = f"{replace(self.selection, where=None)}{place}"
+        self.pictures.draw(folder / "ablate.png", title)
 
     def _title(self) -> str:
         return f"{self.selection}{'' if self.boxes is None else ' inside of boxes'}"
