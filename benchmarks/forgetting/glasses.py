@@ -65,11 +65,12 @@ def main() -> None:
     rows = torch.where(wore)[0][:SHOWN]
     figures.draw(
         OUT,
-        "Glasses, erased by place",
+        "Glasses erased by place; hair and skin often change, too",
         [figures.Block("", np.stack([figures.pixels(x[rows]) for x in (before, after)]))],
         ["as they are", "forgotten"],
         f"The first {SHOWN} fresh samples of seed {session.seed}, from number {BOXED} on, that wear"
-        f" glasses. Second row: {edit}. {session.caption()}.",
+        f" glasses. Second row: {edit}. Hair and skin often take the donor's colour. "
+        f"{session.caption()}.",
     )
 
 
