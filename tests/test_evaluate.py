@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from dcgan_probe.images.sources import to_range
 from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import evaluate
 from dcgan_probe.probes.evaluate import sets
+from dcgan_probe.probes.evaluate.comparison import ScaleComparison, Spread
+from dcgan_probe.probes.evaluate.figures import chart_comparisons
 from dcgan_probe.recognition import inception
 from dcgan_probe.storage import files
 
@@ -126,6 +129,23 @@ def test_the_picture_shows_the_samples_and_the_images(session, held_out, tmp_pat
         large = np.ascontiguousarray(image.repeat(4, 0).repeat(4, 1))
         match = cv2.matchTemplate(np.ascontiguousarray(drawn), large, cv2.TM_SQDIFF_NORMED)
         assert match.min() < 1e-6
+
+
+def test_samples_and_floor_are_said_with_equal_decimals(session, held_out):
+    found = evaluate.run(session, held_out)
+    scales = {
+        "16": ScaleComparison(samples=Spread((22.0, 22.2)), held_out=Spread((8.617,))),
+        "mean": ScaleComparison(samples=Spread((9.999,)), held_out=Spread((0.0997,))),
+    }
+    alike = ScaleComparison(samples=Spread((0.111,)), held_out=Spread((0.0997,)))
+    said = str(dataclasses.replace(found, wasserstein=scales, similarity=alike))
+    assert "16x16: 22.1 (22.0 to 22.2), floor 8.6 (8.6 to 8.6)" in said
+    assert "mean: 10.0 (10.0 to 10.0), floor 0.1 (0.1 to 0.1)" in said
+    assert "samples 0.111 (0.111 to 0.111), held-out images 0.100 (0.100 to 0.100)" in said
+    panels = [("distance", scales), ("similarity", {"": alike})]
+    chart = chart_comparisons(panels, 400, 300)
+    assert [text.get_text() for text in chart.axes[0].texts] == ["22.1", "10.0", "8.6", "0.1"]
+    assert [text.get_text() for text in chart.axes[1].texts] == ["0.111", "0.100"]
 
 
 def test_too_few_images_for_the_features_are_told_first(session, held_out, tmp_path):

@@ -407,3 +407,18 @@ def test_without_pandas_there_is_one_line(session, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match="found no package pandas, .* pip install pandas$"):
         Drawn(session.made_with(), "said", {}).to_frame()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ([0.49, 0.4061], ["0.490", "0.406"]),
+        ([9.994, 17.2], ["10.0", "17.2"]),
+        ([1234.5, 3.21], ["1234", "3"]),
+        ([0.0, 0.0], ["0.00", "0.00"]),
+        ([-0.0012, 0.0001], ["-0.00120", "0.00010"]),
+        ([float("nan"), 14.69, 8.62], ["nan", "14.7", "8.6"]),
+    ],
+)
+def test_numbers_to_be_compared_have_as_many_decimals(numbers, texts):
+    assert results.align_decimals(numbers) == texts

@@ -1,9 +1,11 @@
 from . import differences as differences
 from . import frames as frames
 from . import loading as loading
+from . import numbers as numbers
 from . import result as result
 from .loading import Saved as Saved
 from .loading import load_result as load_result
+from .numbers import align_decimals as align_decimals
 from .result import Report as Report
 from .result import Result as Result
 from .result import as_html as as_html

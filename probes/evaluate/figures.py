@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from dcgan_probe.figures import charts
 from dcgan_probe.figures.canvas import BLUE, FONT, INK, PALE, blank
 from dcgan_probe.probes.evaluate.comparison import ScaleComparison, Spread
+from dcgan_probe.results.numbers import align_decimals
 
 FLOOR_COLOUR = "#BBBBBB"
 
@@ -27,8 +28,10 @@ def chart_comparisons(
     grid = figure.subplots(len(panels), 1, height_ratios=ratios)
     for axes, (title, rows) in zip(grid, panels, strict=True):
         each = rows.values()
-        _bars(axes, "samples", [one.samples for one in each], -0.2, BLUE)
-        _bars(axes, "held-out images", [one.held_out for one in each], 0.2, FLOOR_COLOUR)
+        samples, held_out = [one.samples for one in each], [one.held_out for one in each]
+        texts = align_decimals(spread.mean for spread in samples + held_out)
+        _bars(axes, "samples", samples, texts[: len(rows)], -0.2, BLUE)
+        _bars(axes, "held-out images", held_out, texts[len(rows) :], 0.2, FLOOR_COLOUR)
         axes.set_title(title, loc="left", fontsize=9, fontfamily=FONT)
         charts.style(axes, hidden=("top", "right", "left"))
         axes.set_yticks(range(len(rows)), list(rows), **charts.TEXT)
@@ -36,7 +39,7 @@ def chart_comparisons(
         axes.invert_yaxis()
         axes.margins(x=0.15)
         # Kernel distances go below 0 by chance.
-        lowest = min(min(spread.values) for one in each for spread in (one.samples, one.held_out))
+        lowest = min(spread.range[0] for spread in samples + held_out)
         axes.set_xlim(left=min(0, 1.2 * lowest))
         axes.xaxis.get_offset_text().set(fontsize=8, fontfamily=FONT)
     handles = grid[0].get_legend_handles_labels()
@@ -45,8 +48,15 @@ def chart_comparisons(
     return figure
 
 
-def _bars(axes: Axes, label: str, spreads: Sequence[Spread], shift: float, colour: str) -> None:
-    """Means as bars, with the least and the most as whiskers, and each mean beside."""
+def _bars(
+    axes: Axes,
+    label: str,
+    spreads: Sequence[Spread],
+    texts: Sequence[str],
+    shift: float,
+    colour: str,
+) -> None:
+    """Means as bars, with the least and the most as whiskers, and a text beside each."""
     means = [spread.mean for spread in spreads]
     reach = [
         [spread.mean - min(spread.values) for spread in spreads],
@@ -54,9 +64,9 @@ def _bars(axes: Axes, label: str, spreads: Sequence[Spread], shift: float, colou
     ]
     places = np.arange(len(spreads)) + shift
     axes.barh(places, means, 0.36, xerr=reach, color=colour, ecolor=PALE, label=label)
-    for place, spread in zip(places, spreads, strict=True):
+    for place, spread, text in zip(places, spreads, texts, strict=True):
         axes.annotate(
-            f"{spread.mean:.3g}",
+            text,
             (max(spread.values), place),
             (5, 0),
             textcoords="offset points",

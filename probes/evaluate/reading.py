@@ -6,6 +6,7 @@ from typing import Any
 
 from dcgan_probe.report.plots import as_list, at, drawable
 from dcgan_probe.report.reading import Reading
+from dcgan_probe.results.numbers import align_decimals
 
 
 def _finding(values: dict[str, Any]) -> str | None:
@@ -16,8 +17,8 @@ def _finding(values: dict[str, Any]) -> str | None:
         if not each or not all(map(drawable, each)):
             return None
         means.append(sum(each) / len(each))
-    distance, floor = means
-    return f"sliced Wasserstein distance x 1000: {distance:.3g}, floor {floor:.3g}"
+    distance, floor = align_decimals(means)
+    return f"sliced Wasserstein distance x 1000: {distance}, floor {floor}"
 
 
 READING = Reading(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe.figures.panels import Block, chart_width, draw, tile, zoom_for
-from dcgan_probe.probes.evaluate.comparison import ScaleComparison
+from dcgan_probe.probes.evaluate.comparison import ScaleComparison, describe
 from dcgan_probe.probes.evaluate.figures import chart_comparisons
 from dcgan_probe.results.result import Result
 
@@ -151,12 +151,14 @@ class Evaluation(Result):
             f"{self.count} others. Mean of {SPLITS} splits of {self.images} (least to most)",
             "sliced Wasserstein distance x 1000:",
         ]
-        for scale, each in self.wasserstein.items():
+        scales = describe(self.wasserstein.values())
+        for scale, (samples, floor) in zip(self.wasserstein, scales, strict=True):
             name = scale if scale == "mean" else f"{scale}x{scale}"
-            lines.append(f"  {name}: {each.samples}, floor {each.held_out}")
+            lines.append(f"  {name}: {samples}, floor {floor}")
+        [(samples, held_out)] = describe([self.similarity])
         lines.append(
-            f"MS-SSIM of pairs, high is little diversity: samples {self.similarity.samples}, "
-            f"held-out images {self.similarity.held_out}"
+            f"MS-SSIM of pairs, high is little diversity: samples {samples}, held-out images "
+            f"{held_out}"
         )
         if self.frechet is not None:
             seen, (frechet, kernel) = self.frechet, self.frechet.names
@@ -164,11 +166,9 @@ class Evaluation(Result):
                 f"in {seen.features} features of {seen.extractor} ({seen.sha256[:8]}), "
                 f"{seen.images} images on each side:"
             )
-            for name, each in (
-                (frechet, seen.distance),
-                (kernel, seen.kernel),
-                ("precision", seen.precision),
-                ("recall", seen.recall),
-            ):
-                lines.append(f"  {name}: {each.samples}, floor {each.held_out}")
+            distances = [*describe([seen.distance]), *describe([seen.kernel])]
+            names = (frechet, kernel, "precision", "recall")
+            words = [*distances, *describe([seen.precision, seen.recall])]
+            for name, (samples, floor) in zip(names, words, strict=True):
+                lines.append(f"  {name}: {samples}, floor {floor}")
         return "\n".join([*self.doubts(), *lines])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from dcgan_probe.results.numbers import align_decimals
+
 from .verdict import Verdict
 
 CLOSEST, TYPICAL = 4, 4
+PAIRED = 3  # of either, in the picture of two checkpoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +34,14 @@ class Comparison:
     nearest_held_out: np.ndarray
     verdict: Verdict | None
 
-    def shown(self) -> list[tuple[str, int]]:
+    def shown(self, closest: int = CLOSEST, typical: int = TYPICAL) -> list[tuple[str, int]]:
         """The samples of the picture, and why: the closest, and those about the median."""
         order = np.argsort(self.distances[:, 0], kind="stable").tolist()
-        closest = [("closest", i) for i in order[:CLOSEST]]
-        rest = order[CLOSEST:]
-        start = max(0, (len(rest) - TYPICAL) // 2)
-        return closest + [("typical", i) for i in rest[start : start + TYPICAL]]
+        rest = order[closest:]
+        start = max(0, (len(rest) - typical) // 2)
+        return [("closest", i) for i in order[:closest]] + [
+            ("typical", i) for i in rest[start : start + typical]
+        ]
 
     def values(self) -> dict[str, Any]:
         held = float(np.median(self.held_out)) if len(self.held_out) else None
@@ -56,21 +58,10 @@ class Comparison:
         line = f"{self.space}: to the nearest training image (median; {self.unit}): samples "
         own = np.median(self.distances[:, 0])
         if self.verdict is None:
-            return line + written([own])[0]
-        samples, held_out = written([own, np.median(self.held_out)])
+            return line + align_decimals([own])[0]
+        samples, held_out = align_decimals([own, np.median(self.held_out)])
         line += f"{samples}, held-out images {held_out}"
         return "\n  ".join([line, *self.verdict.numbers(), str(self.verdict)])
-
-
-def written(distances: Iterable[float]) -> list[str]:
-    """Distances to be compared, with as many decimals as show three digits of the largest.
-
-    >>> written([0.49, 0.4061])
-    ['0.490', '0.406']
-    """
-    values = [float(d) for d in distances]
-    decimals = max(0, 2 - math.floor(math.log10(max(values) or 1.0)))
-    return [f"{value:.{decimals}f}" for value in values]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,3 +85,14 @@ class Examples:
 
     training: np.ndarray
     held_out: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Some samples of two checkpoints from the same latents, and their nearest images.
+
+    rows: the latents. examples: by checkpoint and space, one training and one held-out image each.
+    """
+
+    rows: tuple[int, ...]
+    examples: tuple[tuple[Examples, ...], ...]

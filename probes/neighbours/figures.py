@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from dcgan_probe import figures
 from dcgan_probe.figures import charts
+from dcgan_probe.results.numbers import align_decimals
 
-from .comparison import Comparison, Examples, SampleSet, written
+from .comparison import Comparison, Examples, Pairs, SampleSet
 
 CHART = (560, 200)
-SHEET = 36  # samples of either checkpoint that are drawn side by side
 
 
 def draw_nearest(
@@ -47,17 +47,37 @@ def draw_nearest(
     figures.draw(path, title, blocks, labels, caption, zoom, below)
 
 
-def draw_checkpoints(path: Path, checkpoints: Sequence[SampleSet], caption: str) -> None:
-    """Samples of two checkpoints from the same latents, side by side."""
+def draw_checkpoints(
+    path: Path, checkpoints: Sequence[SampleSet], pairs: Pairs, caption: str
+) -> None:
+    """Samples of two checkpoints from the same latents, above the real images nearest to each."""
+    rows = list(pairs.rows)
+    names, below = ["sample"], []  # of all rows of images; distances of all but the first
+    for place, space in enumerate(each.space for each in checkpoints[-1].near):
+        near = [samples.near[place] for samples in checkpoints]
+        kinds = [("training", [each.distances[rows, 0] for each in near])]
+        if near[0].verdict is not None:
+            kinds.append(("held-out", [each.to_held_out[rows] for each in near]))
+        texts = align_decimals(np.concatenate([d for _, both in kinds for d in both]))
+        for i, (kind, both) in enumerate(kinds):
+            names.append(f"nearest\n{kind} image,\nby {space}")
+            start = i * len(both) * len(rows)
+            below.append([texts[start + j * len(rows) :][: len(rows)] for j in range(len(both))])
     blocks = []
-    for samples in checkpoints:
-        zoom = _zoom(samples.pixels)
-        sheet = figures.tile(samples.pixels[:SHEET], int(SHEET**0.5), zoom)
-        verdicts = [f"{near.verdict.name} by {near.space}" for near in samples.near if near.verdict]
+    for j, (samples, examples) in enumerate(zip(checkpoints, pairs.examples, strict=True)):
+        images = [samples.pixels[rows]]
+        for each in examples:
+            images.append(each.training[:, 0])
+            if each.held_out.shape[1]:
+                images.append(each.held_out[:, 0])
+        verdicts = [
+            f"{near.verdict.name.lower()} by {near.space}" for near in samples.near if near.verdict
+        ]
         heading = ": ".join(filter(None, [samples.name, ", ".join(verdicts)]))
-        blocks.append(figures.Block(heading, sheet[None, None]))
-    title = "Samples of two checkpoints of one training"
-    figures.draw(path, title, blocks, [""], caption, zoom=1)
+        labels = [[""] * len(rows), *(each[j] for each in below)]
+        blocks.append(figures.Block(heading, np.stack(images), labels))
+    title = "Samples of two checkpoints, and the real images nearest to them"
+    figures.draw(path, title, blocks, names, caption, _zoom(checkpoints[-1].pixels))
 
 
 def _zoom(pixels: np.ndarray) -> int:
@@ -67,7 +87,7 @@ def _zoom(pixels: np.ndarray) -> int:
 
 def _numbers(distances: np.ndarray) -> list[list[str]]:
     columns = distances.shape[1]
-    texts = written(distances.flat)
+    texts = align_decimals(distances.flat)
     return [texts[i : i + columns] for i in range(0, len(texts), columns)]
 
 

@@ -19,7 +19,7 @@ from dcgan_probe.metrics import splits
 from dcgan_probe.session import Session
 
 from . import search
-from .comparison import Comparison, Examples, SampleSet
+from .comparison import PAIRED, Comparison, Examples, Pairs, SampleSet
 from .result import Neighbours
 from .spaces import find as find_spaces
 from .verdict import LEAST
@@ -85,7 +85,8 @@ def run(
         control=real.words,
         own=own,
         before=None if earlier is None else sets[0],
-        examples=tuple(_examples(near, real) for near in own.near),
+        examples=tuple(_examples(near, _rows(near), real) for near in own.near),
+        pairs=None if earlier is None else _pair(sets, real),
         names=(real.training.names, [] if real.control is None else real.control.names),
         warnings=_warnings(own),
         caption=session.caption(),
@@ -183,15 +184,33 @@ def _generate(
     return [(earlier, eight_bit(drawn)), (session.checkpoint, own)]
 
 
-def _examples(near: Comparison, real: RealImages) -> Examples:
-    """The real images that the picture of one space shows."""
+def _rows(near: Comparison, *counts: int) -> list[int]:
+    return [i for _, i in near.shown(*counts)]
+
+
+def _pair(sets: Sequence[SampleSet], real: RealImages) -> Pairs:
+    """Some latents of two checkpoints, chosen by what the later one draws, in the first space."""
+    rows = _rows(sets[-1].near[0], PAIRED, PAIRED)
+    examples = tuple(
+        tuple(_examples(near, rows, real, nearest=1) for near in samples.near) for samples in sets
+    )
+    return Pairs(tuple(rows), examples)
+
+
+def _examples(
+    near: Comparison, rows: Sequence[int], real: RealImages, nearest: int | None = None
+) -> Examples:
+    """The real images nearest to samples, that the picture of one space shows.
+
+    nearest: how many training images of each sample; by default all that were found.
+    """
+    rows = list(rows)
 
     def read(source: Chosen, rows: np.ndarray) -> np.ndarray:
         images = figures.pixels(source.read(rows.ravel().tolist()))
         return images.reshape(*rows.shape, *images.shape[1:])
 
-    rows = [i for _, i in near.shown()]
-    training = read(real.training, near.nearest[rows])
+    training = read(real.training, near.nearest[rows, :nearest])
     if real.control is None:
         return Examples(training, training[:, :0])
     return Examples(training, read(real.control, near.nearest_held_out[rows][:, None]))

@@ -13,7 +13,7 @@ from dcgan_probe.results.result import Result
 from dcgan_probe.storage import files
 
 from . import figures
-from .comparison import Comparison, Examples, SampleSet
+from .comparison import PAIRED, Comparison, Examples, Pairs, SampleSet
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,7 +22,8 @@ class Neighbours(Result):
 
     images, control: the training and held-out images in words; control is "" without any.
     own, before: the samples of the session's checkpoint, and of the earlier one if there is any.
-    examples: the images of the picture of each space. names: of all training images, and of the
+    examples: the images of the picture of each space. pairs: those of the picture of two
+    checkpoints. names: of all training images, and of the
     held-out images.
     warnings: why not to believe the verdict, in words.
     """
@@ -32,6 +33,7 @@ class Neighbours(Result):
     own: SampleSet
     before: SampleSet | None
     examples: tuple[Examples, ...]
+    pairs: Pairs | None
     names: tuple[Sequence[str], Sequence[str]]
     warnings: tuple[str, ...]
     caption: str
@@ -56,10 +58,13 @@ class Neighbours(Result):
                 None if self.before is None else self.before.near[place],
                 self._nearest_caption(near),
             )
-        if self.before is not None:
-            checkpoints = (self.before, self.own)
-            caption = self._checkpoints_caption(checkpoints)
-            figures.draw_checkpoints(folder / "before_after.png", checkpoints, caption)
+        if self.before is not None and self.pairs is not None:
+            figures.draw_checkpoints(
+                folder / "before_after.png",
+                (self.before, self.own),
+                self.pairs,
+                self._checkpoints_caption(self.own.near[0]),
+            )
 
     def _table(self, near: Comparison) -> str:
         """Each sample with the names of its nearest images, as CSV."""
@@ -86,15 +91,15 @@ class Neighbours(Result):
             f"{self._control_words()}{self.caption}."
         )
 
-    def _checkpoints_caption(self, checkpoints: Sequence[SampleSet]) -> str:
-        verdicts = {
-            f"{near.verdict}."
-            for samples in checkpoints
-            for near in samples.near
-            if near.verdict is not None
-        }
-        words = " ".join([*self.warnings, *sorted(verdicts)])
-        return f"The same latents on both sides. {words} {self._control_words()}{self.caption}."
+    def _checkpoints_caption(self, near: Comparison) -> str:
+        held_out = " and the nearest held-out image" if near.verdict is not None else ""
+        words = (
+            f"The same latents on both sides: the {PAIRED} whose samples of {self.own.name} are "
+            f"closest to a training image by {near.space}, then {PAIRED} typical ones. Below each "
+            f"sample the nearest training image{held_out}, with their distances to it."
+        )
+        words = " ".join([words, *self.warnings])
+        return f"{words} Training images: {self.images}. {self._control_words()}{self.caption}."
 
     def _control_words(self) -> str:
         return f"Held out: {self.control}. " if self.control else ""
