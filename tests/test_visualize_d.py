@@ -10,7 +10,7 @@ import torch
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import visualize_d
-from dcgan_probe.probes.visualize_d.figures import SIDE, draw_responses
+from dcgan_probe.probes.visualize_d.figures import HATCH, SIDE, draw_responses
 
 
 def test_every_response_is_what_the_network_says_of_its_image(session):
@@ -58,29 +58,27 @@ def test_all_filters_go_onto_numbered_pages(session, tmp_path):
     assert cv2.imread(str(tmp_path / "out" / pages[0])) is not None
 
 
-def test_each_response_is_drawn_as_its_neuron_sees_the_image(session):
-    of = visualize_d.run(session, n=12, layer="16x16", filters=[0, 1], k=3).trained
-    boxes = of.fields.flatten(0, 1)
-    width, height = (boxes[:, 2:] - boxes[:, :2]).amax(dim=0).tolist()
-    drawn = draw_responses(of.photographs, of.guided, of.fields)
-    zoom = round(SIDE / max(width, height))
-    for i, j in np.ndindex(2, 3):
-        left = j * (width * zoom + dp.figures.panels.GAP)
-        seen = drawn[i, : height * zoom : zoom, left : left + width * zoom : zoom]
-        x0, y0, x1, y1 = of.fields[i, j].tolist()
-        image = of.photographs[i, j]
-        # The window holds the whole field, and nothing that is not of the image.
-        places = [
-            (x, y)
-            for x in range(33 - width)
-            for y in range(33 - height)
-            if np.array_equal(image[y : y + height, x : x + width], seen)
-        ]
-        assert any(x <= x0 and y <= y0 and x1 <= x + width and y1 <= y + height for x, y in places)
-        signal = drawn[
-            i, height * zoom : 2 * height * zoom : zoom, left : left + width * zoom : zoom
-        ]
-        assert len(np.unique(signal.reshape(-1, 3), axis=0)) > 1
+@pytest.mark.parametrize("x", [0, 12, 20])  # at the left edge, in the middle, at the right
+def test_both_tiles_show_the_receptive_field_and_nothing_else(x):
+    """Of 12 x 8 fields, one is whole; the other lacks 4 columns if an edge of the image cuts it."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 100, (1, 2, 32, 32, 3), np.uint8)
+    guided = torch.from_numpy(rng.normal(size=(1, 2, 3, 32, 32)))
+    wide = 12 if x == 12 else 8
+    right = 32 if x == 20 else x + wide
+    fields = torch.tensor([[[10, 4, 22, 12], [right - wide, 4, right, 12]]])
+    drawn = draw_responses(images, guided, fields)[0]
+    zoom = round(SIDE / 12)
+    second = drawn[: 16 * zoom : zoom, 12 * zoom + dp.figures.panels.GAP :: zoom]
+    assert second.shape == (16, 12, 3)
+    signals = dp.figures.signed(guided[0])
+    left = 4 if x == 0 else 0  # where the tile holds what is beside the image
+    for tile, of in ((second[:8], images[0, 1]), (second[8:], signals[1])):
+        field = of[4:12, right - wide : right]
+        np.testing.assert_array_equal(tile[:, left : left + wide], field)
+        rest = np.delete(tile, range(left, left + wide), axis=1)
+        assert set(np.unique(rest)) <= {HATCH, 255}
+        assert rest.shape[1] == 12 - wide and (not rest.size or (rest == HATCH).any())
 
 
 def test_many_responses_go_onto_lines_of_a_few(session):

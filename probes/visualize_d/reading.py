@@ -37,7 +37,7 @@ def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Char
 READING = Reading(
     "Each row is a filter of the discriminator: its strongest images and the pixels that caused "
     "the responses, next to the same for random weights. A filter that learned something shows "
-    "strokes of one kind across several images. Each picture is scaled to its own maximum, so "
+    "one or a few parts across several images. Each picture is scaled to its own maximum, so "
     "strengths cannot be compared.",
     "Guided backpropagation partly redraws the edges of an image whatever the weights are: "
     "structure that random weights also show was not learned. A strongest response is an "

@@ -101,10 +101,12 @@ class FilterPictures(Result):
                 for name, of in networks.items()
             ],
             [f"filter\n{number}" for number in self.filters[part]],
-            f"The {k} strongest responses of each filter over {self.images}: what the neuron sees "
-            "of the image, and below it what raised the response, by guided backpropagation (grey: "
-            f"nothing; rule: {self.rule}; each scaled to itself). A filter that learned something "
-            f"shows edges of one thing where a random one shows haze. {self.caption}.",
+            f"The {k} strongest responses of each filter over {self.images}. Above, what the "
+            "neuron sees of the image: its receptive field, hatched where that leaves the image. "
+            "Below, what raised the response, by guided backpropagation (LeakyReLU rule: "
+            f"{self.rule}); grey is zero, and each is scaled to its own maximum. A filter that "
+            "learned something shows one or a few parts, with their edges; a random one shows "
+            f"haze. {self.caption}.",
             zoom=1,
         )
 
