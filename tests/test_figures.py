@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageSequence
 
 from dcgan_probe import figures
 from dcgan_probe.errors import InputError
@@ -144,6 +145,32 @@ def test_a_film_of_several_images_holds_them_side_by_side(tmp_path):
     first = film.frames[0][..., 2::-1]
     assert first.shape == (256, 3 * 258 - 2, 3)  # at least 256 pixels high
     assert (first[::4, 516:772:4] == frames[0, 2]).all()
+
+
+def test_what_does_not_change_in_a_gif_stays_still(tmp_path):
+    """One set of colours and no dither: what moves elsewhere changes no pixel here."""
+    y, x = np.mgrid[:64, :64]
+    frames = np.stack([np.stack([2 * x, 3 * y, x + y], -1)] * 3).astype(np.uint8)
+    frames[1:, 40:, 40:] = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3))
+    figures.film.write(tmp_path / "film.gif", frames)
+    with Image.open(tmp_path / "film.gif") as film:
+        seen = [np.array(frame.convert("RGB")) for frame in ImageSequence.Iterator(film)]
+    assert len(seen) == 3
+    for frame in seen[1:]:
+        np.testing.assert_array_equal(frame[:40], seen[0][:40])
+        np.testing.assert_array_equal(frame[:, :40], seen[0][:, :40])
+    assert np.abs(seen[0][:40].astype(int) - frames[0][:40]).mean() < 8
+
+
+def test_a_label_is_below_its_frame(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 200, (3, 64, 90, 3), np.uint8)
+    drawn = figures.film.label(frames, ["one", "two words that do not fit into a line", "one"])
+    np.testing.assert_array_equal(drawn[:, :64], frames)
+    one, two, again = drawn[:, 64:]
+    np.testing.assert_array_equal(one, again)
+    assert one[0].min() == one[-1].min() == two[:, -1].min() == 255  # nothing is cut off
+    ink = [(band < 128).any(axis=(1, 2)) for band in (one, two)]
+    assert 5 < ink[0].sum() < 16 and ink[1].sum() > 2 * ink[0].sum()
 
 
 def test_no_text_is_taken_for_mathematics(tmp_path):

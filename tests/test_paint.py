@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageSequence
 from test_label_server import asked
 from torch import nn
 
@@ -122,6 +123,21 @@ def test_a_file_takes_it_up_again(desk, session, tmp_path, boxes, concepts):
     assert film["file"].endswith("painting.gif") and film["frames"] == len(again.work.frames())
     np.testing.assert_array_equal(again.work.frames()[-1], shown["pixels"][0])
     np.testing.assert_array_equal(again.work.frames()[0], ask(again, "/before")["pixels"][0])
+    with Image.open(film["file"]) as shown_film:
+        lasts = [frame.info["duration"] for frame in ImageSequence.Iterator(shown_film)]
+    assert min(lasts) >= 1000 and sum(lasts) == 1000 * film["frames"]
+
+
+def test_a_film_says_what_each_edit_is(desk):
+    for path, body in EVERYTHING:
+        ask(desk, path, **body, done=True)
+    said = [words for words, _ in desk.work._states()]
+    assert said[:3] == ["sample 0:0", "sample 0:0", "sliders"]
+    assert said[3:-1] == [
+        "edit 1: erase here", "edit 2: stamp <b>door</b>", "edit 3: erase window",
+        "edit 4: erase here",
+    ]  # fmt: skip
+    assert said[-1] == said[-2]
 
 
 def test_undo_goes_back_to_the_first_image_and_redo_to_the_last(desk):

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 
 from dcgan_probe.errors import InputError, unknown
+from dcgan_probe.figures.canvas import DPI, FONT, INK, blank, look
+from dcgan_probe.figures.lettering import wrap
+from dcgan_probe.figures.output import drawable
 from dcgan_probe.figures.panels import tile, zoom_for
 from dcgan_probe.storage import files
 
-ANIMATIONS = (".png", ".gif")
-ENDINGS = (".mp4", *ANIMATIONS)
+ENDINGS = (".mp4", ".png", ".gif")
 # A film is looked at alone, where a picture stands in a page.
 LEAST = 256
+_TEXT, _LEADING, _BESIDE = 13, 1.45, 8  # of labels, in pixels; leading: from a line to the next
+_COLOURED = 1 << 18  # pixels that the colours of a GIF are chosen from, about
 # VP9 is what browsers play of what OpenCV's wheels can write; MPEG-4 for a build without it.
 _CODECS = ("vp09", "mp4v")
 
@@ -27,15 +36,19 @@ def write(path: str | os.PathLike[str], frames: np.ndarray, fps: int = 20) -> No
         >>> write("/tmp/grey.gif", np.full((10, 64, 64, 3), 128, np.uint8))
 
     frames: N x H x W x 3 uint8 RGB. A mp4 plays once and has even sides: an odd one loses its last
-    pixel; an animation starts again at its end. Raises InputError for another ending, and where the
-    temporary folder has no room for a mp4.
+    pixel; an animation starts again at its end. A GIF has 256 colours for all its frames, without
+    dither, so what does not change stays still; equal frames become one that is shown longer.
+    Raises InputError for another ending, and where the temporary folder has no room for a mp4.
     Source: the films of latent walks that the paper's authors published beside figure 4.
     """
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise unknown("kind of film", ending, ENDINGS, where=str(path))
-    bgr = np.ascontiguousarray(frames[..., ::-1])
-    film = _animation(bgr, ending, fps) if ending in ANIMATIONS else _mp4(bgr, fps)
+    if ending == ".gif":
+        film = _gif(frames, fps)
+    else:
+        bgr = np.ascontiguousarray(frames[..., ::-1])
+        film = _png(bgr, fps) if ending == ".png" else _mp4(bgr, fps)
     files.write_bytes(path, film)
 
 
@@ -53,11 +66,55 @@ def write_tiled(path: str | os.PathLike[str], frames: np.ndarray, columns: int =
     write(path, np.stack([tile(images, across, zoom) for images in frames]))
 
 
-def _animation(bgr: np.ndarray, ending: str, fps: int) -> bytes:
+@look()
+def label(frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    """Frames with a text below each, on white: N x (H + height of the text) x W x 3 uint8.
+
+        >>> label(np.zeros((2, 256, 256, 3), np.uint8), ["before", "after"]).shape
+        (2, 283, 256, 3)
+
+    A text that is wider than the frames is broken into lines.
+    """
+    width = frames.shape[2]
+    lines = {text: wrap(text, _TEXT, width - 2 * _BESIDE) for text in texts}
+    height = round(_TEXT * _LEADING * max(map(len, lines.values()), default=1)) + _BESIDE
+    bands = {text: _band("\n".join(each), width, height) for text, each in lines.items()}
+    return np.concatenate([frames, np.stack([bands[text] for text in texts])], axis=1)
+
+
+def _band(text: str, width: int, height: int) -> np.ndarray:
+    """A text on white, height x width x 3 uint8."""
+    figure = blank(width, height)
+    style: dict[str, Any] = {
+        "fontsize": _TEXT * 72 / DPI,
+        "linespacing": _LEADING / 1.2,
+        "fontfamily": FONT,
+    }
+    x, y = _BESIDE / width, 1 - _BESIDE / 2 / height
+    figure.text(x, y, drawable(text), color=INK, va="top", parse_math=False, **style)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _gif(frames: np.ndarray, fps: int) -> bytes:
+    # Colours are chosen from some pixels of every part of the film: time stays that of one image.
+    flat = frames.reshape(1, -1, 3)
+    some = np.ascontiguousarray(flat[:, :: len(flat[0]) // _COLOURED | 1])
+    method, dither = Image.Quantize.FASTOCTREE, Image.Dither.NONE
+    palette = Image.fromarray(some).quantize(256, method=method, dither=dither)
+    drawn = [Image.fromarray(frame).quantize(palette=palette, dither=dither) for frame in frames]
+    stream = io.BytesIO()
+    rest = {"save_all": True, "append_images": drawn[1:], "duration": round(1000 / fps), "loop": 0}
+    drawn[0].save(stream, "GIF", optimize=False, **rest)
+    return stream.getvalue()
+
+
+def _png(bgr: np.ndarray, fps: int) -> bytes:
     animation = cv2.Animation()
     animation.frames = list(bgr)
     animation.durations = [round(1000 / fps)] * len(bgr)
-    done, data = cv2.imencodeanimation(ending, animation)
+    done, data = cv2.imencodeanimation(".png", animation)
     assert done, "OpenCV encodes every uint8 array as an animation"
     return data.tobytes()
 

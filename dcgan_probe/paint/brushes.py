@@ -37,6 +37,17 @@ class Item:
     thumbnail: np.ndarray
 
 
+def describe(edit: PlaceEdit) -> str:
+    """What a brush did, in the words of the page.
+
+    >>> describe(brushes.stamp(0, 30, 30, "16x16"))
+    'stamp window'
+    """
+    if edit.regression is not None:
+        return f"erase {edit.label}"
+    return "erase here" if edit.where is None else f"stamp {edit.label}"
+
+
 class Brushes:
     """Turns strokes on a session's samples into edits by place.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,15 @@ from dcgan_probe.figures import film
 from dcgan_probe.figures.panels import zoom_for
 from dcgan_probe.figures.rasters import write_image
 from dcgan_probe.pages.work_file import NotSaved, resume
+from dcgan_probe.paint.brushes import describe
 from dcgan_probe.paint.state import History, State, axis_of
 from dcgan_probe.paint.studio import Studio
 from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value
 
-FPS = 2  # edits a second
-FRAMES = 240  # of a film, at most
-HOLD = 3  # frames for which its end stands still
+FPS = 1  # frames a second
+FRAMES = 120  # of a film, at most
+HOLD = 1  # frames for which its end stands still
 
 
 class PaintWork:
@@ -62,25 +64,30 @@ class PaintWork:
     def write_film(self) -> tuple[Path, int]:
         """Write a film: the sample as it is, then edit by edit; returns its path and its length."""
         path = files.next_free(self.path.with_suffix(".gif"))
-        frames = self.frames()
+        frames, said = self.frames(), [words for words, _ in self._states()]
         zoom = 2 * zoom_for(frames.shape[1])
-        large = frames.repeat(zoom, 1).repeat(zoom, 2)
+        large = film.label(frames.repeat(zoom, 1).repeat(zoom, 2), said)
         self._guarded(path, lambda: film.write(path, large, FPS))
         return path, len(frames)
 
     def frames(self) -> np.ndarray:
         """T x H x W x 3 uint8: first the sample, then its sliders, then one edit more each."""
+        return np.stack([self.studio.image(state) for _, state in self._states()])
+
+    def _states(self) -> list[tuple[str, State]]:
+        """What each frame of a film shows, in words and as a state."""
         now = self.history.now
         begin = State(now.sample)
         sliders = State(now.sample, now.walk, now.axes, now.selections)
-        states = [begin, *([sliders] if sliders != begin else [])]
+        states = [(f"sample {now.sample}", begin)]
+        if sliders != begin:
+            states.append(("sliders", sliders))
         count = len(now.edits)
         step = -(-count // FRAMES) or 1
-        ends = sorted({*range(step, count + 1, step), *([count] if count else [])})
-        states += [State(now.sample, now.walk, now.axes, now.selections, now.edits[:end])
-                   for end in ends]  # fmt: skip
-        images = [self.studio.image(state) for state in states]
-        return np.stack([*images[:1] * 2, *images[1:], *images[-1:] * HOLD])
+        for end in sorted({*range(step, count + 1, step), *([count] if count else [])}):
+            said = f"edit {end}: {describe(now.edits[end - 1])}"
+            states.append((said, replace(sliders, edits=now.edits[:end])))
+        return [states[0], *states, *states[-1:] * HOLD]
 
     def _guarded(self, path: Path, write: Callable[[], None]) -> None:
         try:
