@@ -20,7 +20,7 @@ TOP = 10
 class Contribution:
     """How much a layer contributes to the answer.
 
-    point: the classification by this layer alone. share: of the squared weight of the machine on
+    point: the classification by this layer alone. share: of the squared weight of the SVM on
     all layers, each weight in units of its column's deviation, so that scale does not count.
     """
 

@@ -57,7 +57,7 @@ def draw_accuracy(
         charts.style(axes, x="labels", y="test accuracy, %", labels=8)
         charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
-    _draw(path, "How much a linear machine reads in the features", plot, caption, height)
+    _draw(path, "Test accuracy of a linear SVM on the features", plot, caption, height)
 
 
 def draw_confusion(path: Path, confusion: np.ndarray, classes: Sequence[str], caption: str) -> None:
@@ -84,45 +84,66 @@ def draw_confusion(path: Path, confusion: np.ndarray, classes: Sequence[str], ca
 
 
 def draw_layers(
-    path: Path, layers: Sequence[Contribution], all_layers: float, caption: str
+    path: Path, layers: Sequence[Contribution], all_layers: float, chance: float, caption: str
 ) -> None:
-    """What each layer reaches alone, beside its share of the weight of all.
+    """The accuracy of each layer alone, beside its share of the weight of all.
 
-    all_layers: the accuracy of all layers together, in [0, 1].
+    all_layers: the accuracy of all layers together, chance: that of guessing, both in [0, 1].
     """
     names = [layer.layer for layer in layers]
     places = np.arange(len(names))
 
     def plot(axes: Any) -> None:
         alone = [100 * layer.point.score.mean for layer in layers]
+        ends = [[100 * end for end in layer.point.score.interval] for layer in layers]
         share = [100 * layer.share for layer in layers]
-        for shift, values, colour, label in (
-            (-0.2, alone, figures.BLUE, "test accuracy of the layer alone"),
-            (0.2, share, figures.ORANGE, "share of the squared weight of all"),
+        reach = np.abs(np.transpose(ends) - alone)
+        for shift, values, colour, label, errors, tips in (
+            (-0.2, alone, figures.BLUE, "accuracy of the layer alone", reach, [e[1] for e in ends]),
+            (0.2, share, figures.ORANGE, "share of the squared weights", None, share),
         ):
-            axes.barh(places + shift, values, 0.36, color=colour, label=label)
-            # Beside the axes: a number next to its bar could cross the dashed line.
-            for place, value in zip(places + shift, values, strict=True):
-                axes.text(103, place, f"{value:.1f}", va="center", **charts.TEXT)
-        whole = 100 * all_layers
-        axes.axvline(whole, color=figures.INK, linestyle="--", linewidth=0.8)
-        side, shift = ("left", 5) if whole < 50 else ("right", -5)
-        axes.annotate(
-            f"all layers {whole:.1f}",
-            (whole, -0.6),
-            (shift, 0),
-            "data",
-            "offset points",
-            ha=side,
-            **charts.TEXT,
-        )
+            axes.barh(
+                places + shift,
+                values,
+                0.36,
+                color=colour,
+                label=label,
+                xerr=errors,
+                error_kw={"ecolor": figures.INK, "capsize": 3, "elinewidth": 1},
+            )
+            for place, value, tip in zip(places + shift, values, tips, strict=True):
+                axes.annotate(
+                    f"{value:.1f}",
+                    (tip, place),
+                    (5, 0),
+                    textcoords="offset points",
+                    va="center",
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+                    **charts.TEXT,
+                )
+        for value, words, style in (
+            (100 * all_layers, f"all layers {100 * all_layers:.1f}", "--"),
+            (100 * chance, f"chance {100 * chance:.1f}", ":"),
+        ):
+            axes.axvline(value, color=figures.INK, linestyle=style, linewidth=0.8, zorder=0.5)
+            side, offset = ("left", 5) if value < 50 else ("right", -5)
+            axes.annotate(
+                words,
+                (value, -0.6),
+                (offset, 0),
+                textcoords="offset points",
+                ha=side,
+                **charts.TEXT,
+            )
         axes.set_ylim(len(names) - 0.4, -0.8)
         axes.set_yticks(places, names, **charts.TEXT)
         charts.style(axes, x="%", labels=8)
-        axes.set_xlim(0, 100)
+        axes.set_xlim(0, 110)
+        axes.set_xticks(range(0, 101, 20))
         charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
-    _draw(path, "Which layers carry the answer", plot, caption, 120 + 70 * len(names))
+    title = "Accuracy of each layer alone, and its share of the weights"
+    _draw(path, title, plot, caption, 120 + 70 * len(names))
 
 
 def _plot_row(axes: Any, row: Row, colour: str, shift: float) -> None:

@@ -109,7 +109,8 @@ class Classified(Result):
             1 / len(self.classes),
             f"Accuracy on {self.counts[2]} test images by how many labels were trained on, with "
             "95% intervals: of the mean over draws of labels, and for a single draw over test "
-            f"images. C chosen on {self.counts[1]} other images. {self._departures()}"
+            f"images. Regularisation strength C chosen on {self.counts[1]} other images. "
+            f"{self._departures()}"
             f"{self.caption}.",
         )
         figures.draw_confusion(
@@ -121,15 +122,16 @@ class Classified(Result):
         )
         if not self.layers:
             return
-        top = ", ".join(f"{f.layer} {f.filter} ({f.speaks_for})" for f in self.filters)
         figures.draw_layers(
             folder / "layers.png",
             self.layers,
             point.score.mean,
-            f"Blue: the same machine on one layer, with its own C, {point.describe_labels()}. "
-            "Orange: of the squared weight of the machine on all layers, in units of each "
-            f"feature's deviation. Filters with the most of it, and the class they support: "
-            f"{top}. {self.caption}.",
+            1 / len(self.classes),
+            "Blue: test accuracy of a linear SVM on one layer, with its own regularisation "
+            f"strength C, {point.describe_labels()}, with 95% intervals. Orange: the layer's "
+            "part of the squared weights of the SVM on all layers, in units of each feature's "
+            "standard deviation. A layer with little weight may hold the same information as "
+            f"others. {self.caption}.",
         )
 
     def _departures(self) -> str:
