@@ -190,6 +190,23 @@ def test_a_filter_that_an_edit_in_force_drops_has_no_effect_left(session):
     assert not any(part._forward_hooks for part in session.generator.modules())
 
 
+def test_a_picture_names_its_samples_and_says_how_sure_it_is(session):
+    """Each sample is drawn again by its name; the interval is that of the result."""
+    for judge, first in ((BRIGHT, 8), (None, 0)):
+        found = dissect.run(session, boxes(), layer="8x8", n=4, top=2, judge=judge).objects[0]
+        names, below = found.pictures.labels[:2]
+        assert below == ()
+        f = found.by_effect()[0]
+        count = 4 if judge else len(boxes().images)
+        maps = hooks.activations(session.generator, "8x8", session.latents(count, start=first))
+        order = (-maps[:, f].amax(dim=(1, 2))).argsort(stable=True)[: len(names)]
+        assert list(names) == [f"0:{first + int(i)}" for i in order]
+        low, high = found.effect.interval[f]
+        told = found.pictures.rows[1]
+        scale, digits = (100, 1) if judge else (1, 2)
+        assert f"({scale * low:.{digits}f} to {scale * high:.{digits}f})" in told
+
+
 def test_every_label_has_its_numbers_and_its_picture(session, tmp_path):
     doors = tuple(dp.Box(i, "a/door", 8, 20, 16, 32) for i in range(2, 8))
     both = replace(boxes(), boxes=(*boxes().boxes, *doors))

@@ -75,7 +75,11 @@ def run(
     fresh = session.latents(n, start=start)
     ranks = ranks or Ranks(device=session.device)
     objects: dict[str, Object] = {}
+    numbers = {True: range(start, start + n), False: boxes.images}
     for z, by_detector in ((fresh, True), (samples.z, False)):
+        seed = session.seed if by_detector else boxes.seed
+        of = "" if seed is None else f"{seed}:"  # a file of latents has no seed
+        names = [f"{of}{number}" for number in numbers[by_detector]]
         own = {
             each: match
             for each, match in zip(judges, agreements, strict=True)
@@ -84,7 +88,9 @@ def run(
         if own:
             effects, strongest = measure(session, layer, z, list(own), ranks)
             for (each, match), effect in zip(own.items(), effects, strict=True):
-                shown = pictures(session, layer, each.label, match, effect, z, strongest, top)
+                shown = pictures(
+                    session, layer, each.label, match, effect, z, strongest, top, names
+                )
                 objects[each.label] = _object(each, match, effect, len(z), shown)
     options = {"layer": layer, "labels": list(labels), "n": n, "top": top}
     options["boxes"] = {"source": Path(boxes.source).name, "seed": boxes.seed, "n": boxes.n}

@@ -91,11 +91,12 @@ class Inversion(Result):
         sample = f"sample {self.sample}"
         draw(
             folder / "invert.png",
-            f"The nearest image to {Path(self.photo).name}",
+            "A photograph, and the nearest images that the generator draws",
             blocks,
             [_row("photograph", self.found), _row(sample, self.again)],
-            f"{verdict[0].upper()}{verdict[1:]}. Above the photograph; below a sample, which "
-            "has a z, searched for in the same way: what can be reached at best. Nearest random: "
+            f"{verdict[0].upper()}{verdict[1:]}. Above the photograph, "
+            f"{Path(self.photo).name}; below a sample, which has a z, searched for in the same "
+            "way: what can be reached at best. Nearest random: "
             f"the nearest of {search.CANDIDATES} samples, {self.found.random_near.words()} for the "
             f"photograph and {self.again.random_near.words()} for the sample. Error: black is "
             f"0, white {BRIGHTEST} of 255 levels or more. {self.caption}.",
