@@ -90,8 +90,8 @@ def _band(text: str, width: int, height: int) -> np.ndarray:
         "linespacing": _LEADING / 1.2,
         "fontfamily": FONT,
     }
-    x, y = _BESIDE / width, 1 - _BESIDE / 2 / height
-    figure.text(x, y, drawable(text), color=INK, va="top", parse_math=False, **style)
+    x, y = _BESIDE / width, (_BESIDE + 1) / height  # where the last line stands
+    figure.text(x, y, drawable(text), color=INK, va="baseline", parse_math=False, **style)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
