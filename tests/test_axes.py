@@ -19,7 +19,10 @@ from dcgan_probe.latents import axes
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.probes import arithmetic, turn
 from dcgan_probe.probes.arithmetic import trials
+from dcgan_probe.probes.turn.curves import describe, rank
 from dcgan_probe.probes.turn.figures import BOTTOM, HEIGHT, NAMED, NAMES, chart_responses
+from dcgan_probe.probes.turn.reading import READING
+from dcgan_probe.probes.turn.result import Response
 from dcgan_probe.recognition import keeping
 
 # Of the classifier below: what each logit is of z, by hand.
@@ -134,7 +137,8 @@ def test_all_leaves_out_opposites_and_what_no_line_explains(shown, concepts):
     assert found.keeping.asked == ("one",)
     assert found.keeping.kept == ("two",)
     assert set(found.keeping.left_out) == {"against one", "noise"}
-    assert "goes with or against one (1.00)" in found.keeping.left_out["against one"]
+    assert found.keeping.left_out["against one"] == "|correlation| with one: 1.00"
+    assert str(found.keeping).startswith("Kept: two, everything without a label. Not kept: ")
     assert "below 0.1" in found.keeping.left_out["noise"]
     # z[0] as it was, z[1] against it so that "two" stays, and nothing else.
     plain = found.without.axis
@@ -158,7 +162,7 @@ def test_a_named_label_is_taken_out_and_the_rest_of_the_axis_stays(shown, concep
     assert moved[0] == pytest.approx(0, abs=1e-5)
     assert moved[1] == pytest.approx(float(plain[1]), abs=1e-5)
     assert torch.allclose(found.axis[2:], found.without.axis[2:], atol=0.05)
-    assert found.keeping.title == "two kept"
+    assert found.keeping.title == "--keep two"
 
 
 def test_a_concept_is_kept_without_a_classifier(shown, concepts):
@@ -189,7 +193,7 @@ def test_a_sum_keeps_what_it_should_of_its_base(shown, concepts, monkeypatch):
     row = found.keeping.regression.rows(["two"])[0]
     assert (found.z[0] - base).double() @ row == pytest.approx(0, abs=1e-4)
     kept, plain = list(found.success.methods.values())[:2]
-    assert list(found.success.methods)[:2] == ["mean of 3, two kept", "mean of 3"]
+    assert list(found.success.methods)[:2] == ["mean of 3, --keep two", "mean of 3"]
     assert kept.kept["two"].count >= plain.kept["two"].count
     assert kept.kept["two"].count >= 19
     assert np.array_equal(
@@ -206,7 +210,7 @@ def high(concepts, session):
     [
         (["three"], True, "--keep: unknown label 'three', expected one of: one, two"),
         (["one"], True, "--keep one: found what is asked, expected something else"),
-        (["noise"], True, "--keep noise: a line explains .* below 0.1, expected a label that a"),
+        (["noise"], True, r"--keep noise: found R\^2 .* below 0.1, expected a label that changes"),
         (["second"], None, None),
         (["three"], None, "--keep three: found no --classifier and no concept of that name"),
         (["all"], None, "--keep all: found no --classifier and no concept of that name"),
@@ -278,6 +282,43 @@ def test_both_axes_are_in_the_result_and_the_picture(shown, concepts, tmp_path):
     alone = turn.run(shown, "low", "high", concepts, n=2, steps=3, classifier=Linear())
     alone.save(tmp_path / "alone")
     assert picture.shape[0] >= dp.figures.read_image(tmp_path / "alone/turn.png").shape[0]
+
+
+def test_a_label_that_changes_between_the_ends_is_ranked_coloured_and_reported():
+    response = Response(
+        classifier="own",
+        about={},
+        mean={"calm": [0.1, 0.2, 0.3], "back": [0.9, 0.4, 0.95], "up": [0.0, 0.5, 1.0]},
+        spans={},
+        changes={},
+        rises={"calm": 1.0, "back": 0.5, "up": 1.0},
+    )
+    assert list(response.ranked) == ["up", "back", "calm"]
+    assert "back 0.90 to 0.95, but 0.40 in between (rises in 50%)" in str(response)
+    assert response.values()["range"]["back"] == pytest.approx(0.55)
+    assert describe([0.2, 0.1, 0.9]) == "0.20 to 0.90, but 0.10 in between"
+    assert describe([0.2, 0.5, 0.9]) == describe([0.2, 0.15, 0.9]) == "0.20 to 0.90"
+    found = READING.finding({"response": response.values()})
+    assert found == "up 0.00 to 1.00; next most back 0.90 to 0.95, but 0.40 in between"
+
+
+def test_a_colour_is_the_same_label_on_both_axes():
+    other = {"a": [0.5, 0.5, 0.5], "b": [0.2, 0.9, 0.2], "c": [0.0, 0.1, 0.2]}
+    order = rank({"a": [0.0, 0.5, 1.0], "b": [0.5, 0.5, 0.5], "c": [0.3, 0.3, 0.3]}, other)
+    assert order == ["a", "b", "c"]
+    means = {
+        side: {label: (mean, [(0.0, 1.0)] * 3) for label in order if (mean := curves[label])}
+        for side, curves in (("before", dict.fromkeys("abc", [0.1, 0.2, 0.3])), ("after", other))
+    }
+    panels = chart_responses((-1.0, 0.0, 1.0), means, 600).axes
+    drawn = [
+        {text.get_text(): text.get_color() for text in axes.texts if text.get_text()}
+        for axes in panels
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0].values())) == 3
+    lines = [[line.get_color() for line in axes.lines] for axes in panels]
+    assert lines[0] == lines[1] == [drawn[0][label] for label in reversed(order)]
 
 
 def test_a_chart_names_as_many_lines_as_there_is_room_for(tmp_path):

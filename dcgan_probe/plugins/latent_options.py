@@ -26,6 +26,6 @@ exemplars_option = click.option(
 keep_option = click.option(
     "--keep",
     multiple=True,
-    help="Label of the classifier to hold constant, or all; without --classifier, a concept. "
-    "Repeatable.",
+    help="Label of the classifier that should not change, by a linear fit, or all; without "
+    "--classifier, a concept. Repeatable.",
 )

@@ -95,17 +95,16 @@ class Keeping:
 
     @property
     def title(self) -> str:
-        """What is kept, in a few words."""
+        """What is kept, in the form of the option."""
         if self.rest:
-            return "all kept"
+            return f"--keep {ALL}"
         named = self.kept if len(self.kept) < 4 else (*self.kept[:2], f"{len(self.kept) - 2} more")
-        return f"{', '.join(named)} kept"
+        return f"--keep {', '.join(named)}"
 
     def __str__(self) -> str:
-        what = ", ".join(self.kept) or "nothing that has a name"
-        rest = ", and what no label describes" if self.rest else ""
-        out = "; ".join(f"{label}: {reason}" for label, reason in self.left_out.items())
-        return f"kept: {what}{rest}{f'. Not kept: {out}' if out else ''}"
+        what = [*self.kept, *(["everything without a label"] if self.rest else [])]
+        out = ", ".join(f"{label} ({reason})" for label, reason in self.left_out.items())
+        return f"Kept: {', '.join(what)}{f'. Not kept: {out}' if out else ''}"
 
 
 def find(
@@ -144,13 +143,14 @@ def find(
         asked = [regression.most_moved(axis)]
         _refuse_asked(keep, asked, " (what the axis moves most)")
     weak = {
-        label: f"a line explains {value:.2f} of it, below {BOUND}"
+        label: f"R^2 {value:.2f}, below {BOUND}"
         for label, value in zip(regression.labels, regression.r2, strict=True)
         if value < BOUND
     }
     if named := [label for label in keep if label in weak]:
         raise InputError(
-            f"--keep {named[0]}: {weak[named[0]]}, expected a label that a direction in z moves"
+            f"--keep {named[0]}: found {weak[named[0]]}, expected a label that changes linearly "
+            "with z"
         )
     left_out: dict[str, str] = {}
     kept = [label for label in dict.fromkeys(keep) if label != ALL]
@@ -162,13 +162,13 @@ def find(
             if label in weak:
                 left_out[label] = weak[label]
             elif alike >= ALIKE:
-                left_out[label] = f"goes with or against {', '.join(asked)} ({alike:.2f})"
+                left_out[label] = f"|correlation| with {', '.join(asked)}: {alike:.2f}"
             else:
                 kept.append(label)
         if all(label in weak for label in asked):
             raise InputError(
-                f"--keep all: {asked[0]}: {weak[asked[0]]}, expected an axis of a label that a "
-                "direction in z moves, or names of labels to keep"
+                f"--keep all: {asked[0]}: found {weak[asked[0]]}, expected an axis of a label that "
+                "changes linearly with z, or names of labels to keep"
             )
         left_out |= {label: weak[label] for label in asked if label in weak}
     held = [label for label in asked if label not in weak]

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dcgan_probe.figures import charts
-from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, blank
+from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, WARNING, blank
 
-COLOURS = (BLUE, ORANGE, GREEN)
+COLOURS = (BLUE, ORANGE, GREEN, WARNING)
 HEIGHT, TOP, BOTTOM = 340, 0.92, 0.14
 # The names are next to the lines: this many have room, and this much of the scale is between two.
 NAMED, APART = 16, 0.068
@@ -30,8 +30,9 @@ def chart_responses(
 ) -> Figure:
     """Mean probabilities along axes side by side, one line for each label; width in pixels.
 
-    means: by the name of an axis, by label, at each place of `at`, with intervals. The labels
-    that an axis moves most are in colour; each is named at the end of its line, at most `NAMED`.
+    means: by the name of an axis, by label, at each place of `at`, with intervals; the labels of
+    all axes in one order. The first are in colour, the same in each chart; each is named at the end
+    of its line, at most `NAMED`.
     """
     figure = blank(width, HEIGHT)
     panels = figure.subplots(1, len(means), squeeze=False)[0]

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from dcgan_probe.probes.turn.curves import describe, rank
 from dcgan_probe.report.plots import at, drawable, say
 from dcgan_probe.report.reading import Reading
 from dcgan_probe.report.tables import words
 
 
 def _finding(values: dict[str, Any]) -> str | None:
-    """The label that the axis moves most, and the next, from end to end."""
+    """The label that the axis changes most, and the next, anywhere along it."""
     mean = at(values, "response.mean")
-    ends = {
-        label: (curve[0], curve[-1])
+    curves = {
+        label: curve
         for label, curve in (mean.items() if isinstance(mean, dict) else ())
         if isinstance(curve, list) and len(curve) > 1 and all(map(drawable, curve))
     }
-    if not ends:
+    if not curves:
         return say(values, "{axis}: looked at, not measured: no classifier")
-    most = sorted(ends, key=lambda label: -abs(ends[label][1] - ends[label][0]))[:2]
-    told = [f"{words(label)} {ends[label][0]:.2f} to {ends[label][1]:.2f}" for label in most]
+    told = [f"{words(label)} {describe(curves[label])}" for label in rank(curves)[:2]]
     return "; next most ".join(told)
 
 

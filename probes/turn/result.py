@@ -13,6 +13,7 @@ from dcgan_probe.figures import film
 from dcgan_probe.figures.panels import Block, chart_width, draw, zoom_for
 from dcgan_probe.latents.sampling import write as write_latents
 from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.probes.turn.curves import describe, rank, span
 from dcgan_probe.probes.turn.figures import chart_responses
 from dcgan_probe.recognition.keeping import Keeping
 from dcgan_probe.results.result import Result
@@ -22,9 +23,11 @@ MEASURED = 200
 # Of a film.
 COLUMNS = 4
 BELOW = (
-    f"Below, what the classifier sees along the axis, mean of {MEASURED} samples (bands: 95%): "
-    "an axis of its own moves its label alone. "
+    f"Below: the classifier's mean probability of each label, over {MEASURED} samples (bands: "
+    "95%). In colour: the labels that change most anywhere along the axis. A clean axis changes "
+    "only its target. "
 )
+ORIGINAL = "original axis"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +48,8 @@ class Response:
 
     @property
     def ranked(self) -> dict[str, list[float]]:
-        """The mean of each label, that of the one that the axis changes most first."""
-        order = sorted(self.mean, key=lambda label: -abs(self.change(label)))
-        return {label: self.mean[label] for label in order}
+        """The mean of each label; first the one that changes most anywhere along the axis."""
+        return {label: self.mean[label] for label in rank(self.mean)}
 
     def change(self, label: str) -> float:
         """How much the mean probability of a label changes, from end to end."""
@@ -65,16 +67,16 @@ class Response:
                 label: {"mean": change.value, "low": change.low, "high": change.high}
                 for label, change in self.changes.items()
             },
+            "range": {label: span(mean) for label, mean in self.mean.items()},
             "rises": self.rises,
         }
 
     def __str__(self) -> str:
         parts = [
-            f"{label} {self.mean[label][0]:.2f} to {self.mean[label][-1]:.2f} "
-            f"(rises in {self.rises[label]:.0%})"
-            for label in list(self.ranked)[:3]
+            f"{label} {describe(mean)} (rises in {self.rises[label]:.0%})"
+            for label, mean in list(self.ranked.items())[:3]
         ]
-        return f"most changed, as {self.classifier} sees it: {', '.join(parts)}"
+        return f"largest changes along the axis, by {self.classifier}: {'; '.join(parts)}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,13 +154,18 @@ class Turn(Result):
             ]
             kept = ""
         else:
-            sides = {"as it is": self.without, self.keeping.title: self.side}
+            sides = {ORIGINAL: self.without, self.keeping.title: self.side}
             blocks = [Block(f"{name}: {places}", side.pixels) for name, side in sides.items()]
-            kept = f"At the right, the axis without what moves others; {self.keeping}. "
+            kept = (
+                "Right: by a linear fit on z, the axis does not change the kept labels from end to "
+                f"end; in between they may change. {self.keeping}. "
+            )
+        seen = {name: side.response for name, side in sides.items() if side.response is not None}
+        # One order for all charts: a colour is the same label in each.
+        order = rank(*(response.mean for response in seen.values())) if seen else []
         responses = {
-            name: {label: (mean, side.response.spans[label]) for label, mean in ranked.items()}
-            for name, side in sides.items()
-            if side.response is not None and (ranked := side.response.ranked)
+            name: {label: (response.mean[label], response.spans[label]) for label in order}
+            for name, response in seen.items()
         }
         # As wide as the images: each chart stands below its own.
         width = max(600, sum(b.images.shape[1] * (b.images.shape[3] * zoom + 2) for b in blocks))
@@ -167,8 +174,8 @@ class Turn(Result):
             f"{self.words[0].upper()}{self.words[1:]}",
             blocks,
             [str(i) for i in range(len(self.side.pixels))],
-            f"Every row is one sample, in the middle column. To its sides, the same with the axis "
-            f"{self.words} subtracted and added, in multiples of its length. "
+            f"Each row is one sample, unchanged in the middle. To its left and right, the axis "
+            f"{self.words} is subtracted and added, in multiples of its length. "
             f"{BELOW if responses else ''}{kept}{self.caption}.",
             zoom=zoom,
             below=chart_responses(self.at, responses, chart_width(width)) if responses else None,
@@ -179,7 +186,7 @@ class Turn(Result):
         lines = [line if self.response is None else f"{line}\n{self.response}"]
         if self.keeping is not None:
             asked = ", ".join(self.keeping.asked)
-            lines.append(f"asked: {asked}; {self.keeping}" if asked else str(self.keeping))
+            lines.append(f"Target: {asked}. {self.keeping}" if asked else str(self.keeping))
         if self.without is not None and self.without.response is not None:
             lines.append(f"without --keep, {self.without.response}")
         return "\n".join(lines)
