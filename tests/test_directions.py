@@ -96,6 +96,14 @@ def test_a_label_has_its_own_direction_and_its_name(session, tmp_path):
     by_hand = (ends[1].sigmoid() - ends[0].sigmoid()).mean()
     assert change.value == pytest.approx(float(by_hand), abs=1e-3)
     assert change.low < change.value < change.high
+    # The picture shows the sample in which the label changes by the median.
+    by_sample = ends[1].sigmoid() - ends[0].sigmoid()
+    seed, index = map(int, by_label["two"].sample.split(":"))
+    assert seed == 1
+    assert (by_sample >= by_sample[index] - 1e-5).sum() >= 100
+    assert (by_sample <= by_sample[index] + 1e-5).sum() >= 100
+    row = found.pixels[found.known["labels"].index("two")]
+    assert (row[2] == dp.figures.pixels(own.generate(z[index : index + 1]))[0]).all()
     found.save(tmp_path / "directions")
     values = json.loads((tmp_path / "directions/result.json").read_text())
     assert values["named"] == 3

@@ -97,8 +97,8 @@ def closed_form(session: Session, components: int) -> Found:
 def of_labels(session: Session, classifier: Classifier, n: int | None, components: int) -> Found:
     """For each label the direction that moves it and no other, by a regression of its logit on z.
 
-    The best explained first; each as long as a standard deviation of z. Labels that a line explains
-    badly have none; those that go with a label or against it may move along. Raises InputError as
+    The best explained first; each as long as a standard deviation of z. Labels with a low R^2 have
+    none; those that correlate with a label may move along. Raises InputError as
     `keeping.regress` does, and where no label is explained.
     """
     regression = keeping.regress(session, classifier, n)
@@ -109,8 +109,8 @@ def of_labels(session: Session, classifier: Classifier, n: int | None, component
     ]
     if not good:
         raise InputError(
-            f"directions: {classifier.name}: found no label of which a line in z explains "
-            f"{keeping.BOUND} or more, expected at least one"
+            f"directions: {classifier.name}: found no label with an R^2 of {keeping.BOUND} or "
+            "more, expected at least one"
         )
     good.sort(key=regression.r2_of, reverse=True)
     found = []

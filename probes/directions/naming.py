@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -13,10 +15,25 @@ from dcgan_probe.recognition.classifiers import Classifier, classify
 from dcgan_probe.session import Session
 
 
-def changes(
-    session: Session, z: Tensor, reach: float, classifier: Classifier
-) -> list[dict[str, Interval]]:
-    """By direction, how much the mean probability of each label changes from end to end.
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a classifier sees change along one direction, from end to end, on `MEASURED` samples.
+
+    changes: by label, the mean change of its probability. median: by label, the index of the sample
+    in which it changes by the median: half of the samples change at least as much.
+    """
+
+    changes: dict[str, Interval]
+    median: dict[str, int]
+
+    @property
+    def most(self) -> str:
+        """The label that changes most on average."""
+        return max(self.changes, key=lambda label: abs(self.changes[label].value))
+
+
+def measure(session: Session, z: Tensor, reach: float, classifier: Classifier) -> list[Measured]:
+    """By direction, how much the probability of each label changes from end to end.
 
     z: k x z_size. On `MEASURED` samples of the next seed.
     """
@@ -27,12 +44,18 @@ def changes(
             classify(classifier, session.generate(samples + place * direction))
             for place in (-reach, reach)
         )
-        each = (high - low).T
+        each = dict(zip(classifier.labels, (high - low).T, strict=True))
         found.append(
-            {
-                label: Interval(float(row.mean()), *mean_interval(row.tolist()))
-                for label, row in zip(classifier.labels, each, strict=True)
-            }
+            Measured(
+                changes={
+                    label: Interval(float(row.mean()), *mean_interval(row.tolist()))
+                    for label, row in each.items()
+                },
+                median={
+                    label: int(row.argsort(stable=True)[len(row) // 2])
+                    for label, row in each.items()
+                },
+            )
         )
     return found
 

@@ -41,7 +41,8 @@ def run(
     n latents; "sefa", the directions that change the output of the first layer most, from its
     weights; "regression", for each label of the classifier the direction that changes only that
     label. A direction has the length of one standard deviation of its component, or of z. Images
-    are drawn up to `reach` lengths to both sides.
+    are drawn up to `reach` lengths to both sides: with a classifier, of the sample in which the
+    label that changes most changes by the median; else of the first sample.
 
     A direction is named after the label that changes most, measured by the classifier on other
     samples, or after the nearest concept; its sign is such that it increases. The session keeps the
@@ -57,8 +58,12 @@ def run(
     found = _find(session, by, layer, n, components, classifier)
     directions = _name(session, found, reach, concepts, classifier)
     at = torch.linspace(-reach, reach, STEPS)
-    start = session.latents(1)
-    moved = torch.cat([start + at[:, None] * direction.z for direction in directions])
+    moved = torch.cat(
+        [
+            session.find_latents(direction.sample, None) + at[:, None] * direction.z
+            for direction in directions
+        ]
+    )
     images = pixels(session.generate(moved))
     for i, direction in enumerate(directions):
         session.keep(f"direction{i + 1}", direction.z[None])
@@ -115,16 +120,18 @@ def _name(
 ) -> tuple[Direction, ...]:
     """Name directions, each turned so that what names it rises along it."""
     z = torch.stack([_turned(direction) for direction in found.z])
-    changes, cosines = None, None
+    measured, cosines = None, None
     if classifier is not None:
-        changes = naming.changes(session, z, reach, classifier)
+        measured = naming.measure(session, z, reach, classifier)
     elif concepts is not None and concepts.named:
         cosines = naming.cosines(session, z, concepts)
     named = []
     for i, direction in enumerate(z):
-        moved = changes[i] if changes is not None else None
+        moved = measured[i].changes if measured is not None else None
         near = cosines[i] if cosines is not None else None
-        name, sign = None, 1.0
+        name, sign, sample = None, 1.0, f"{session.seed}:0"
+        if measured is not None:
+            sample = f"{session.seed + 1}:{measured[i].median[measured[i].most]}"
         if moved is not None and (name := naming.named_by_change(moved)):
             sign = 1.0 if moved[name].value > 0 else -1.0
         elif near is not None and (name := naming.named_by_cosine(near, z.shape[1])):
@@ -134,6 +141,7 @@ def _name(
                 z=sign * direction,
                 name=name,
                 share=found.shares[i],
+                sample=sample,
                 changes=moved and {k: naming.times(sign, c) for k, c in moved.items()},
                 cosines=near and {k: sign * c for k, c in near.items()},
             )

@@ -20,12 +20,12 @@ def _finding(values: dict[str, Any]) -> str:
 
 
 READING = Reading(
-    "Each row is a direction: the first sample moved along it, and the mean change. A good "
-    "direction changes one thing in every sample.",
+    "Each row is a direction: one sample moved along it, and the mean change over many samples. A "
+    "good direction changes one thing in every sample.",
     "The order depends on the layer, and on the seed if shares are close. A direction is named "
     "after the label or concept that changes most; anything without a label has no name. Far "
     "along a direction there are no samples.",
     {"by": "by", "named": _how_many, "reach": "reach"},
-    {"directions": "The first sample, moved along each direction"},
+    {"directions": "One sample moved along each direction"},
     finding=_finding,
 )

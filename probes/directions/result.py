@@ -30,6 +30,11 @@ SHARES = {
     "sefa": "share of the layer's squared weights",
     "regression": "R^2 of the label",
 }
+LENGTHS = {
+    "pca": "standard deviations of the component",
+    "sefa": "standard deviations of z",
+    "regression": "standard deviations of z",
+}
 
 
 def by_chance(size: int) -> float:
@@ -49,6 +54,7 @@ class Direction:
     name: the label or concept that it moves most, which rises along it; None if it moves none
     surely. share: as `SHARES` says. changes: by label the change of its mean probability from end
     to end, None without a classifier. cosines: by concept, None with one, or without concepts.
+    sample: the one that is drawn, "seed:index".
     """
 
     z: Tensor
@@ -56,6 +62,7 @@ class Direction:
     share: float
     changes: dict[str, Interval] | None
     cosines: dict[str, float] | None
+    sample: str
 
     @property
     def moved(self) -> list[str]:
@@ -80,6 +87,7 @@ class Direction:
             "name": self.name,
             "share": self.share,
             "length": float(self.z.norm()),
+            "sample": self.sample,
             "changes": changes,
             "cosines": self.cosines,
         }
@@ -89,7 +97,7 @@ class Direction:
 class Directions(Result):
     """What `run` returns. by: "pca", "sefa" or "regression"; known: what is known of all of them.
 
-    pixels: k x places x H x W x 3 uint8, the first sample at `at`, in lengths of each direction.
+    pixels: k x places x H x W x 3 uint8, the sample of each at `at`, in lengths of the direction.
     """
 
     by: str
@@ -116,39 +124,41 @@ class Directions(Result):
         sha = self.made_with["checkpoint"]["sha256"]
         write_latents(folder / FILE, torch.stack([d.z for d in self.directions]), sha)
         rows = [
-            "\n".join([f"{i + 1}  ({direction.share:.2g})", *direction.moved])
+            "\n".join([f"{i + 1}  ({direction.share:.2g})", *direction.moved, direction.sample])
             for i, direction in enumerate(self.directions)
         ]
         draw(
             folder / "directions.png",
             TITLES[self.by].format(**self.known),
-            [Block(f"{self.at[0]:+.2g} to {self.at[-1]:+.2g}", self.pixels)],
+            [Block(f"{self.at[0]:+.2g} to {self.at[-1]:+.2g} {LENGTHS[self.by]}", self.pixels)],
             rows,
-            f"The first sample, in the middle, moved along each direction. In brackets, the "
-            f"{SHARES[self.by]}. {self._words()} {self.caption}.",
+            f"Each row is one direction and one sample (seed:index), unchanged in the middle. In "
+            f"brackets: the {SHARES[self.by]}. {self._words()} {self.caption}.",
             zoom=zoom_for(self.pixels.shape[2]),
         )
 
     def _words(self) -> str:
-        """What the words beside each direction are."""
+        """What the words beside each direction are, and which sample is drawn."""
         if self.classifier is not None:
             return (
-                f"Below it, what {self.classifier} sees change by {LEAST} or more from end to end, "
-                f"mean of {MEASURED} samples."
+                f"Below: the up to three labels whose probability, by the classifier "
+                f"{self.classifier}, changes most from end to end, mean of {MEASURED} samples; at "
+                f"least {LEAST}. The sample: the one in which the label that changes most "
+                "changes by the median."
             )
         if self.directions[0].cosines:
             return (
-                "Below it, the cosine with concepts, where it is larger than that of "
+                "Below: the cosine with concepts, if it is larger than that of "
                 f"{NEAR:.0%} of random directions."
             )
-        return "Nothing names them: a classifier or concepts would."
+        return "Without a classifier or concepts, directions have no names."
 
     def __str__(self) -> str:
         lines = [TITLES[self.by].format(**self.known)]
         if self.by == "regression":
             lines[0] += (
-                f": {len(self.directions)} of {self.known['explained_labels']} that a line in z "
-                f"explains, of {self.known['of_labels']}"
+                f": {len(self.directions)} of {self.known['explained_labels']} labels that "
+                f"change linearly with z, of {self.known['of_labels']}"
             )
         for i, direction in enumerate(self.directions):
             moved = ", ".join(direction.moved) or "nothing that is known"
