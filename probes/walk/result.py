@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,11 @@ class Walk(Result):
             write_latents(folder / f"{way}.safetensors", track.z.flatten(0, 1), sha)
             if self.video:
                 film.write_tiled(folder / f"{way}.{self.video}", track.frames[:, None])
-        zoom = max(1, zoom_for(next(iter(self.tracks.values())).pixels.shape[2]) // 2)
-        blocks = [Block(way, track.pixels) for way, track in self.tracks.items()]
+        # The paths look much alike, so one is drawn, larger; the chart has all of them.
+        first, *others = self.tracks
+        zoom = max(1, zoom_for(self.tracks[first].pixels.shape[2]) // 2)
+        blocks = [Block(f"{first} path", self.tracks[first].pixels)]
+        left_out = "".join(f"For images of the {way} path: --way {way}. " for way in others)
         if self.nearest:
             blocks.append(Block(f"nearest in {self.nearest.images}", self.nearest.pixels))
         draw(
@@ -117,17 +121,15 @@ class Walk(Result):
             "A walk through latent space",
             blocks,
             [f"{a} to {b}" for a, b in zip(self.points, self.points[1:], strict=False)],
-            "Every row goes in even steps from point to point, on the straight line or at an even "
-            f"angle. Below, how much each step changes the image, in {self.measured_in}: "
-            "a jump to another image would reach the grey line. "
-            f"{self.caption}.",
+            "Each row goes in equal steps from one point to the next. Below: how much each step "
+            f"changes the image, in {self.measured_in}. A jump to another image would reach the "
+            f"dashed line, the mean distance of unrelated samples. {left_out}{self.caption}.",
             zoom=zoom,
-            below=self._chart(zoom),
+            below=self._chart(blocks, zoom),
         )
 
-    def _chart(self, zoom: int) -> Figure:
-        tracks = self.tracks.values()
-        images = sum(track.pixels.shape[1] * track.pixels.shape[3] for track in tracks)
+    def _chart(self, blocks: Sequence[Block], zoom: int) -> Figure:
+        images = sum(block.images.shape[1] * block.images.shape[3] for block in blocks)
         lengths = {way: track.lengths for way, track in self.tracks.items()}
         width = chart_width(max(600, images * zoom + 120))
         return chart_steps(lengths, self.points, self.unrelated, width)
