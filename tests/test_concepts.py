@@ -183,6 +183,13 @@ def test_suggestions_are_the_samples_that_meet_the_worst_condition_best(session)
         probe.suggest(session, "x", ["blue"], Bright())
 
 
+def test_scores_near_one_are_written_so_that_they_differ():
+    from dcgan_probe.probes.concepts.suggestions import write
+
+    written = [write(score) for score in (0.25, 0.9994, 0.9996, 1 - 3e-7, 1 - 2.04e-6, 1.0)]
+    assert written == ["0.250", "0.999", "1 - 4.0e-4", "1 - 3.0e-7", "1 - 2.0e-6", "1"]
+
+
 def test_none_of_six_that_add_at_once_is_lost(tmp_path):
     session = dp.Session.open("faces")
     path = tmp_path / "concepts.json"

@@ -46,9 +46,10 @@ class Suggestions(Result):
             folder / "suggestions.png",
             f"Suggested for {self.name}: {', '.join(self.shows)}",
             self.pixels,
-            [f"{s}   {v:.3f}" for s, v in zip(self.samples, self.scores, strict=True)],
-            f"Samples, by seed and index, that meet the conditions best, and how well the "
-            f"classifier thinks they meet the one that they meet worst. {self.caption}.",
+            [f"{s}   {write(v)}" for s, v in zip(self.samples, self.scores, strict=True)],
+            f"The {len(self.samples)} samples (seed:index) that meet the conditions best, with "
+            "their scores, best first. A score is the classifier's probability of the condition "
+            f"that the sample meets worst. {self.caption}.",
             columns=COLUMNS,
         )
 
@@ -60,6 +61,18 @@ class Suggestions(Result):
             f"to take the first three: dcgan-probe concepts add {self.name} "
             f"{' '.join(self.samples[:3])} {flags}"
         )
+
+
+def write(score: float) -> str:
+    """A probability with three decimals; one that they round to 1, as 1 less the rest.
+
+    >>> write(0.9876), write(0.9999996)
+    ('0.988', '1 - 4.0e-7')
+    """
+    if score < 0.9995:
+        return f"{score:.3f}"
+    digits, power = f"{1 - score:.1e}".split("e")
+    return f"1 - {digits}e{int(power)}" if score < 1 else "1"
 
 
 def suggest(
