@@ -25,6 +25,7 @@ from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import arithmetic, turn, walk
 from dcgan_probe.probes.arithmetic import trials
 from dcgan_probe.probes.turn.result import MEASURED
+from dcgan_probe.probes.walk.figures import chart_steps
 from dcgan_probe.probes.walk.result import PARTS
 
 
@@ -113,6 +114,22 @@ def test_without_a_discriminator_a_step_is_as_long_as_pixels_say(session):
     assert result.values()["measured_in"] == "pixels, root mean square"
 
 
+def test_a_walk_draws_one_path_and_measures_both(session, tmp_path):
+    both = walk.run(session, 3, steps=4)
+    both.save(tmp_path / "both")
+    walk.run(session, 3, steps=4, ways=("linear",)).save(tmp_path / "one")
+    widths = [dp.figures.read_image(tmp_path / f"{n}/walk.png").shape[1] for n in ("both", "one")]
+    assert widths[0] == widths[1]
+    chart = chart_steps({w: t.lengths for w, t in both.tracks.items()}, both.points, 1.0, 600)
+    axes = chart.axes[0]
+    sizes = {tick.get_fontsize() for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())}
+    assert len(sizes) == 1
+    assert len(axes.lines) == 2 + 1 + len(both.points)  # paths, the dashed line, the points
+    assert axes.get_xlabel() == "sample (seed:index)"
+    named = chart_steps({"linear": np.ones((1, 3))}, ("smiling", "0:4"), 1.0, 600)
+    assert named.axes[0].get_xlabel() == "point: a sample (seed:index) or a name"
+
+
 def test_a_jump_is_told_from_a_fast_change(session):
     class Jumping(torch.nn.Module):
         def forward(self, z):
@@ -173,6 +190,24 @@ def test_a_sum_is_the_sum_of_means_and_is_kept(session, concepts):
     assert np.abs(found.in_pixels.astype(int) - dp.figures.pixels(pixels[None])[0]).max() <= 1
     again = arithmetic.run(session, "me + me", None)
     assert torch.allclose(again.z, 2 * found.z)
+
+
+def test_only_exemplars_are_labelled_as_exemplars(session, concepts):
+    found = arithmetic.run(session, "light - 0.5 * dark + 0:1", concepts)
+    labels = [text.get_text() for text in found.figure().texts]
+    counts = [labels.count(f"exemplar {i}") for i in (1, 2, 3, 4)]
+    assert counts == [3, 2, 2, 0]  # a sample is one exemplar, a concept three
+    assert labels.count("+ noise") == 8
+    assert labels.count("sum of pixels") == 1
+
+
+def test_a_success_says_how_many_draws_are_shown(session, concepts, monkeypatch):
+    monkeypatch.setattr(trials, "CLEAR", 0.6)
+    found = arithmetic.run(session, "light", concepts, classifier=Bright(), draws=12)
+    caption = " ".join(text.get_text() for text in found.figure("success").texts)
+    assert "The first 10 of 12 draws of 3" in caption
+    labels = found.figure("success").axes[-1].get_legend_handles_labels()[1]
+    assert labels == ["meets the target", "other labels unchanged"]
 
 
 def test_edits_in_force_are_drawn(session, concepts):

@@ -156,28 +156,29 @@ def table(results: dict[str, Any]) -> str:
     keep = results["axes"][0]["keep"]
     explained = ", ".join(f"{label} {value:.2f}" for label, value in keep["r2"].items())
     lines = [
-        "# Axes that move one thing",
+        "# Axes that change one label",
         "",
         f"Checkpoint {about['checkpoint']['name']} ({about['checkpoint']['sha256'][:8]}), seed "
         f"{about['seed']}, torch {about['torch']}; classifier faces. Made by `python "
         "benchmarks/latents/axes.py`. The regression is on "
-        f"{keep['samples']:,} samples; the share of each label's logit that a line in z explains "
-        f"(R^2, leave-one-out): {explained}. Labels below {keeping.BOUND} are not kept, nor those "
-        f"that correlate with what is asked by {keeping.ALIKE} or more.",
+        f"{keep['samples']:,} samples; the R^2 of each label's logit by z "
+        f"(leave-one-out): {explained}. Labels below {keeping.BOUND} are not kept, nor those "
+        f"that correlate with the target by {keeping.ALIKE} or more.",
         "",
         "## Axes",
         "",
-        f"Each axis is as long as it takes for what is asked to move by {ASKED} from end to end, "
-        f"on {MEASURED} samples that neither the exemplars nor the regression come from. Beside it "
-        "the label that moves most of all others, kept or not, with its 95% interval (Student's "
-        "t); and how many others move by more than 0.1. Aim: none. An axis that does not move it "
-        "so far within its own length to both sides has that length.",
+        f"Each axis is as long as it takes to change the target by {ASKED} from end to end, on "
+        f"{MEASURED} samples that neither the exemplars nor the regression come from. Beside it: "
+        "the other label, kept or not, with the largest change from end to end, and its 95% "
+        "interval (Student's t); and how many other labels change by more than 0.1. Aim: none. "
+        "Changes between the ends are not counted. An axis that does not change the target so far "
+        "within its own length to both sides has that length.",
         "",
-        "| from, to | exemplars | | asked moves by | most of the others | more than 0.1 |",
+        "| from, to | exemplars | | target | largest change of another label | others above 0.1 |",
         "|---|---|---|---|---|---|",
     ]
     for row in results["axes"]:
-        for i, (side, name) in enumerate((("before", "as it is"), ("after", "`--keep all`"))):
+        for i, (side, name) in enumerate((("before", "original"), ("after", "`--keep all`"))):
             found = row[side]
             asked, most = found["asked"], found["others"][0]
             over = sum(abs(other["change"]) > 0.1 for other in found["others"])
@@ -190,11 +191,11 @@ def table(results: dict[str, Any]) -> str:
         "",
         "## Sums",
         "",
-        f"{DRAWS} draws of exemplars; the share that has all that was asked (Wilson's 95%), and of "
-        "the labels that were not asked the mean share that is as in the base. Aim: at least 0.65, "
+        f"{DRAWS} draws of exemplars; the share that meets the target (Wilson's 95%), and the mean "
+        "share of the other labels that are as in the base. Aim: at least 0.65, "
         "and at least 0.9.",
         "",
-        "| sum | exemplars | | has what was asked | kept what was not |",
+        "| sum | exemplars | | meets the target | other labels unchanged |",
         "|---|---|---|---|---|",
     ]
     for row in results["sums"]:

@@ -1,4 +1,4 @@
-"""How often sums of concepts do what they say, by number of exemplars, against what costs nothing.
+"""How often sums of concepts meet their target, by number of exemplars, compared with controls.
 
     python benchmarks/latents/success.py                              # the faces that ship
     python benchmarks/latents/success.py --model m.safetensors --concepts c.json \\
@@ -84,9 +84,9 @@ def table(results: dict) -> str:
         f"# Arithmetic on {checkpoint['name']}",
         "",
         f"Checkpoint {checkpoint['sha256'][:8]}, seed {about['seed']}, {first['draws']} draws of "
-        f"exemplars; classifier {first['classifier']['name']}. Share of draws that have all that "
-        "was asked (Wilson's 95%), and of the labels that were not asked the mean share that is as "
-        f"in the base; and the sliced Wasserstein distance (x1000) from as many samples, which are "
+        f"exemplars; classifier {first['classifier']['name']}. Share of draws that meet the "
+        "target (Wilson's 95%); mean share of the other labels that are as in the base; and the "
+        "sliced Wasserstein distance (x1000) from as many samples, which are "
         f"{first['sliced_wasserstein_x1000_of_samples']:.0f} from each other. "
         f"torch {about['torch']}, {about['threads']} threads.",
         "",
@@ -97,12 +97,12 @@ def table(results: dict) -> str:
         lines += [
             f"## `{expression}`",
             "",
-            f"Asked: {asked}. Base: {rows[0]['base']}. Clear candidates among {trials.POOL} "
+            f"Target: {asked}. Base: {rows[0]['base']}. Clear candidates among {trials.POOL} "
             "samples: "
             + ", ".join(f"{name} {n}" for name, n in rows[0]["candidates"].items())
             + ".",
             "",
-            "| exemplars | | has what was asked | kept what was not | from samples | seconds |",
+            "| exemplars | | meets the target | other labels unchanged | from samples | seconds |",
             "|---|---|---|---|---|---|",
         ]
         for row in rows:

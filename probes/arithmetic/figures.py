@@ -13,7 +13,7 @@ from dcgan_probe.metrics.intervals import Proportion
 
 
 def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> Figure:
-    """Of each method the share that has what was asked, and the mean share that kept the rest.
+    """By method, the share that meets the target, and the mean share of unchanged other labels.
 
     A mean that is None is not drawn.
     """
@@ -22,16 +22,16 @@ def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> Fig
     for row, (has, kept) in enumerate(methods.values()):
         axes.plot(has.interval, [row, row], color=BLUE, linewidth=2)
         for at, mark, colour, label in (
-            (has.value, "o", BLUE, "has what was asked"),
-            (kept, "D", ORANGE, "kept what was not"),
+            (has.value, "o", BLUE, "meets the target"),
+            (kept, "D", ORANGE, "other labels unchanged"),
         ):
             if at is not None:
                 axes.plot(at, row, mark, color=colour, label=None if row else label)
-    charts.style(axes, ticks=10)
-    axes.set_yticks(range(len(methods)), list(methods), fontsize=9)
+    charts.style(axes, x="share of draws")
+    axes.set_yticks(range(len(methods)), list(methods), **charts.TEXT)
     axes.invert_yaxis()
     axes.set_xlim(-0.02, 1.02)
     axes.grid(axis="x", color="#EEEEEE")
     charts.legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    figure.subplots_adjust(left=0.27, right=0.98, bottom=0.12, top=0.88)
+    figure.subplots_adjust(left=0.27, right=0.98, bottom=0.18, top=0.88)
     return figure

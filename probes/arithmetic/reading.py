@@ -20,26 +20,26 @@ def _of_means(values: dict[str, Any]) -> Any:
 def _finding(values: dict[str, Any]) -> str | None:
     told = say(
         _of_means(values),
-        "{has_what_was_asked.share} of the sums have what was asked, and keep {kept_mean} of the "
-        "rest",
-        "{has_what_was_asked.share} of the sums have what was asked",
+        "{has_what_was_asked.share} of the sums meet the target, and {kept_mean} of their other "
+        "labels are unchanged",
+        "{has_what_was_asked.share} of the sums meet the target",
     )
     return told or say(values, "{expression}: one picture, nothing measured")
 
 
 READING = Reading(
     "The mean latents of each concept are added and subtracted. The sum is shown among eight "
-    "neighbours. The last row is the same sum of pixels: compare it with the row above.",
+    "neighbours, which have noise added to z. Below is the same sum of pixels: compare the two.",
     "A single sum that works may have been picked. With a classifier, many draws of exemplars "
     "are counted and compared with the unchanged base. Without one, there is one picture and no "
     "number.",
     {
         "sum": "expression",
-        "has what was asked": lambda values: at(_of_means(values), "has_what_was_asked"),
+        "meets the target": lambda values: at(_of_means(values), "has_what_was_asked"),
     },
     {
         "arithmetic": "Exemplars of each concept, images of their mean latents, and the sum",
-        "success": "The first draws of every method, and how often each has what was asked",
+        "success": "The first draws of every method, and how often each meets the target",
     },
     finding=_finding,
 )

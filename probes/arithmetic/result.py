@@ -44,8 +44,8 @@ class Arithmetic(Result):
 
     neighbours: 3 x 3 x H x W x 3 uint8, the image of the sum in the middle and those of the sum
     with noise around it; in_pixels: the same sum of images, H x W x 3 uint8. keeping: what the sum
-    left alone of its base, if it was asked to; without: the image of the sum as it is then, H x W x
-    3 uint8. success: how often such sums have what they should, if that was measured.
+    does not change of its base, if asked; without: the image of the sum without that, H x W x 3
+    uint8. success: how often such sums have what they should, if that was measured.
     """
 
     expression: str
@@ -73,7 +73,6 @@ class Arithmetic(Result):
     def draw(self, folder: Path) -> None:
         write_latents(folder / "z.safetensors", self.z, self.made_with["checkpoint"]["sha256"])
         count = max(3, *(len(term.exemplars) for term in self.terms))
-        rows = [*["exemplar"] * count, "mean of z", "mean of pixels"]
         blank = np.full_like(self.in_pixels, 255)
 
         def column(images: np.ndarray, mean: np.ndarray, in_pixels: np.ndarray) -> np.ndarray:
@@ -82,33 +81,42 @@ class Arithmetic(Result):
 
         together = str.maketrans(" ", "\N{NO-BREAK SPACE}")  # a sign stays with its term
         blocks = [
-            Block(str(term).translate(together), column(term.exemplars, term.mean, term.in_pixels))
+            Block(
+                str(term).translate(together),
+                column(term.exemplars, term.mean, term.in_pixels),
+                [
+                    *([f"exemplar {i + 1}"] for i in range(len(term.exemplars))),
+                    *[[""]] * (count - len(term.exemplars)),
+                    ["mean of z"],
+                    ["mean of pixels"],
+                ],
+            )
             for term in self.terms
         ]
         under = [(blank, blank), (self.neighbours[1, 1], self.in_pixels), (blank, blank)]
-        labels: list[list[str]] = []
-        if self.without is not None:
+        sums, name, kept = ["", "sum of z", ""], self.name, ""
+        if self.without is not None and self.keeping is not None:
             under[2] = (self.without, blank)
-            assert self.keeping is not None, "what is not kept is drawn beside what is"
-            labels = [*[[]] * count, ["", self.keeping.title, "nothing kept"], []]
-        result = [column(self.neighbours[:, i], *under[i]) for i in range(3)]
-        name, kept = self.name, ""
-        if self.keeping is not None:
+            sums = ["", self.keeping.title, "without --keep"]
             name = f"{self.name}, {self.keeping.title}"
             kept = (
-                "The sum changes its base without what moves others, and at its right stands the "
-                f"sum with nothing kept; {self.keeping}. "
+                "By a linear fit on z, the sum does not change the kept labels of the last term "
+                f"that is added; to its right, the sum without --keep. {self.keeping}. "
             )
+        noisy = ["+ noise"] * 3
+        nine = [noisy, ["+ noise", "sum of z", "+ noise"], noisy]
+        labels = [*nine, *[[""] * 3] * (count - 3), sums, ["", "sum of pixels", ""]]
+        result = [column(self.neighbours[:, i], *under[i]) for i in range(3)]
         blocks.append(Block(f"= {name}", np.concatenate(result, axis=1), labels))
         draw(
             folder / "arithmetic.png",
             self.expression,
             blocks,
-            rows,
-            "Above, the exemplars of each concept. In the row of z, the images of their mean "
-            "latents and of the sum of these, which is also the middle of the nine: around it, the "
-            f"sum with uniform noise of up to {NOISE} in every number. In the last row, the same "
-            f"sum of the images themselves. {kept}{self.caption}.",
+            [""] * (count + 2),
+            "A term: its exemplars, the image of their mean z, and the mean of their images. The "
+            "result: the image of the sum of mean z; around it, the sum with uniform noise of up "
+            f"to {NOISE} added to each number of z. Below, again, above the same sum of images. "
+            f"{kept}{self.caption}.",
         )
         if self.success:
             self.success.draw(folder / "success.png", self.caption)

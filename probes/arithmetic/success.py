@@ -15,9 +15,9 @@ from dcgan_probe.probes.arithmetic.figures import chart_methods
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Method:
-    """One way to make images: of its draws, how many have what was asked, and kept the rest.
+    """One way to make images: how many draws meet the target, and change no other label.
 
-    has: all that was asked; kept: by label that was not asked, how many show it as the base does;
+    has: meet the target; kept: by label outside the target, how many show it as the base does;
     drift: sliced Wasserstein distance, times 1000, from as many samples; pixels: images of the
     first draws, N x H x W x 3 uint8.
     """
@@ -73,16 +73,18 @@ class Success:
 
     def draw(self, path: Path, caption: str) -> None:
         """The first draws of every method, and their shares with intervals."""
+        first = next(iter(self.methods.values()))
         draw(
             path,
-            f"Does it work? Asked: {', '.join(self.asked)}",
+            f"Does it work? Target: {', '.join(self.asked)}",
             [Block("", np.stack([m.pixels for m in self.methods.values()]))],
-            [f"{name}\n{method.has.value:.2f} have it" for name, method in self.methods.items()],
-            f"The first of {next(iter(self.methods.values())).has.total} draws of {self.exemplars} "
-            f"exemplars a concept, among those that {self.classifier} clearly sees so. The same "
-            f"draws in a column. Below, the share that has all that was asked, and of the labels "
-            f"that were not, the mean share that is as in {self.base}; bars: Wilson's 95%. "
-            f"{caption}.",
+            [f"{name}\n{method.has.value:.2f} meet it" for name, method in self.methods.items()],
+            f"The first {len(first.pixels)} of {first.has.total} draws of {self.exemplars} "
+            f"exemplars per concept, one draw in each column. Exemplars are samples that clearly "
+            f"show their concept, by the classifier {self.classifier}. Below: the share of all "
+            "draws that meet the target (bars: 95%, Wilson), and the mean share of other labels "
+            f"that are as in {self.base}. A sum of pixels is a double exposure, which a classifier "
+            f"may accept and a person does not: compare its row. {caption}.",
             zoom=1,
             below=chart_methods(
                 {name: (method.has, method.kept_mean) for name, method in self.methods.items()}
@@ -92,14 +94,14 @@ class Success:
     def __str__(self) -> str:
         first = next(iter(self.methods.values()))
         lines = [
-            f"asked: {', '.join(self.asked)} ({self.classifier}; {first.has.total} draws of "
+            f"target: {', '.join(self.asked)} ({self.classifier}; {first.has.total} draws of "
             f"{self.exemplars} exemplars; base: {self.base})"
         ]
         for name, method in self.methods.items():
             mean = method.kept_mean
-            kept = "" if mean is None else f"{mean:.2f} of the other labels kept, "
+            kept = "" if mean is None else f"{mean:.2f} of the other labels unchanged, "
             lines.append(
-                f"{name}: {method.has} have it, {kept}{method.drift:.0f} from samples "
+                f"{name}: {method.has} meet the target, {kept}{method.drift:.0f} from samples "
                 f"(samples from each other: {self.floor:.0f})"
             )
         return "\n".join(lines)
