@@ -368,13 +368,13 @@ def test_a_place_that_can_be_found_is_said_beside_what_inpainting_reaches():
 
     names = {"as they are": 0.996, "chosen": 0.925, "inpainted": 0.974}
     traces = Traces("cells", {name: found(value) for name, value in names.items()})
-    (line,) = traces.doubts("chosen", "white cell", 0.01)
-    assert line.startswith("THE PLACE of the white cell CAN STILL BE FOUND by a new probe")
+    (line,) = traces.doubts("chosen", 0.01)
+    assert line.startswith("THE PLACE CAN STILL BE FOUND by a new probe")
     numbers = "AUC 0.925 (0.915 to 0.935). Inpainted by OpenCV: 0.974; unedited: 0.996; chance: 0.5"
     assert line.endswith(numbers)
-    assert not traces.doubts("chosen", "white cell", 0.2)  # not gone: other doubts say so
+    assert not traces.doubts("chosen", 0.2)  # not gone: other doubts say so
     hidden = Traces("cells", traces.found | {"chosen": found(0.505)})
-    assert not hidden.doubts("chosen", "white cell", 0.01)
+    assert not hidden.doubts("chosen", 0.01)
 
 
 def test_the_caption_says_why_there_are_fewer_lowest_ranked_filters(session):

@@ -161,7 +161,7 @@ class Erased(Result):
             return lines
         for traces in self.traces:
             left = self.outcomes[traces.judge].erased.area_left.value
-            lines += traces.doubts("erased", self.label, left)
+            lines += traces.doubts("erased", left)
         for judge, outcome in self.outcomes.items():
             lines += doubt_judge(judge, outcome.about)
             lines += outcome.erased.doubts(judge, self.label, self.target)

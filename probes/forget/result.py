@@ -102,7 +102,7 @@ class Forgotten(Result):
         if self.accuracy and min(self.accuracy) <= 0.5:
             lines.append("THE REGRESSION IS NO BETTER THAN CHANCE on some held-out images")
         for traces, proof in zip(self.traces, self.proofs, strict=False):
-            lines += traces.doubts("chosen", self.label, proof.chosen.area_left.value)
+            lines += traces.doubts("chosen", proof.chosen.area_left.value)
         for proof in self.proofs:
             lines += doubt_judge(proof.judge, proof.about)
             lines += proof.chosen.doubts(proof.judge, self.label, self.target)

@@ -48,7 +48,7 @@ class Traces:
             )
         return lines
 
-    def doubts(self, name: str, label: str, left: float) -> list[str]:
+    def doubts(self, name: str, left: float) -> list[str]:
         """Reasons to doubt an edit of `found`.
 
         left: share of the object's area that the judge still marks.
@@ -58,9 +58,9 @@ class Traces:
         if left <= GONE and probe.finds_it:
             filled, unedited = (self.found[n].beyond.value for n in ("inpainted", "as they are"))
             lines.append(
-                f"THE PLACE of the {label} CAN STILL BE FOUND by a new probe, trained on the "
-                f"edited images: AUC {probe.beyond}. Inpainted by OpenCV: {filled:.3f}; "
-                f"unedited: {unedited:.3f}; chance: 0.5"
+                "THE PLACE CAN STILL BE FOUND by a new probe, trained on the edited images: AUC "
+                f"{probe.beyond}. Inpainted by OpenCV: {filled:.3f}; unedited: {unedited:.3f}; "
+                "chance: 0.5"
             )
         return lines
 
