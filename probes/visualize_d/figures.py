@@ -11,7 +11,7 @@ from dcgan_probe.figures.rasters import signed
 # Pixels that a response is drawn wide, about, and responses in a line.
 SIDE, COLUMNS = 96, 5
 BETWEEN = 6  # white pixels below a filter
-# What is outside a receptive field: diagonal lines, so many pixels of the image apart.
+# What is outside a receptive field: grey diagonals, `APART` pixels of the image from each other.
 HATCH, APART = 210, 6
 
 
