@@ -82,7 +82,7 @@ def pictures(
         tuple(labels),
         tuple(rows),
         f"The filters of most effect, the largest first, on those of {len(z)} samples on which "
-        "each is highest: extremes, failed samples among them. Framed in orange: where its map is "
+        "each is highest: extremes, some perhaps failed. Framed in orange: where its map is "
         f"above the threshold that matches boxes of “{label}” best; IoU: how well, on held-out "
         "boxes. Below: how much the image changes without this filter alone, white 0 to dark red "
         f"{most:.2f} or more, on images in [-1, 1]{share}; in brackets the 95% interval over "
