@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 
 import click
 
@@ -115,12 +116,14 @@ def option(name: str) -> str:
 
 
 def at_least(least: int, **counts: int) -> None:
-    """Make sure that numbers, each by its name, are not below one.
+    """Make sure that numbers, each by its name, are whole and not below one.
 
     >>> at_least(1, n=64, controls=0)
     Traceback (most recent call last):
     dcgan_probe.errors.InputError: controls: found 0, expected at least 1
     """
     for name, count in counts.items():
+        if not isinstance(count, Integral) or isinstance(count, bool):
+            raise InputError(f"{name}: found {count!r}, expected a whole number")
         if count < least:
             raise InputError(f"{name}: found {count}, expected at least {least}")

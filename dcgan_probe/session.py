@@ -355,6 +355,7 @@ class Session:
             },
             "seed": self.seed,
             "edits": [edit.change() for edit in self.edits],
+            "edits_in_words": [printable(str(edit)) for edit in self.edits],
             "options": options,
         }
 

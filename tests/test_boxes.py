@@ -28,7 +28,7 @@ def box_sets(draw, edges=edges):
     images = draw(st.sets(st.integers(0, 30), min_size=1, max_size=5))
     several = st.tuples(st.sampled_from(sorted(images)), texts, edges, edges)
     drawn = draw(st.lists(several, max_size=5))
-    origin = draw(st.sampled_from([{"seed": 2**63 - 1}, {"seed": 0}, {"latents": "a/z.npy"}]))
+    origin = draw(st.sampled_from([{"seed": 2**32 - 1}, {"seed": 0}, {"latents": "a/z.npy"}]))
     return Boxes(
         tuple(Box(image, label, min(x), min(y), max(x), max(y)) for image, label, x, y in drawn),
         images=tuple(images),
@@ -92,7 +92,7 @@ def test_boxes_of_another_tool_convert_to_our_own(tmp_path):
 
 @given(
     sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
-    seed=st.integers(0, 2**63 - 1),
+    seed=st.integers(0, 2**32 - 1),
     index=st.integers(0, 999_999),
 )
 def test_a_sample_name_tells_the_sample(tmp_path_factory, sha256, seed, index):

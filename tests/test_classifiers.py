@@ -100,10 +100,18 @@ def test_one_is_learnt_from_labelled_folders(session, tmp_path):
     assert judge.labels == ("plain", "striped")
     assert judge.about["held_out_accuracy"] > 0.9
     other = folder(tmp_path / "other", {"striped": 12, "plain": 12})
+    assert all(type(label) is str for label in judge.labels)
     source = sources.ImageSource(other, 32, 3)
     truth = torch.tensor([[n.startswith("plain"), n.startswith("striped")] for n in source.names])
     found = classifiers.classify(judge, source.read(range(24)))
     assert ((found > 0.5) == truth).float().mean() > 0.9
+
+
+def test_folders_of_a_division_are_no_labels(session, tmp_path):
+    for part in ("train", "test"):
+        folder(tmp_path / "both" / part, {"plain": 12, "striped": 12})
+    judge = classifiers.find(str(tmp_path / "both"), session)
+    assert judge.about["images"] == {"plain": 24, "striped": 24}
 
 
 @pytest.mark.parametrize(

@@ -86,16 +86,9 @@ def test_too_few_exemplars_and_unknown_names_are_refused(config):
         made.latents("two", config)
 
 
-@pytest.mark.parametrize(
-    ("z", "message"),
-    [
-        ([0.5] * 7, "found latents 1 x 7, expected n x 8"),
-        ([0.0] * 7 + [1.5], "found 1.5, expected"),
-    ],
-)
-def test_a_latent_of_another_model_is_refused(config, z, message):
-    made = Concepts(SHA, {"other": Concept((tuple(z),))}, "c.json")
-    with pytest.raises(InputError, match=message):
+def test_a_latent_of_another_model_is_refused(config):
+    made = Concepts(SHA, {"other": Concept(((0.5,) * 7,))}, "c.json")
+    with pytest.raises(InputError, match="found latents 1 x 7, expected n x 8"):
         made.latents("other", config)
 
 
@@ -213,3 +206,14 @@ def test_a_link_to_concepts_stays_one(tmp_path):
     naming.add(session, tmp_path / "link.json", "left", ["3:17"], ())
     assert (tmp_path / "link.json").is_symlink()
     assert list(Concepts.read(tmp_path / "real.json").named) == ["left"]
+
+
+def test_a_sum_outside_of_a_uniform_latent_is_an_exemplar(tmp_path):
+    """As `exemplars_of` takes it, which reads the file that a sum was kept in."""
+    config = dp.Config(size=16, g_width=2, d_width=2, z_size=2)
+    assert config.z_distribution == "uniform"
+    sha = "ab" * 32
+    latents.write(tmp_path / "z.safetensors", torch.tensor([[1.5, 0.0]]), sha)
+    exemplars = concepts.exemplars_of([str(tmp_path / "z.safetensors")], config, sha)
+    found = Concepts(sha, {"sum": Concept(exemplars)}).latents("sum", config)
+    assert found.tolist() == [[1.5, 0.0]]

@@ -50,15 +50,15 @@ def test_principal_directions_are_those_of_scikit_learn(session):
     assert (found.pixels[:, 2] == dp.figures.pixels(session.sample(1))).all()
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_the_closed_form_has_the_eigenvectors_of_numpy(session, transposed):
+@pytest.mark.parametrize(("transposed", "by_code"), [(False, False), (True, False), (True, True)])
+def test_the_closed_form_has_the_eigenvectors_of_numpy(session, transposed, by_code):
     if transposed:
         first = nn.ConvTranspose2d(8, 4, 4)
         weights = first.weight.detach().numpy().reshape(8, -1)
         layers = nn.Sequential(nn.Unflatten(1, (8, 1, 1)), first, nn.Upsample(scale_factor=8))
         layers.append(nn.Conv2d(4, 3, 1))
-        # Unflatten hands z on as it is, but is no linear layer of weights.
-        layers = Reshaped(layers[1:])
+        # z is reshaped by code or by a module, which is no layer of weights.
+        layers = Reshaped(layers[1:]) if by_code else nn.Sequential(layers, nn.Tanh())
     else:
         layers, weights = session.generator, session.generator.get_submodule("4x4.linear").weight
         weights = weights.detach().numpy().T
@@ -147,7 +147,7 @@ class Warped(nn.Module):
     def __init__(self, changed):
         super().__init__()
         self.changed = changed
-        self.first = nn.Softplus()
+        self.first = nn.PReLU()
         self.linear = nn.Linear(8, 3072)
 
     def forward(self, z):
@@ -176,10 +176,25 @@ def test_what_cannot_be_found_is_refused(session, options, message):
         directions.run(session, **options)
 
 
+def test_more_components_than_a_layer_has_are_refused(session):
+    """The 4x4 layer before its norm is linear in the 8 numbers of z."""
+    found = directions.run(session, "pca", layer="4x4.linear", n=60, components=8)
+    assert min(direction.share for direction in found.directions) > 1e-4
+    with pytest.raises(InputError, match="found 9 components of layer '4x4.linear', expected at"):
+        directions.run(session, "pca", layer="4x4.linear", n=60, components=9)
+
+
+def test_a_generator_without_maps_has_no_layer_to_begin_with():
+    flat = nn.Sequential(nn.Linear(8, 3072), nn.Tanh(), nn.Unflatten(1, (3, 32, 32)))
+    bare = dp.Session.from_modules(generator=flat, latent=(8, "normal"), device="cpu")
+    with pytest.raises(InputError, match="generator: found no layer of feature maps"):
+        directions.run(bare, "pca")
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (False, r"sefa: found first layer first \(Softplus\), which is not linear"),
+        (False, r"sefa: found first layer first \(PReLU\), which is not linear"),
         (True, r"sefa: found first layer linear \(Linear\), which does not take z as it is"),
     ],
 )

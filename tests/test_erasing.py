@@ -127,7 +127,8 @@ def test_noise_is_no_better_than_chance_and_nothing_is_erased(session):
     result = forget.run(session, drawn, by="places", judges=(), n=16)
     assert result.edits == () and str(result).splitlines()[0] == found.doubts[0]
     anyway = choose_erasing(session, drawn, "nothing", donors=DONORS, anyway=True)
-    assert anyway.edit is not None and anyway.doubts
+    assert anyway.edit is not None
+    assert any(doubt.startswith("NOTHING LEARNS FROM THE BOXES") for doubt in anyway.doubts)
 
 
 def test_the_squares_go_and_the_rest_stays(session):
@@ -305,3 +306,26 @@ def test_forget_by_places_measures_what_the_edit_in_force_leaves(session, tmp_pa
         forget.run(session, squares(session), fill="mix")
     with pytest.raises(InputError, match="unknown way to forget 'magic'"):
         forget.run(session, squares(session), by="magic")
+
+
+def test_one_small_box_teaches_nothing_and_is_told(session):
+    one = dp.Boxes((dp.Box(3, "dot", 4, 4, 12, 12),), tuple(range(40)), (SIDE, SIDE), seed=0)
+    with pytest.raises(InputError, match="boxes: found too few to recognise the object by"):
+        choose_erasing(session, one, "dot", donors=DONORS, anyway=True)
+
+
+def test_nothing_seen_is_not_little_left():
+    unknown = tried(float("nan"), 0.0, 0.5, 0.5)
+    little = tried(0.01, 0.2, 0.9, 0.8)
+    assert best([unknown, little], 0.02) is little
+    assert best([unknown, tried(0.5, 0.2, 0.9, 0.8)], 0.02).left == 0.5
+    assert unknown.values()["left"] is None
+
+
+def test_a_discriminator_without_maps_is_done_without(session):
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 1))
+    both = dp.Session.from_modules(
+        generator=Squares(), discriminator=flat, latent=(5, "uniform"), device="cpu"
+    )
+    found = choose_erasing(both, squares(both), "square", fill="mix", donors=DONORS)
+    assert found.chosen is not None and found.chosen.left < 0.1

@@ -38,6 +38,8 @@ def test_the_coefficients_give_what_python_makes_of_the_same_sum(text):
     try:
         found = sum(factor * NAMES[name] for name, factor in parse(text).items())
     except InputError as error:
+        if "expected at most 1000" in str(error):
+            return
         assert "a sum of nothing" in str(error)
         found = 0.0
     assert math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9)
@@ -71,7 +73,9 @@ def test_a_mistake_is_pointed_at(text, character, found):
     assert found in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["2", "a + 1", "a - a", "9" * 200 + "* (" + "9" * 200 + "* a)"])
+@pytest.mark.parametrize(
+    "text", ["2", "a + 1", "a - a", "9" * 200 + "* (" + "9" * 200 + "* a)", "1001*a"]
+)
 def test_what_is_no_sum_of_latents_is_refused(text):
     with pytest.raises(InputError, match="^expression"):
         parse(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 
@@ -679,9 +680,36 @@ def test_a_detector_of_boxes_finds_planted_squares_with_and_without_a_discrimina
         BoxDetector.learn(None, images, np.ones_like(inside))
 
 
+def test_a_detector_of_boxes_takes_images_to_the_discriminator(session):
+    elsewhere = copy.deepcopy(session.discriminator).to("meta")
+    maps = list(BoxDetector(elsewhere)._seen(torch.zeros(2, 3, 32, 32)))
+    assert maps and all(each.device.type == "meta" for each in maps)
+
+
 def test_guidance_again_from_the_same_images_overlaps_wholly(session, monkeypatch):
     monkeypatch.setattr(BoxedSamples, "only", lambda samples, images: samples)
     assert run(session, boxes(), layer="8x8", resamples=2).stability == 1.0
+
+
+def test_stability_is_measured_on_random_halves_of_the_images(session, monkeypatch):
+    drawn = []
+    only = BoxedSamples.only
+
+    def recorded(samples, images):
+        drawn.append(sorted(images))
+        return only(samples, images)
+
+    monkeypatch.setattr(BoxedSamples, "only", recorded)
+    all_boxes = boxes()
+    found = run(session, all_boxes, layer="8x8", resamples=4)
+    assert found.values()["overlap_under_resampling"] == found.stability < 1
+    assert found.made_with["options"]["resamples"] == 4
+    boxed = {box.image for box in all_boxes.boxes}
+    for images in drawn[-4:]:
+        assert len(set(images)) == len(images)
+        assert len(boxed & set(images)) == -(-len(boxed) // 2)
+        assert len(set(images) - boxed) == -(-len(set(all_boxes.images) - boxed) // 2)
+    assert len({tuple(images) for images in drawn[-4:]}) > 1
 
 
 def test_every_rule_that_can_be_asked_for_is_there():

@@ -386,3 +386,9 @@ def test_a_subclass_may_put_out_any_number_of_filters():
     network = nn.Sequential(Doubled(3, 4, 1))
     with hooks.ablate(network, "0", [7]):
         assert network(torch.ones(1, 3, 2, 2))[0, 7].abs().max() == 0
+
+
+def test_collect_before_an_in_place_relu_gives_the_values_before_it():
+    module, x = in_place(), torch.randn(2, 3, 8, 8)
+    seen = hooks.collect(module, ("0", "2"), x)
+    assert torch.equal(seen["0"], module[0](x)) and (seen["0"] < 0).any()

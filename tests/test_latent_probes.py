@@ -24,6 +24,7 @@ from dcgan_probe.metrics.intervals import Proportion
 from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import arithmetic, turn, walk
 from dcgan_probe.probes.arithmetic import trials
+from dcgan_probe.probes.arithmetic.question import Question
 from dcgan_probe.probes.turn.result import MEASURED
 from dcgan_probe.probes.walk.figures import chart_steps
 from dcgan_probe.probes.walk.result import PARTS
@@ -244,6 +245,21 @@ def test_the_opposite_of_what_is_asked_is_no_other_label(session, concepts, monk
     found = trials.measure(session, {"light": 1.0}, concepts, Two(), draws=60)
     assert all(method.kept == {} for method in found.methods.values())
     assert found.methods["base alone"].kept_mean is None
+
+
+def test_a_condition_that_all_of_a_mean_meet_is_asked_for(session, concepts):
+    """Six sixths are 0.9999999999999999."""
+    found = Question.read(
+        {f"c{i}": 1 / 6 for i in range(6)},
+        Concepts("cd" * 32, {f"c{i}": Concept(("1:2",), ("bright", "not red")) for i in range(6)}),
+        Bright(),
+    )
+    assert found.asked == {"bright": True, "red": False}
+
+
+def test_more_draws_than_half_of_the_pool_are_refused(session, concepts):
+    with pytest.raises(InputError, match="found 1001 draws, expected at most 1000"):
+        arithmetic.run(session, "light - dark", concepts, classifier=Bright(), draws=1001)
 
 
 def test_what_cannot_be_measured_is_refused(session, concepts):

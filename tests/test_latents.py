@@ -58,3 +58,10 @@ def test_sampling_leaves_torch_s_own_random_state_alone():
 def test_numbers_below_zero_are_refused(wrong):
     with pytest.raises(InputError, match="expected none below 0"):
         latents.sample(NORMAL, **{"n": 1, "seed": 0, "start": 0, **wrong})
+
+
+def test_a_seed_that_would_repeat_another_is_refused():
+    """numpy reads a seed of 2^32 + 5 as the two numbers 5 and 1."""
+    assert len(latents.sample(NORMAL, 1, 2**32 - 1)) == 1
+    with pytest.raises(InputError, match=r"found seed 4294967301, expected at most 4294967295"):
+        latents.sample(NORMAL, 1, 2**32 + 5)

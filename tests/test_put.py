@@ -17,12 +17,13 @@ import dcgan_probe as dp
 from dcgan_probe import hooks
 from dcgan_probe.edits import edit as edit_files
 from dcgan_probe.edits.donors import Donors
+from dcgan_probe.edits.filters import read_region
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import put
 from dcgan_probe.probes.put.effect import Effects, Outcome, best, measure
 from dcgan_probe.probes.put.evaluation import PASTED, PUT, TURNED_UP
-from dcgan_probe.probes.put.options import read_at, read_sample
+from dcgan_probe.probes.put.options import read_sample
 from dcgan_probe.probes.put.placing import overlap_of, place, step_of
 from dcgan_probe.probes.put.rim import rim_steps, stands_out
 
@@ -318,7 +319,7 @@ def test_boxes_that_cannot_be_used_are_told(session, boxes):
 @pytest.mark.parametrize("text", ["1,2,3", "1,2,3,x", "5,5,1,1", "nan,0,1,1"])
 def test_a_place_that_is_no_place_is_refused(text):
     with pytest.raises(InputError, match="--at"):
-        read_at(text)
+        read_region(text, "--at")
 
 
 def test_a_sample_is_a_seed_and_an_index():

@@ -18,6 +18,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dcgan_probe.cli.group import main
+from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.edits.shift import Shift
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import sample
 from dcgan_probe.report import charts, contents, media, page, tables
@@ -403,6 +405,19 @@ def test_ticks_are_round_and_inside(ends):
     for value, label in found:
         assert ends[0] - 1e-9 * abs(ends[1]) <= value <= ends[1] * (1 + 1e-9)
         assert float(label) == pytest.approx(value, rel=1e-5, abs=1e-15)
+
+
+def test_edits_of_any_kind_are_named(tmp_path, monkeypatch, session):
+    place = PlaceEdit(
+        ("8x8",), session.checkpoint.sha256, "window", fill="smooth", where=(1, 2, 9, 9)
+    )
+    shift = Shift((0.5,) * 8, session.checkpoint.sha256)
+    with session.editing(place, shift):
+        sample.run(session, 2).save(tmp_path / "out" / "sample")
+    page.write(tmp_path / "out")
+    said = Parsed((tmp_path / "out" / "report.html").read_text()).said
+    assert f"Drawn with an active edit: {place}" in said
+    assert f"Drawn with an active edit: {shift}" in said
 
 
 def test_a_chain_as_it_is(tmp_path, monkeypatch):

@@ -244,7 +244,9 @@ def _complete_device(
     help="Network to open: one that ships (rooms, cells, faces, svhn), a path, hub:org/name, or "
     "package.module:factory, which runs your code to build any GAN.",
 )
-@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all random draws.")
+@click.option(
+    "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of all random draws."
+)
 @click.option(
     "--device",
     default="auto",

@@ -269,6 +269,19 @@ def region_edges(where: Value) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
+def read_region(text: str, option: str) -> tuple[float, float, float, float]:
+    """A region as it is typed, x0,y0,x1,y1 in pixels; InputError for another text.
+
+    >>> read_region("10,8,30,25", "--where")
+    (10.0, 8.0, 30.0, 25.0)
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option}: found {text!r:.60}, expected x0,y0,x1,y1") from error
+    return region_edges(Value(numbers, option))
+
+
 def _listed(numbers: tuple[float, ...] | list[float]) -> str:
     return ",".join(f"{number:g}" for number in numbers)
 

@@ -69,7 +69,8 @@ def collect(
     seen: dict[str, Tensor] = {}
 
     def take(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
-        seen[name] = single_tensor(name, output)
+        # A copy: a later layer may work in place, and another call would overwrite it.
+        seen[name] = single_tensor(name, output).clone()
         if len(seen) == len(wanted):
             raise _Stop
 

@@ -111,8 +111,8 @@ class Concepts:
     def latents(self, name: str, config: AnyConfig, exemplars: int | None = None) -> Tensor:
         """The latents of a concept's exemplars, n x z_size float32; at most the first `exemplars`.
 
-        Raises InputError for an unknown name, fewer exemplars than asked for, a stored latent of
-        another size, or one that the distribution cannot draw.
+        Raises InputError for an unknown name, fewer exemplars than asked for, and a stored latent
+        of another size or with numbers that are not finite.
         """
         if name not in self.named:
             raise unknown("concept", name, self.named, where=self.source)
@@ -195,4 +195,5 @@ def _latent(exemplar: Exemplar, config: AnyConfig, where: str) -> Tensor:
     if isinstance(exemplar, str):
         seed, index = (int(part) for part in exemplar.split(":"))
         return sampling.sample(config, 1, seed, start=index)
+    # A sum of latents may lie where no sample does.
     return sampling.check(torch.tensor([exemplar]), config, where)

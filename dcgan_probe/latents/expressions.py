@@ -10,7 +10,6 @@ Every such sum is a linear combination, so it is read into its coefficients; not
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,6 +24,7 @@ _TOKEN = re.compile(
     r"|(?P<name>[^\W\d]\w*)|(?P<sign>[-+*/(),])|(?P<wrong>\S))"
 )
 _DEEPEST = 50
+LARGEST = 1000  # coefficient of a name
 # The coefficient of no name: what a number alone is.
 _ONE = ""
 
@@ -49,11 +49,15 @@ def parse(text: str) -> dict[str, float]:
     reader = _Reader(text)
     terms = reader.expression(0)
     if reader.next.kind != "end":
-        raise reader.error("+, -, * or the end")
+        raise reader.error("+, -, *, / or the end")
     if _ONE in terms:
         raise InputError(f"expression {text!r}: found a number alone, expected it times a name")
-    if not all(map(math.isfinite, terms.values())):
-        raise InputError(f"expression {text!r}: found an infinite coefficient, expected a number")
+    for name, factor in terms.items():
+        if not abs(factor) <= LARGEST:
+            raise InputError(
+                f"expression {text!r:.60}: found {factor:.3g} times {name}, expected at most "
+                f"{LARGEST}"
+            )
     if not any(terms.values()):
         raise InputError(f"expression {text!r}: found a sum of nothing, expected a name in it")
     return terms

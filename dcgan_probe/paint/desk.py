@@ -29,8 +29,6 @@ from dcgan_probe.paint.state import MAX_REACH, State, axis_of
 from dcgan_probe.paint.work import PaintWork
 from dcgan_probe.storage.json_values import Value
 
-MAX_STRIP = 24
-
 
 class Desk:
     """Lets one tab at a time paint, and tells the others.

@@ -82,8 +82,8 @@ class BoxDetector(nn.Module):
         size = (images.shape[2], images.shape[3])
         logit = torch.full((len(images), *size), self.bias, device=images.device)
         for maps, weights in zip(self._seen(images), self.weights, strict=True):
-            scores = torch.einsum("nchw,c->nhw", maps, weights.to(images.device))
-            logit = logit + _resized(scores[:, None], size)[:, 0]
+            scores = torch.einsum("nchw,c->nhw", maps, weights.to(maps.device))
+            logit = logit + _resized(scores[:, None], size)[:, 0].to(images.device)
         return logit
 
     def score(self, images: Tensor, inside: np.ndarray, seed: int = 0) -> Interval:
@@ -143,7 +143,8 @@ class BoxDetector(nn.Module):
         layers = features.layers(discriminator)
         finer = layers[:-1] or layers
         with hooks.record(discriminator, *finer) as seen:
-            discriminator(images)
+            # Images may be kept on the CPU, and the discriminator on a GPU.
+            discriminator(images.to(next(discriminator.parameters()).device))
         yield from (seen[name] for name in finer)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dcgan_probe import plugins, terminal
 from dcgan_probe.errors import InputError, guarded, unknown
+from dcgan_probe.images.datasets import PARTS
 from dcgan_probe.images.sources import ImageSource, batches
 from dcgan_probe.metrics import features
 from dcgan_probe.recognition import detectors, exported
@@ -188,6 +189,8 @@ class Learnt:
     def of(cls, path: Path, session: Session) -> Learnt:
         """Learn from images in one sub-folder for each label, with the session's D.
 
+        Folders train and test at the top hold such sub-folders and are no labels.
+
         The strength of the regularisation is chosen on folds of the images, and `about` has the
         accuracy on other folds. Raises InputError for less than two labels, and for one of fewer
         than 10 images.
@@ -198,7 +201,7 @@ class Learnt:
         from sklearn.preprocessing import StandardScaler
 
         source = ImageSource(path, session.config.size, session.config.channels)
-        labels = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in source.names]
+        labels = [_label(name) for name in source.names]
         counts = Counter(labels)
         if len(counts) < 2 or "" in counts:
             raise InputError(
@@ -227,7 +230,7 @@ class Learnt:
             "held_out_accuracy": float(accuracy.mean()),
             "c": search.best_params_["logisticregression__C"],
         }
-        return cls(session, path, tuple(search.classes_), search, about)
+        return cls(session, path, tuple(map(str, search.classes_)), search, about)
 
     def __call__(self, images: Tensor) -> Tensor:
         rows = _features(self.session, images).numpy()
@@ -235,6 +238,16 @@ class Learnt:
 
 
 _FEWEST = 10
+
+
+def _label(name: str) -> str:
+    """The folder that names an image's label, "" for none."""
+    folders = Path(name).parts[:-1]
+    if folders and folders[0] in PARTS:
+        folders = folders[1:]
+    return folders[0] if folders else ""
+
+
 _FOLDS = 3
 # Of the grid of the features: a regression on few images does better without the finest places.
 _GRID = 2

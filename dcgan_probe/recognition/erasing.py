@@ -112,7 +112,12 @@ def choose_erasing(
     enough = max(left, trial.usual_left)
     tried = _rounds(trial, ways, enough)
     chosen = best(tried, enough, trial.negligible)
-    if chosen.left > enough:
+    if not np.isfinite(chosen.left):
+        doubts += (
+            f"NOTHING LEARNS FROM THE BOXES: a guide marks the {label} on none of "
+            f"{chosen.samples} unedited samples, so what is left of it is unknown",
+        )
+    elif chosen.left > enough:
         doubts += (
             f"NO CHOICE LEAVES {enough:.2f} OR LESS of what a guide sees of the {label}; the one "
             f"that leaves least leaves {chosen.left:.2f}",
@@ -162,7 +167,7 @@ def best(tried: Sequence[Tried], left: float, negligible: float = 0.0) -> Tried:
     final = [each for each in tried if each.samples == most]
     enough = [each for each in final if each.left <= left]
     if not enough:
-        return min(final, key=lambda each: each.left)
+        return min(final, key=lambda each: float(np.nan_to_num(each.left, nan=np.inf)))
     measured = [each for each in enough if np.isfinite(each.found.value)]
     if not measured:
         return min(enough, key=lambda each: each.outside)
@@ -254,7 +259,7 @@ def _rounds(trial: Trial, ways: list[tuple[tuple[str, ...], str]], left: float) 
     progress = trial.session.progress
     wide = [(*way, width) for way in ways for width in FIRST_WIDTHS]
     first = [trial.run(*way, PRELIMINARY) for way in progress(wide, "ways to erase")]
-    ranked = sorted(first, key=lambda each: (each.left > left, each.found.value))
+    ranked = sorted(first, key=lambda each: (not each.left <= left, each.found.value))
     kept = [(each.layers, each.fill, each.widen) for each in ranked[:KEPT]]
     middle = [trial.run(*way, SAMPLES) for way in progress(kept, "the best of them")]
     chosen = best(middle, left, trial.negligible)

@@ -15,6 +15,8 @@ from dcgan_probe.edits.donors import PART, Donors, Match, Part, Pool
 from dcgan_probe.edits.extent import reach
 from dcgan_probe.edits.places import PlaceEdit, find_donors, replacing
 from dcgan_probe.edits.tails import Tail
+from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import features
 from dcgan_probe.metrics.intervals import Interval, resampled_mean
 from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
 from dcgan_probe.recognition.patches import Patches, grown
@@ -40,9 +42,10 @@ class Tried:
     """One candidate, and what it did to held-out samples.
 
     left: share of the object's evidence that a guide still sees, which learnt from boxes on other
-    samples. outside: mean absolute change of pixels outside of the boxes. beyond: how well a probe
-    trained again finds the place beyond what position tells (AUC, chance 0.5). patch: how often the
-    place's hue is further from what is around it than at the same place of a sample without the
+    samples; NaN where it saw none. outside: mean absolute change of pixels outside of the boxes.
+    beyond: how well a probe trained again finds the place beyond what position tells (AUC, chance
+    0.5). patch: how often the place's hue is further from what is around it than at the same place
+    of a sample without the
     object, 0.5 where nothing is to be seen; a patch of another wall's colour is higher. unreal: how
     often the checkpoint's discriminator takes the edited sample for less real than it was, 0.5 for
     an edit that it does not mind, or without a discriminator. samples: how many; unfit: of how many
@@ -64,7 +67,8 @@ class Tried:
         """As JSON values."""
         named = {"beyond": self.beyond, "patch": self.patch, "unreal": self.unreal}
         intervals = {name: vars(each) for name, each in named.items()}
-        return {**vars(self), "layers": list(self.layers), **intervals}
+        left = self.left if np.isfinite(self.left) else None
+        return {**vars(self), "left": left, "layers": list(self.layers), **intervals}
 
     @property
     def found(self) -> Interval:
@@ -141,6 +145,11 @@ class HeldOut:
         areas = mask.flatten(1).sum(1)
         least = int(areas[areas > 0].min()) / 2
         rows = torch.where(marks.flatten(1).sum(1) >= least)[0][:SAMPLES]
+        if not len(rows):
+            raise InputError(
+                f"boxes: found too few to recognise the object by: of {len(fresh)} fresh samples "
+                f"none shows one, expected boxes on {FEWEST} samples or more"
+            )
         chosen, logits = ({name: each[rows] for name, each in of.items()} for of in (seen, found))
         return cls(fresh[rows], chosen, logits, marks[rows])
 
@@ -185,10 +194,11 @@ class Trial:
         self.before = self.tails[first].run(self.maps[first].clone(), self.z).cpu()
         finest = p[list(p)[-1]][: len(images)]
         discriminator = session.checkpoint.discriminator
+        self.seeing = features.seeing(discriminator)
         # Where the object is always at one place, position tells all among samples that hold it:
         # then some that do not are there to tell it from.
         bare = images[finest.flatten(1).amax(1) < UNFIT]
-        seen = see(discriminator, torch.cat([self.before, bare]), GRID, FINEST)
+        seen = see(self.seeing, torch.cat([self.before, bare]), GRID, FINEST)
         mask = torch.cat([samples.mask, samples.mask.new_zeros(len(bare), *bare.shape[2:])])
         n = len(self.before)
         learnt = n if places_differ(samples.mask) else len(seen)
@@ -208,7 +218,7 @@ class Trial:
         wanted = torch.linspace(0, n - 1, min(count, n)).long()
         images, unfit = self._edited(layers, fill, widen, wanted)
         discriminator = self.session.checkpoint.discriminator
-        seen = see(discriminator, images, GRID, FINEST)
+        seen = see(self.seeing, images, GRID, FINEST)
         after = realness(discriminator, images)
         change = (images - self.before[wanted]).abs().mean(1)
         outside = self.outside[wanted]
@@ -318,7 +328,10 @@ class _Guide:
         return float((rate * was).sum() / was.sum().clamp(min=1))
 
     def left(self, seen: Tensor, rows: Tensor) -> float:
-        """The share of the places it marks where the object was that it still marks."""
+        """The share of the places it marks where the object was that it still marks.
+
+        NaN where it marked none on these samples.
+        """
         was = (self.base[rows] & self.inside[rows]).sum()
         still = (self._marks(seen, rows) & self.inside[rows]).sum()
         return float(still / was) if was else float("nan")

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from dcgan_probe import plugins, terminal
 from dcgan_probe.errors import InputError, option
+from dcgan_probe.figures.strips import STRIPS
 from dcgan_probe.report import contents, media, plots
 from dcgan_probe.report.charts import Chart
 from dcgan_probe.report.contents import Found
@@ -25,12 +26,11 @@ from dcgan_probe.report.reading import Reading, interpret
 from dcgan_probe.report.tables import Group, Listing, cut, group
 from dcgan_probe.storage import files, json_values
 
-BEFORE, AFTER = "before.png", "after.png"  # strips of samples that get a slider
 NAME = "report.html"
 LARGE = 10_000_000  # bytes; many mail servers take no more, of which a third is packing
 _DOUBTS = ("doubts", "warnings")  # values that say so of the result
 # Of made_with: in the page's own words, not in the table of the rest.
-_IN_WORDS = ("checkpoint", "command", "line", "edits", "options")
+_IN_WORDS = ("checkpoint", "command", "line", "edits", "edits_in_words", "options")
 # What turns the direction of text, has no shape, or is half a character, as names of files and JSON
 # may hold and UTF-8 may not: shown as its number.
 _UNSEEN = re.compile(
@@ -181,9 +181,9 @@ def _checkpoint(one: Found) -> tuple[str, str]:
 def _section(one: Found, anchor: str, shared: dict[str, Any]) -> Section:
     read = interpret(one.command, one.values, _selections(one))
     reading = read.reading
-    strips = {path.name: path for path in one.pictures if path.name in (BEFORE, AFTER)}
-    pairs = media.pairs(strips[BEFORE], strips[AFTER]) if len(strips) == 2 else None
-    pictures = [path for path in one.pictures if pairs is None or path.name not in strips]
+    halves = {path.name: path for path in one.pictures if path.name in STRIPS}
+    pairs = media.pairs(*(halves[name] for name in STRIPS)) if len(halves) == 2 else None
+    pictures = [path for path in one.pictures if pairs is None or path.name not in STRIPS]
     said = reading.pictures if reading else {}
     values = {key: value for key, value in one.values.items() if key not in _DOUBTS}
     differs = {
@@ -192,7 +192,6 @@ def _section(one: Found, anchor: str, shared: dict[str, Any]) -> Section:
         if key not in shared and key not in _IN_WORDS and value != []
     }
     options = one.made_with.get("options")
-    edits = one.made_with.get("edits")
     return Section(
         anchor,
         one,
@@ -208,9 +207,7 @@ def _section(one: Found, anchor: str, shared: dict[str, Any]) -> Section:
         group(values),
         group(options) if isinstance(options, dict) else group({}),
         group(differs),
-        [(_edit(edit), group(edit)) for edit in edits if isinstance(edit, dict)]
-        if isinstance(edits, list)
-        else [],
+        _edits(one.made_with),
     )
 
 
@@ -240,15 +237,18 @@ def _selections(one: Found) -> list[dict[str, Any]]:
     return [value for value in values if isinstance(value, dict)]
 
 
-def _edit(edit: dict[str, Any]) -> str:
-    """An edit in a few words.
+def _edits(made_with: dict[str, Any]) -> list[tuple[str, Group]]:
+    """The active edits, each in words and as its values; results of older versions have no words.
 
-    >>> _edit({"layer": "16x16", "filters": [3, 17]})
-    '2 filters of 16x16 dropped'
+    >>> _edits({"edits": [{"vector": [0.5]}], "edits_in_words": ["latents shifted by 0.5"]})[0][0]
+    'latents shifted by 0.5'
     """
-    chosen = edit.get("filters")
-    count = len(chosen) if isinstance(chosen, list) else 0
-    how = "scaled" if edit.get("gains") else "replaced" if edit.get("values") else "dropped"
-    where = " in a region" if edit.get("where") else ""
-    layer = cut(str(edit.get("layer")), 60)
-    return f"{count} filter{'s' * (count != 1)} of {layer} {how}{where}"
+    edits, words = made_with.get("edits"), made_with.get("edits_in_words")
+    if not isinstance(edits, list):
+        return []
+    named = words if isinstance(words, list) and len(words) == len(edits) else None
+    return [
+        (cut(str(named[i])) if named else f"number {i + 1}, see below", group(edit))
+        for i, edit in enumerate(edits)
+        if isinstance(edit, dict)
+    ]

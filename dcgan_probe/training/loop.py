@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from dcgan_probe import checkpoints, latents, metrics
-from dcgan_probe.errors import InputError
+from dcgan_probe.checkpoints import Checkpoint
+from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.images.sources import Samples, batches, to_range
 from dcgan_probe.storage import files
 from dcgan_probe.training import interrupt
@@ -76,6 +77,7 @@ def train(
     files that cannot be written, and for steps beyond the recipe's decay; the existing state is
     left unchanged.
     """
+    at_least(1, steps=steps, save_every=save_every)
     last = trainer.recipe.decay_steps
     if last and steps > last:
         raise InputError(
@@ -204,12 +206,15 @@ class _Run:
                 f"finite ones; {self._last_good()}"
             )
         if self.record is not None:
-            best = self._measure(self.record) if measure else None
+            checkpoint = trainer.checkpoint(self.info)
+            best = self._measure(self.record, checkpoint) if measure else None
             pictures = [f"{trainer.steps:06d}"] if measure else []
-            self._write(self.record, {"pictures": pictures, "best": best})
+            self._write(self.record, {"pictures": pictures, "best": best}, checkpoint)
         self.saved = trainer.steps
 
-    def _write(self, record: Record, due: dict[str, Any]) -> None:
+    def _write(
+        self, record: Record, due: dict[str, Any], checkpoint: Checkpoint | None = None
+    ) -> None:
         record.save()
         extra = {
             "pending": [losses.tolist() for losses in self.pending],
@@ -219,16 +224,18 @@ class _Run:
             "due": due,
         }
         files.write_bytes(self.folder / STATE, self.trainer.state(extra))
-        self._write_rest(due, record)
+        self._write_rest(due, record, checkpoint)
 
-    def _write_rest(self, due: dict[str, Any], record: Record) -> None:
+    def _write_rest(
+        self, due: dict[str, Any], record: Record, checkpoint: Checkpoint | None = None
+    ) -> None:
         """Write what follows from the state: checkpoints, and last the pictures that are due.
 
         due: `pictures`, names of samples to draw, and `best`, the distances of a state that is the
-        best so far, or None.
+        best so far, or None. checkpoint: of this state, if it was made already.
         """
         trainer = self.trainer
-        checkpoint = trainer.checkpoint(self.info)
+        checkpoint = checkpoint or trainer.checkpoint(self.info)
         checkpoints.save(checkpoint, self.folder / CHECKPOINT)
         if due["best"] is not None:
             about = {**checkpoint.info, "sliced_wasserstein": due["best"]}
@@ -237,16 +244,16 @@ class _Run:
         for name in due["pictures"]:
             record.samples(name, trainer.samples(self.shown), trainer.steps)
 
-    def _measure(self, record: Record) -> dict[str, float] | None:
+    def _measure(self, record: Record, checkpoint: Checkpoint) -> dict[str, float] | None:
         """Judge the generator as it is to be saved; its distances if it is the best so far."""
         trainer, steps = self.trainer, self.trainer.steps
-        generator = trainer.checkpoint(self.info).generator
+        generator = checkpoint.generator
         assert generator is not None
         images = trainer.minibatches.images
         n = min(JUDGED, len(images))
         z = latents.sample(trainer.config, n, seed=0)
         fake = torch.cat([b.cpu() for b in batches(Samples(generator, z), SHOWN)])
-        spaced = torch.arange(n, device=images.device) * (len(images) // n)
+        spaced = torch.arange(n, device=images.device) * len(images) // n
         real = to_range(images[spaced].cpu())
         distances = metrics.sliced_wasserstein(fake, real, projections=PROJECTIONS)
         named = {f"swd_{scale}": value for scale, value in distances.items()}

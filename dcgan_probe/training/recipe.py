@@ -81,7 +81,7 @@ class Recipe:
             raise unknown("precision", self.precision, PRECISIONS)
         for name, ok, expected in (
             ("batch", self.batch >= 2, "at least 2"),
-            ("rate", self.rate > 0, "above 0"),
+            ("rate", 0 < self.rate <= 1, "above 0 and at most 1"),
             ("beta1", 0 <= self.beta1 < 1, "at least 0 and below 1"),
             ("ema", 0 <= self.ema < 1, "at least 0 and below 1"),
             ("decay_steps", self.decay_steps >= 0, "at least 0"),

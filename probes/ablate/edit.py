@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dcgan_probe.boxes.boxes import Boxes
-from dcgan_probe.edits.filters import Selection
+from dcgan_probe.edits.filters import Selection, read_region
 from dcgan_probe.edits.levels import PERCENT, levels, means
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins.options import parse_filters
@@ -68,11 +68,8 @@ def replace_maps(session: Session, selection: Selection, how: str) -> Selection:
 def read_place(session: Session, text: str) -> tuple[float, float, float, float] | Boxes:
     """What --where names: the edges of a region, or a file of boxes."""
     try:
-        edges = [float(edge) for edge in text.split(",")]
+        float(text.split(",")[0])
     except ValueError:
         size = (session.config.size, session.config.size)
         return Boxes.read(text, image_size=size)
-    if len(edges) != 4:
-        raise InputError(f"--where: found {text!r}, expected x0,y0,x1,y1 or a file of boxes")
-    x0, y0, x1, y1 = edges
-    return x0, y0, x1, y1
+    return read_region(text, "--where")

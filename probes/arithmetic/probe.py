@@ -49,6 +49,11 @@ def run(
     """
     at_least(1, exemplars=exemplars)
     at_least(2, draws=draws)
+    if draws > trials.POOL // 2:
+        raise InputError(
+            f"arithmetic: found {draws} draws, expected at most {trials.POOL // 2}: half of the "
+            "samples that exemplars are drawn from"
+        )
     factors = expressions.parse(expression)
     check_name(name, "--name")
     latents = {n: session.find_latents(n, concepts, exemplars) for n in factors}

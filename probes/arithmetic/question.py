@@ -11,6 +11,8 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.recognition.classifiers import Classifier, wanted
 
+ROUNDING = 1e-9  # six sixths are not quite 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -102,6 +104,6 @@ def _sum_conditions(
     for label in conditions[next(iter(factors))]:
         if all(label in conditions[name] for name in factors):
             value = sum(factor * conditions[name][label] for name, factor in factors.items())
-            if value in (0, 1):
-                asked[label] = bool(value)
+            if (whole := round(value)) in (0, 1) and abs(value - whole) < ROUNDING:
+                asked[label] = bool(whole)
     return asked

@@ -19,6 +19,8 @@ from dcgan_probe.session import BATCH, Session
 
 # Of the activations and of their Gram matrix: 512 MiB and 1 GiB.
 MAX_NUMBERS = 1 << 27
+# Below this share of the largest, a component is rounding: the layer's output has fewer.
+RANK = 1e-7
 # A layer is linear if the sum of two inputs gives the sum of their outputs, up to rounding.
 ROUNDING = 1e-3
 
@@ -63,6 +65,12 @@ def principal(session: Session, layer: str, n: int, components: int) -> Found:
     y -= y.mean(0)
     # n is smaller than the layer: its n x n Gram matrix has the same spectrum as the covariance.
     spectrum, vectors = torch.linalg.eigh((y @ y.T).double())
+    rank = int((spectrum > RANK * spectrum.max()).sum())
+    if components > rank:
+        raise InputError(
+            f"directions: found {components} components of layer {layer!r}, expected at most "
+            f"{rank}: its output varies along no more"
+        )
     coordinates = vectors.flip(1)[:, :components] * (n - 1) ** 0.5  # each of deviation 1
     centred = (z - z.mean(0)).double()
     towards = coordinates.T @ centred / (n - 1)  # least squares: they are orthogonal
@@ -139,11 +147,11 @@ def _deviation(session: Session) -> float:
 
 @contextmanager
 def _first_call(generator: nn.Module) -> Iterator[list[tuple[str, nn.Module, Tensor]]]:
-    """Record which layer without parts is called first inside the ``with``, and on what."""
+    """Record which layer with weights of its own is called first, and on what."""
     calls: list[tuple[str, nn.Module, Tensor]] = []
     handles = []
     for name, module in generator.named_modules():
-        if not list(module.children()):
+        if next(module.parameters(recurse=False), None) is not None:
 
             def record(
                 called: nn.Module, inputs: tuple[Any, ...], _: Any, name: str = name

@@ -98,7 +98,9 @@ def _find(
     if layer is not None and by != "pca":
         raise InputError(f"directions --by {by}: found --layer, expected it with --by pca only")
     if by == "pca":
-        first = next(iter(session.config.hidden("generator"))) if layer is None else layer
+        if layer is None and not (hidden := list(session.config.hidden("generator"))):
+            raise InputError("generator: found no layer of feature maps, expected one or --layer")
+        first = hidden[0] if layer is None else layer
         return finding.principal(session, first, LATENTS if n is None else n, components)
     if by == "sefa":
         if n is not None:

@@ -81,8 +81,7 @@ from dcgan_probe.probes.forget.settings import FILLS, LEFT, REPLACEMENTS, RULE_N
     "--resamples",
     default=0,
     type=click.IntRange(0),
-    help="Repeat the choice on this many bootstrap resamples of the boxed images, to measure its "
-    "stability.",
+    help="Repeat the choice on this many random halves of the images, to measure its stability.",
 )
 @click.option(
     "--real",
@@ -110,12 +109,12 @@ def forget(
     On new samples, a detector then measures how much of the object is left and how much else
     changed, compared with random controls. The edit applies to later commands on the line.
     """
-    from dcgan_probe.probes.forget.places import read_where
+    from dcgan_probe.edits.filters import read_region
     from dcgan_probe.probes.forget.probe import read_real, run
 
     boxes = session.read_boxes(path)
     images = None if real is None else read_real(session, real, options["n"])
-    options["where"] = None if where is None else read_where(where)
+    options["where"] = None if where is None else read_region(where, "--where")
     layer = layers[0] if len(layers) == 1 else layers or None
     result = run(session, boxes, label, layer, judges=judges or None, real=images, **options)
     session.save(result)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from dcgan_probe.boxes import Boxes
 from dcgan_probe.edits import comparison
 from dcgan_probe.edits.filters import Selection
 from dcgan_probe.metrics.distances import sliced_wasserstein
@@ -95,9 +96,10 @@ def evaluate(
 def measure_stability(
     samples: BoxedSamples, settings: RuleSettings, chosen: Sequence[Selection], resamples: int
 ) -> float | None:
-    """Mean Jaccard overlap of the chosen filters with those from boxed images drawn again.
+    """Mean Jaccard overlap of the chosen filters with those from random halves of the images.
 
-    samples: those that were chosen with. None without resamples.
+    samples: those that were chosen with; half of those with boxes and half of those without are
+    drawn. None without resamples. Source: Meinshausen and Buehlmann (2010), for the halves.
     """
     if not resamples:
         return None
@@ -106,12 +108,22 @@ def measure_stability(
     overlaps = []
     for i in session.progress(range(resamples), "choosing again"):
         rng = np.random.default_rng([session.seed, 3, i])
-        images = samples.boxes.images
-        drawn = samples.only(rng.choice(images, len(images)).tolist())
+        drawn = samples.only(_half(samples.boxes, rng))
         rankings = RULES[settings.select](drawn, settings)
         again = {(rank.chosen.layer, f) for rank in rankings for f in rank.chosen.filters}
         overlaps.append(len(kept & again) / len(kept | again))
     return float(np.mean(overlaps))
+
+
+def _half(boxes: Boxes, rng: np.random.Generator) -> list[int]:
+    """Half of the images with boxes, and half of those without, rounded up."""
+    boxed = {box.image for box in boxes.boxes}
+    bare = [image for image in boxes.images if image not in boxed]
+    return [
+        int(image)
+        for group in (sorted(boxed), bare)
+        for image in rng.permutation(group)[: (len(group) + 1) // 2]
+    ]
 
 
 def _images(

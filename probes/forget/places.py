@@ -9,9 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from dcgan_probe.boxes.boxes import Boxes
-from dcgan_probe.edits.filters import region_edges
 from dcgan_probe.edits.places import PlaceEdit
-from dcgan_probe.errors import InputError
 from dcgan_probe.probes.forget.damage import measure_damage
 from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
 from dcgan_probe.probes.forget.erased import Erased, ErasureOutcome, pictures
@@ -23,7 +21,6 @@ from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.erasing import choose_erasing
 from dcgan_probe.recognition.judges import away_from, split
 from dcgan_probe.session import Session
-from dcgan_probe.storage.json_values import Value
 
 
 def erase(
@@ -119,19 +116,6 @@ def _measure(
     )
     assert erased is not None
     return ErasureOutcome(judge.about, erased, at_random)
-
-
-def read_where(text: str) -> tuple[float, float, float, float]:
-    """A region as it is typed, x0,y0,x1,y1 in pixels; InputError for another text.
-
-    >>> read_where("10,8,30,25")
-    (10.0, 8.0, 30.0, 25.0)
-    """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"--where: found {text!r:.60}, expected x0,y0,x1,y1") from error
-    return region_edges(Value(numbers, "--where"))
 
 
 def as_layers(layer: str | Sequence[str] | None) -> tuple[str, ...] | None:

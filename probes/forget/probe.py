@@ -112,7 +112,7 @@ def run(
     judges: detectors, by name or path (see `detectors.find`) or as objects, that mark the object
     on n new samples. "boxes" is learned from every second boxed image; filters are then chosen on
     the others only. By default the detector that ships for the object, or "boxes".
-    resamples: number of repeated choices on boxed images drawn with replacement. real: N x C x S x
+    resamples: number of repeated choices, each on a random half of the images. real: N x C x S x
     S images to measure drift from; by default other samples.
 
     by: "filters" is the experiment above. "places" replaces all filters where a regression finds
@@ -179,6 +179,8 @@ def run(
         "label": label,
         **settings.options(),
         "controls": controls,
+        "resamples": resamples,
+        "real": None if real is None else len(real),
         "judges": [judge.name for judge in detectors],
         "n": n,
         "boxes": named,

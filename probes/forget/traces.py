@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.metrics import features
+from dcgan_probe.probes.forget.judgement import PRESENT
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.retrained import Retrained, inpaint, places_differ, retrain, see
 from dcgan_probe.session import Session
 
-PRESENT = 0.01  # a sample holds an object if so much of it is marked
 GONE = 0.05  # share of the area left, from which on an object is gone for a judge
 
 

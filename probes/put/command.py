@@ -68,12 +68,13 @@ def put(
     On new samples, a detector then measures whether the object is there. Pasted pixels and
     amplified filters are measured for comparison. The edit applies to later commands on the line.
     """
-    from dcgan_probe.probes.put.options import read_at, read_sample
+    from dcgan_probe.edits.filters import read_region
+    from dcgan_probe.probes.put.options import read_sample
     from dcgan_probe.probes.put.probe import run
 
     boxes = session.read_boxes(path)
     named = None if donor is None else read_sample(donor)
-    place = read_at(at)
+    place = read_region(at, "--at")
     layer = layers or None
     result = run(session, boxes, label, place, named, layer, judges=judges or None, **options)
     session.save(result)

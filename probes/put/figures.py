@@ -15,7 +15,7 @@ from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.figures import charts, strips
 from dcgan_probe.figures.panels import GAP, chart_width
 from dcgan_probe.probes.put.choice import TriedWay
-from dcgan_probe.probes.put.evaluation import PUT, Judged, Rivals
+from dcgan_probe.probes.put.evaluation import PUT, TURNED_UP, Rivals
 from dcgan_probe.probes.put.options import Edges
 from dcgan_probe.probes.put.placing import Placement
 from dcgan_probe.probes.put.ways import Way
@@ -49,7 +49,6 @@ class PutPictures:
         edit: PlaceEdit,
         way: Way,
         tried: Sequence[TriedWay],
-        judged: Mapping[str, Judged],
     ) -> None:
         """Write put.png, before.png and after.png."""
         rows = np.stack([self.before, *self.after.values()])
@@ -64,14 +63,19 @@ class PutPictures:
             if tried
             else ""
         )
+        turned = (
+            " Turned up: filters that the paper's rule chooses, at their 99th percentile."
+            if TURNED_UP in self.after
+            else ""
+        )
         figures.draw(
             folder / "put.png",
             f"Putting “{label}” into samples that have none there",
             [figures.Block("donor", empty), figures.Block("", rows)],
             ["as they are", *(name.replace(" ", "\n") for name in self.after)],
             f"The same {len(self.before)} latents in every row, {self.fresh}; outlined is what was "
-            f"asked for. Put: {edit}. Pasted: the pixels of the donor's box. Turned up: filters "
-            f"that the paper's rule chooses, at their 99th percentile.{below} {self.caption}.",
+            f"asked for. Put: {edit}. Pasted: the pixels of the donor's box.{turned}{below} "
+            f"{self.caption}.",
             zoom=1,
             below=chart,
         )

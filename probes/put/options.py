@@ -4,24 +4,9 @@ from __future__ import annotations
 
 import re
 
-from dcgan_probe.edits.filters import region_edges
 from dcgan_probe.errors import InputError
-from dcgan_probe.storage.json_values import Value
 
 Edges = tuple[float, float, float, float]
-
-
-def read_at(text: str) -> Edges:
-    """A place as it is typed, x0,y0,x1,y1 in pixels; InputError for another text.
-
-    >>> read_at("10,8,30,25")
-    (10.0, 8.0, 30.0, 25.0)
-    """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"--at: found {text!r:.60}, expected x0,y0,x1,y1") from error
-    return region_edges(Value(numbers, "--at"))
 
 
 def read_sample(text: str) -> tuple[int, int]:

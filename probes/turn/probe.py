@@ -21,6 +21,7 @@ from dcgan_probe.session import Session
 
 # Images of a film from one end to the other.
 FRAMES = 48
+MOST = 4096  # images in the picture
 
 
 def run(
@@ -55,6 +56,10 @@ def run(
     """
     at_least(1, n=n, exemplars=exemplars)
     at_least(2, steps=steps)
+    if n * steps > MOST:
+        raise InputError(
+            f"turn: found {n} samples in {steps} steps, expected {MOST} images or less"
+        )
     if not 0 < reach <= 100:
         raise InputError(f"reach: found {reach:g}, expected more than 0 and at most 100")
     given = _find(session, start, end, axis, concepts, exemplars, classifier)

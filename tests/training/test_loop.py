@@ -326,3 +326,31 @@ def test_damaged_measurements_are_one_line(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "generator": 0.5}}\n{line}\n')
     with pytest.raises(InputError, match=r"metrics\.jsonl: found a damaged file"):
         Record(tmp_path, steps=3)
+
+
+def test_no_steps_are_refused(tmp_path):
+    with pytest.raises(InputError, match="steps: found 0, expected at least 1"):
+        train(trainer(), tmp_path / "run", steps=0)
+
+
+def test_a_measured_save_makes_its_checkpoint_once(tmp_path, monkeypatch):
+    made = []
+    own = trainer()
+    checkpoint = own.checkpoint
+    monkeypatch.setattr(own, "checkpoint", lambda info: made.append(info) or checkpoint(info))
+    train(own, tmp_path / "run", steps=4, save_every=2)
+    assert len(made) == 2
+
+
+def test_images_that_judge_a_training_are_spaced_over_all_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "JUDGED", 30)
+    seen = []
+
+    def recorded(fake, real, **options):
+        seen.append(real)
+        return {"16": 1.0, "mean": 1.0}
+
+    monkeypatch.setattr(metrics, "sliced_wasserstein", recorded)
+    train(trainer(), tmp_path / "run", steps=1, save_every=1)
+    rows = [int((to_range(IMAGES) == image).flatten(1).all(1).nonzero()) for image in seen[0]]
+    assert rows == [i * 40 // 30 for i in range(30)] and rows[-1] == 38

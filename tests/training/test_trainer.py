@@ -459,6 +459,7 @@ def test_images_that_do_not_fit_are_refused(images, message):
         ({"precision": "fp8"}, "unknown precision 'fp8', expected one of: float32, bfloat16"),
         ({"batch": 1}, "recipe: batch: found 1, expected at least 2"),
         ({"rate": 0.0}, "recipe: rate: found 0.0, expected above 0"),
+        ({"rate": float("inf")}, "recipe: rate: found inf, expected above 0 and at most 1"),
         ({"decay_steps": -1}, "recipe: decay_steps: found -1, expected at least 0"),
         ({"ema": 1.0}, "recipe: ema: found 1.0, expected at least 0 and below 1"),
     ],
