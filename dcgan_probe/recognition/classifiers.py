@@ -189,7 +189,7 @@ class Learnt:
     def of(cls, path: Path, session: Session) -> Learnt:
         """Learn from images in one sub-folder for each label, with the session's D.
 
-        Folders train and test at the top hold such sub-folders and are no labels.
+        Folders train and test at the top may hold such sub-folders.
 
         The strength of the regularisation is chosen on folds of the images, and `about` has the
         accuracy on other folds. Raises InputError for less than two labels, and for one of fewer
