@@ -125,17 +125,9 @@ def draw_layers(
             (100 * all_layers, f"all layers {100 * all_layers:.1f}", "--"),
             (100 * chance, f"chance {100 * chance:.1f}", ":"),
         ):
-            axes.axvline(value, color=figures.INK, linestyle=style, linewidth=0.8, zorder=0.5)
-            side, offset = ("left", 5) if value < 50 else ("right", -5)
-            axes.annotate(
-                words,
-                (value, -0.6),
-                (offset, 0),
-                textcoords="offset points",
-                ha=side,
-                **charts.TEXT,
-            )
-        axes.set_ylim(len(names) - 0.4, -0.8)
+            line = {"color": figures.INK, "linestyle": style, "linewidth": 0.8, "zorder": 0.5}
+            axes.axvline(value, label=words, **line)
+        axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_yticks(places, names, **charts.TEXT)
         charts.style(axes, x="%", labels=8)
         axes.set_xlim(0, 110)
