@@ -345,9 +345,9 @@ LAYER = ["--layer", "8x8", "--filters", "1,5"]
         ([*LAYER, "--replace", "x"], "--replace: found 'x', expected zero, mean or a number"),
         ([*LAYER, "--replace", "inf"], "values[0]: found Infinity, expected a finite number"),
         ([*LAYER, "--insert", "--replace", "mean"], "found both --insert and --replace, expected"),
-        ([*LAYER, "--where", "1,2,3"], "--where: found '1,2,3', expected x0,y0,x1,y1 or a file"),
+        ([*LAYER, "--where", "1,2,3"], "--where: found '1,2,3', expected x0,y0,x1,y1 in pixels"),
         ([*LAYER, "--where", "9,2,3,4"], "where: found 9,2,3,4, expected x0,y0,x1,y1 with 0 <="),
-        ([*LAYER, "--where", "0,0,nan,4"], "where[2]: found NaN, expected a finite number"),
+        ([*LAYER, "--where", "0,0,nan,4"], "--where: found '0,0,nan,4', expected x0,y0,x1,y1"),
         ([*LAYER, "--where", "0,0,40,4"], "region 0,0,40,4: found x1 = 40, expected at most 32"),
         ([*LAYER, "--where", "no.json"], "no.json: found no such file, expected a file of boxes"),
         (

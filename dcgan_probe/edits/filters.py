@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -277,8 +278,10 @@ def read_region(text: str, option: str) -> tuple[float, float, float, float]:
     """
     try:
         numbers = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"{option}: found {text!r:.60}, expected x0,y0,x1,y1") from error
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        raise InputError(f"{option}: found {text!r:.60}, expected x0,y0,x1,y1 in pixels")
     return region_edges(Value(numbers, option))
 
 
