@@ -69,9 +69,11 @@ def collect(
     seen: dict[str, Tensor] = {}
 
     def take(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
-        # A copy: a later layer may work in place, and another call would overwrite it.
-        seen[name] = single_tensor(name, output).clone()
-        if len(seen) == len(wanted):
+        tensor = single_tensor(name, output)
+        last = len(seen.keys() | {name}) == len(wanted)
+        # A later layer may work in place. After the last one none runs.
+        seen[name] = tensor if last else tensor.clone()
+        if last:
             raise _Stop
 
     with ExitStack() as stack:
