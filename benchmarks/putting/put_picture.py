@@ -2,7 +2,7 @@
 
     python benchmarks/putting/put_picture.py          # writes docs/pictures/put.png
 
-Nothing is chosen by eye: the place is the first of those of put.py, the samples are the first that
+A rule chooses everything: the place is the first of those of put.py, the samples are the first that
 show no such object there, and the corners are of the last of them.
 """
 
