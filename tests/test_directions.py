@@ -57,7 +57,7 @@ def test_the_closed_form_has_the_eigenvectors_of_numpy(session, transposed, by_c
         weights = first.weight.detach().numpy().reshape(8, -1)
         layers = nn.Sequential(nn.Unflatten(1, (8, 1, 1)), first, nn.Upsample(scale_factor=8))
         layers.append(nn.Conv2d(4, 3, 1))
-        # z is reshaped by code or by a module, which is no layer of weights.
+        # z is reshaped by code, or by a module without weights.
         layers = Reshaped(layers[1:]) if by_code else nn.Sequential(layers, nn.Tanh())
     else:
         layers, weights = session.generator, session.generator.get_submodule("4x4.linear").weight
