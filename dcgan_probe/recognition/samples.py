@@ -92,10 +92,16 @@ def default_layer(config: AnyConfig) -> str:
     In any network: of what it passes on at each resolution, the second-highest but not the first.
     Raises InputError for a generator without feature maps.
     """
-    hidden = list(config.hidden("generator"))
-    if not hidden:
+    layers = hidden_layers(config)
+    return layers[-2] if len(layers) > 2 else layers[-1]
+
+
+def hidden_layers(config: AnyConfig) -> list[str]:
+    """The layers of a generator that give feature maps, the first first, or InputError."""
+    layers = list(config.hidden("generator"))
+    if not layers:
         raise InputError("generator: found no layer of feature maps, expected one; name a --layer")
-    return hidden[-2] if len(hidden) > 2 else hidden[-1]
+    return layers
 
 
 def latents_of(session: Session, boxes: Boxes) -> Tensor:

@@ -13,6 +13,7 @@ from dcgan_probe.probes.directions.finding import Found
 from dcgan_probe.probes.directions.result import Direction, Directions
 from dcgan_probe.probes.directions.ways import WAYS
 from dcgan_probe.recognition.classifiers import Classifier
+from dcgan_probe.recognition.samples import hidden_layers
 from dcgan_probe.session import Session
 
 # Images of a row.
@@ -98,10 +99,8 @@ def _find(
     if layer is not None and by != "pca":
         raise InputError(f"directions --by {by}: found --layer, expected it with --by pca only")
     if by == "pca":
-        if layer is None and not (hidden := list(session.config.hidden("generator"))):
-            raise InputError("generator: found no layer of feature maps, expected one or --layer")
-        first = hidden[0] if layer is None else layer
-        return finding.principal(session, first, LATENTS if n is None else n, components)
+        layer = layer or hidden_layers(session.config)[0]
+        return finding.principal(session, layer, LATENTS if n is None else n, components)
     if by == "sefa":
         if n is not None:
             raise InputError("directions --by sefa: found --n, expected none: it takes weights")
