@@ -90,7 +90,7 @@ def joined(device: str) -> Iterator[Ranks]:
         ...     ranks.world
         1
 
-    device: "auto", "cpu" or "cuda"; with several processes each takes the GPU of its local rank.
+    device: as `choose_device` takes it; of several processes each takes the GPU of its local rank.
     Raises InputError for more local processes than GPUs.
     """
     chosen = choose_device(device)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -16,11 +19,12 @@ from scipy import stats
 from sklearn.metrics import jaccard_score
 
 import dcgan_probe as dp
-from dcgan_probe import hooks
+from dcgan_probe import distributed, hooks
 from dcgan_probe.cli.group import main
 from dcgan_probe.distributed import Ranks
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.intervals import RESAMPLES
+from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import dissect
 from dcgan_probe.probes.dissect import effects
 from dcgan_probe.probes.dissect.agreement import agreement, best_threshold, halves
@@ -330,3 +334,19 @@ def test_windows_of_the_rooms_are_seen_by_some_filters():
     maps = maps_of(rooms, latents_of(rooms, drawn), "16x16").numpy()
     found = agreement(maps, drawn.mask((16, 16)))
     assert found.held_out_iou.max() > 3 * found.chance
+
+
+def test_the_generator_stays_on_the_gpu_that_the_session_is_on(monkeypatch):
+    second = torch.device("cuda:1")
+    monkeypatch.setattr(distributed, "choose_device", torch.device)  # there may be no GPU
+    with distributed.joined(str(second)) as own:
+        assert own.device == second
+    moved = []
+    network = SimpleNamespace(to=moved.append)
+    opened = SimpleNamespace(device=second, generator=network, read_boxes=lambda path: None)
+    opened.start = opened.save = lambda _: None
+    monkeypatch.setattr("dcgan_probe.probes.dissect.probe.run", lambda *_: None)
+    context = click.Context(click.Command("dcgan-probe"), obj=Opener(lambda: opened))
+    command = importlib.import_module("dcgan_probe.probes.dissect.command").dissect
+    command.invoke(command.make_context("dissect", [], parent=context))
+    assert moved == [second]

@@ -13,16 +13,20 @@ import dcgan_probe as dp
 from dcgan_probe import hooks
 from dcgan_probe.edits.donors import Donors
 from dcgan_probe.errors import InputError
+from dcgan_probe.figures.canvas import blank
 from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.metrics.ranking import UNKNOWN
 from dcgan_probe.probes import forget
 from dcgan_probe.probes.forget import settings
 from dcgan_probe.probes.forget.elsewhere import erase_elsewhere
+from dcgan_probe.probes.forget.erased import _draw_trials
 from dcgan_probe.probes.forget.figures import name_samples, rows_to_show
 from dcgan_probe.recognition.erasing import FILLS, best, choose_erasing, erase_unjudged, resolving
 from dcgan_probe.recognition.places import fit_places
 from dcgan_probe.recognition.retrained import places_differ
 from dcgan_probe.recognition.samples import collect_maps
 from dcgan_probe.recognition.trials import Tried
+from dcgan_probe.storage import json_values
 
 SIDE = 32
 DONORS = Donors(0, tuple(range(500, 540)))
@@ -329,3 +333,24 @@ def test_a_discriminator_without_maps_is_done_without(session):
     )
     found = choose_erasing(both, squares(both), "square", fill="mix", donors=DONORS)
     assert found.chosen is not None and found.chosen.left < 0.1
+
+
+def test_an_edit_that_looks_better_than_the_sample_is_drawn():
+    below = Interval(0.42, 0.36, 0.47)
+    one = Tried(("a",), "mix", 2.0, 0.05, 0.01, below, below, below, 40, 0)
+    assert one.found == Interval(0.5, 0.36, 0.5)
+    _draw_trials(blank(400, 300).subplots(), (one,), one)
+
+
+def test_what_could_not_be_measured_is_null_in_json(session):
+    unknown = replace(tried(0.05, 0.0, 0.5, 0.5), beyond=UNKNOWN, patch=UNKNOWN)
+    assert unknown.values()["beyond"] is None and unknown.values()["patch"] is None
+    json_values.check(unknown.values(), "Tried")
+    drawn = tuple(dp.Box(i, "all", 1, 1, 31, 31) for i in range(12))
+    boxes = dp.Boxes(drawn, tuple(range(12)), (SIDE, SIDE), seed=0)
+    result = forget.run(session, boxes, by="places", judges=(), n=4)
+    assert result.erasing.places.auc is not None
+    assert np.isnan(result.erasing.places.auc.value)
+    json_values.check(result.values(), "Erased")
+    assert result.values()["held_out_auc"] is None
+    assert "on held-out boxed samples: not measured" in str(result)

@@ -714,3 +714,18 @@ def test_stability_is_measured_on_random_halves_of_the_images(session, monkeypat
 
 def test_every_rule_that_can_be_asked_for_is_there():
     assert tuple(choice.RULES) == settings.RULE_NAMES
+
+
+def test_a_last_batch_of_one_sample_counts_as_one_sample(session, guidance):
+    count = choice.BATCH + 1
+    few = replace(guidance, holding=guidance.holding[:count])
+    assert len(few.holding) == count
+    measured = choice.measure_dropped(few, [[3]], torch.zeros(guidance.maps.shape[1]), count)
+    with dp.hooks.ablate(session.generator, "8x8", [3]), torch.no_grad():
+        images = session.generator(guidance.z[few.holding])
+    first, last = slice(0, choice.BATCH), slice(choice.BATCH, count)
+    of_first, of_last = (
+        torch.stack(guidance.measure(images[part], few.holding[part])) for part in (first, last)
+    )
+    expected = (choice.BATCH * of_first + of_last) / count
+    torch.testing.assert_close(measured[0], expected, rtol=1e-3, atol=1e-5)

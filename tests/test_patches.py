@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.recognition.patches import Patches, grown
 
 SIZE, PLACE = 64, (slice(24, 40), slice(24, 40))
@@ -76,3 +77,11 @@ def test_a_mask_grows_by_pixels_on_all_sides():
     assert grown(mask, 2)[0].nonzero().tolist() == [
         [y, x] for y in range(2, 7) for x in range(2, 7)
     ]
+
+
+def test_equal_colours_are_as_usual():
+    mask = torch.zeros(4, 32, 32, dtype=torch.bool)
+    mask[:, 8:16, 8:16] = True
+    black = torch.full((20, 1, 32, 32), -1.0)  # such as the ground of a digit
+    patches = Patches(mask, black, torch.zeros(20, 8, 8), seed=0)
+    assert patches.measure(black[:4], torch.arange(4), 100) == Interval(0.5, 0.5, 0.5)

@@ -29,6 +29,15 @@ class Interval:
     low: float
     high: float
 
+    def values(self) -> dict[str, float] | None:
+        """As JSON values; None where nothing could be measured.
+
+        >>> Interval(0.5, 0.4, 0.6).values(), Interval(math.nan, math.nan, math.nan).values()
+        ({'value': 0.5, 'low': 0.4, 'high': 0.6}, None)
+        """
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        return ends if all(map(math.isfinite, ends.values())) else None
+
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 

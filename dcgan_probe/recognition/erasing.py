@@ -245,7 +245,7 @@ def _doubts(places: FittedPlaces, mask: np.ndarray) -> tuple[str, ...]:
 
 
 def _about(session: Session, boxes: Boxes, chosen: Tried, places: FittedPlaces) -> dict[str, Any]:
-    auc = None if places.auc is None else vars(places.auc)
+    auc = None if places.auc is None else places.auc.values()
     return {
         "boxes": {"seed": boxes.seed, "n": len(boxes.boxes), "images": len(boxes.images)},
         "seed": session.seed,

@@ -37,7 +37,7 @@ class Patches:
         self.usual[shown > SHOWS] = torch.nan
 
     def measure(self, images: Tensor, rows: Tensor, resamples: int) -> Interval:
-        """The mean share of usual samples whose place stands out less; 0.5 is usual.
+        """The mean share of usual samples whose place stands out less, ties half; 0.5 is usual.
 
         images: of the places that `rows` says.
         """
@@ -45,7 +45,9 @@ class Patches:
         own = [self._apart(each, row) for each, row in zip(colours, rows.tolist(), strict=True)]
         usual = self.usual[rows]
         known = usual.isfinite()
-        share = ((torch.stack(own) > usual) & known).sum(1) / known.sum(1)
+        gap = torch.stack(own) - usual
+        less = (gap > 0).double() + (gap == 0).double() / 2  # NaN is neither
+        share = less.sum(1) / known.sum(1)
         measured = known.any(1) & self.around[rows].any(1)
         values = share[measured].double().numpy()
         if not len(values):

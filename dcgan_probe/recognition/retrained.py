@@ -57,9 +57,7 @@ class Retrained:
     def values(self) -> dict[str, Any]:
         """As JSON values; None for what could not be measured."""
         named = {name: getattr(self, name) for name in ("auc", "position", "beyond", "bits")}
-        values = {
-            name: None if math.isnan(each.value) else vars(each) for name, each in named.items()
-        }
+        values: dict[str, Any] = {name: each.values() for name, each in named.items()}
         alone = None if math.isnan(self.alone) else self.alone
         return values | {"bits_of_position_alone": alone, "images": self.images}
 

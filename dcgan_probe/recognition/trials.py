@@ -64,9 +64,9 @@ class Tried:
     unfit: int
 
     def values(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; None for what could not be measured."""
         named = {"beyond": self.beyond, "patch": self.patch, "unreal": self.unreal}
-        intervals = {name: vars(each) for name, each in named.items()}
+        intervals = {name: each.values() for name, each in named.items()}
         left = self.left if np.isfinite(self.left) else None
         return {**vars(self), "left": left, "layers": list(self.layers), **intervals}
 
@@ -84,7 +84,9 @@ class Tried:
                 self.unreal,
                 key=lambda each: float(np.nan_to_num(each.value)),
             )
-        return Interval(float(np.maximum(worst.value, 0.5)), worst.low, worst.high)
+        value = float(np.maximum(worst.value, 0.5))
+        # Of three that are all below 0.5 the interval may end below it, too.
+        return Interval(value, worst.low, float(np.maximum(worst.high, value)))
 
     def __str__(self) -> str:
         return (
@@ -337,7 +339,8 @@ class _Guide:
         return float(still / was) if was else float("nan")
 
     def _marks(self, seen: Tensor, rows: Tensor) -> Tensor:
-        marks = torch.empty(len(rows), *seen.shape[2:], dtype=torch.bool)
+        # Nothing is marked where there is one sample, which no part has not seen.
+        marks = torch.zeros(len(rows), *seen.shape[2:], dtype=torch.bool)
         for i, part in enumerate(self.parts):
             at = self.fold_of[rows] == i
             u = part[:-1].float() / self.deviation

@@ -52,7 +52,7 @@ def dissect(
     from dcgan_probe.probes.dissect.probe import run
 
     boxes = session.read_boxes(path)
-    with distributed.joined(session.device.type) as own:
+    with distributed.joined(str(session.device)) as own:
         # The session opened on the first GPU: each process continues with its own.
         session.generator.to(own.device)
         result = run(session, boxes, label, layer, n, judge, top, own)

@@ -175,8 +175,8 @@ def measure_dropped(
     session = guidance.session
     tail = Tail(session.generator, guidance.layer)
     measured = torch.zeros(len(sets), 2)
-    batches = guidance.holding[:n].split(BATCH)
-    for rows in batches:
+    holding = guidance.holding[:n]
+    for rows in holding.split(BATCH):
         maps = guidance.maps[rows]
         maps[:, list(beside)] = put[list(beside)].view(1, -1, 1, 1)
         base = tail.start(guidance.z[rows].to(session.device), maps.to(session.device))
@@ -185,7 +185,9 @@ def measure_dropped(
             for i, filters in enumerate(session.progress(sets, title)):
                 new = put[list(filters)].to(base.maps).view(1, -1, 1, 1)
                 images = base.replaced(filters, new) if filters else base.images()
-                measured[i] += torch.stack(guidance.measure(images, rows)).cpu() / len(batches)
+                # The last batch may hold fewer samples, and counts for as much less.
+                share = len(rows) / len(holding)
+                measured[i] += torch.stack(guidance.measure(images, rows)).cpu() * share
     return measured
 
 

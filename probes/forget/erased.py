@@ -96,7 +96,7 @@ class Erased(Result):
             "edit": None if edit is None else edit.change(),
             "chosen": None if chosen is None else chosen.values(),
             "tried": [each.values() for each in self.erasing.tried],
-            "held_out_auc": None if auc is None else vars(auc),
+            "held_out_auc": None if auc is None else auc.values(),
             "fresh_samples": [
                 {"judge": name, "samples": self.samples, **outcome.values()}
                 for name, outcome in self.outcomes.items()
@@ -177,7 +177,8 @@ class Erased(Result):
     def __str__(self) -> str:
         lines = self.doubts()
         auc = self.erasing.places.auc
-        held_out = "not measured" if auc is None else f"AUC {auc}, chance 0.5"
+        measured = auc is not None and np.isfinite(auc.value)
+        held_out = f"AUC {auc}, chance 0.5" if measured else "not measured"
         lines.append(f"where the {self.label} is, on held-out boxed samples: {held_out}")
         for edit in self.edits:
             lines.append(f"{edit}; best of {len(self.erasing.tried)} trials: {self.erasing.chosen}")

@@ -89,7 +89,7 @@ class EditOutcome:
 
     def values(self) -> dict[str, Any]:
         return {
-            name: vars(value) if isinstance(value, Interval) else value
+            name: value.values() if isinstance(value, Interval) else value
             for name, value in vars(self).items()
         }
 

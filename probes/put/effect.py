@@ -141,7 +141,7 @@ class Outcome:
         found: dict[str, Any] = {"samples": self.samples}
         for name, value in vars(self).items():
             if isinstance(value, Interval):
-                found[name] = None if np.isnan(value.value) else vars(value)
+                found[name] = value.values()
         return found
 
     def __str__(self) -> str:
