@@ -395,3 +395,25 @@ def test_its_server_is_as_careful_as_that_of_label(desk):
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_the_slider_of_a_file_keeps_its_region_and_values(session, tmp_path):
+    own = dp.Selection("8x8", (1, 3), SHA, values=(0.5, 1.0), where=(0, 0, 16, 16))
+    own.write(tmp_path / "selection.json")
+    desk = prepare(session, tmp_path / "p.json", n=3, selections=[tmp_path / "selection.json"])
+    plain = ask(desk, "/image")["pixels"][0]
+    body = {"layer": "8x8", "filters": [1, 3], "at": 0.25, "done": True}
+    shown = ask(desk, "/gain", **body)["pixels"][0]
+    (made,) = desk.studio.painting(desk.work.history.now).edits
+    assert (made.values, made.where, made.gains) == (own.values, own.where, (0.25, 0.25))
+    with session.editing(made):
+        np.testing.assert_array_equal(shown, pixels(session.sample(64))[0])
+    assert (shown != plain).any()
+
+
+def test_a_part_of_a_layer_has_no_slider(session, desk, tmp_path):
+    dp.Selection("8x8.conv", (1, 3), SHA).write(tmp_path / "selection.json")
+    with pytest.raises(InputError, match="selection.json: unknown layer '8x8.conv'"):
+        prepare(session, tmp_path / "p.json", selections=[tmp_path / "selection.json"])
+    with pytest.raises(InputError, match="unknown layer '8x8.conv'"):
+        ask(desk, "/gain", layer="8x8.conv", filters=[1, 3], at=0.25)

@@ -13,6 +13,7 @@ from dcgan_probe.edits.filters import Selection
 from dcgan_probe.edits.places import Drawn, PlaceEdit, Planner
 from dcgan_probe.edits.strokes import Stroke
 from dcgan_probe.edits.tails import Tail
+from dcgan_probe.errors import unknown
 from dcgan_probe.session import Session
 
 LayerEdit = Selection | PlaceEdit
@@ -105,7 +106,9 @@ class Chain:
 
     def _plan(self, edit: LayerEdit) -> Mapping[str, Function]:
         if isinstance(edit, Selection):
-            return {edit.layer: edit.hook(self.session.generator).edit}
+            if edit.layer not in self.order:  # a part of a layer, which the chain does not see
+                raise unknown("layer", edit.layer, self.order)
+            return {edit.layer: self._hook(edit).edit}
         return self._planner(edit)({name: self.maps(name) for name in edit.seen})
 
     def _planner(self, edit: PlaceEdit) -> Planner:
@@ -114,8 +117,14 @@ class Chain:
         drawn = self.donors.under(selections)
         with ExitStack() as stack:  # for donors that are not drawn yet
             for each in selections:
-                stack.enter_context(each.hook(generator))
+                stack.enter_context(self._hook(each))
             return edit.planner(generator, config, drawn)
+
+    def _hook(self, edit: Selection) -> hooks.Ablation:
+        generator = self.session.generator
+        if edit.where is None:
+            return edit.hook(generator)
+        return edit.on(generator, self.session.config)
 
     def _at(self, link: int, name: str) -> Tensor:
         """The output of a layer under the first edits."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.checkpoints import fixtures
 from dcgan_probe.edits.filters import Selection
-from dcgan_probe.errors import InputError
+from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.latents import sampling
 from dcgan_probe.pages.opening import serve
 from dcgan_probe.pages.server import Page, Server
@@ -69,9 +69,12 @@ def prepare(
     brushes = Brushes(session, _boxes(session, boxes))
     strip = [f"{session.seed}:{i}" for i in range(1, n + 1)]
     sliders = [Selection.read(path) for path in selections]
+    layers = session.config.hidden("generator")
     for each in sliders:
         with session.editing(each):
             pass  # InputError for one of another checkpoint
+        if each.layer not in layers:
+            raise unknown("layer", each.layer, layers, where=each.source)
     return Desk(work, brushes, session.checkpoint.remarks, strip, sliders)
 
 

@@ -42,9 +42,10 @@ export class Server {
   async flush() {
     if (this.sending || !this.writes) return;
     this.sending = true;
+    let name, body;
     try {
       while (this.pending.size) {
-        const [name, body] = this.pending.entries().next().value;
+        [name, body] = this.pending.entries().next().value;
         const { writes } = await this.post("/change", body);
         if (!writes) return this.read();
         if (this.pending.get(name) === body) this.pending.delete(name);
@@ -55,7 +56,8 @@ export class Server {
     } catch (failure) {
       this.failed = failure.status !== 400;
       if (failure.status === 400) {
-        this.pending.clear(); // it would be refused again
+        // It would be refused again; those behind it are sent with the next sign of life.
+        if (this.pending.get(name) === body) this.pending.delete(name);
         this.keep();
       }
       this.tell(this.kindOf(failure), failure.message);
