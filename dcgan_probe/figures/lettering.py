@@ -49,19 +49,22 @@ def wrap(text: str, size: float, room: float, bold: bool = False) -> list[str]:
     A word that is wider than the room, such as the path of a file, is broken too.
     """
     lines: list[str] = []
+    # What words take adds up: to measure every longer line would cost more than to draw the figure.
+    taken, space = 0.0, text_width(" ", size, bold)
     left = words(text)[::-1]
     while left:
         word = left.pop()
-        if len(word) > 1 and text_width(word, size, bold) > room:
-            fits = max(1, int(len(word) * room / text_width(word, size, bold)))
+        width = text_width(word, size, bold)
+        if len(word) > 1 and width > room:
+            fits = max(1, int(len(word) * room / width))
             fits = min(fits, len(word) - 1)
             left += [word[fits:], word[:fits]]
-            continue
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size, bold) <= room:
-            lines[-1] = longer
+        elif lines and taken + space + width <= room:
+            lines[-1] += f" {word}"
+            taken += space + width
         else:
             lines.append(word)
+            taken = width
     return lines
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter, ScalarFormatter
 
@@ -114,6 +115,9 @@ def save(path: str | os.PathLike[str], figure: Figure) -> None:
 def _encoded(figure: Figure, kind: str, zoom: int = 1) -> bytes:
     stream = io.BytesIO()
     metadata = dict.fromkeys(_METADATA[kind])
+    if isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+        # `tight_layout` leaves it behind; it does nothing but make matplotlib draw all of it twice.
+        figure.set_layout_engine(None)
     figure.savefig(stream, format=kind, dpi=figure.dpi * zoom, metadata=metadata)
     return stream.getvalue()
 
