@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from dcgan_probe.metrics.intervals import (
@@ -33,6 +32,8 @@ def auc_by_image(
     Chance is 0.5. NaN where there is no place of one kind. The interval is of images drawn again;
     for it scores are put into 1,024 bins of as many places each.
     """
+    from sklearn.metrics import roc_auc_score  # takes seconds, which few commands need
+
     ranked = np.sort(scores[clear].double().numpy())
     edges = ranked[np.linspace(0, len(ranked) - 1, BINS + 1).astype(int)[1:-1]]
     bins = np.searchsorted(edges, scores.double().flatten(1).numpy())

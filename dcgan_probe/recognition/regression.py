@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
 
 from dcgan_probe.errors import InputError
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+# scikit-learn takes seconds to import, so the functions that need it do: commands start sooner.
 
 MAX_ITERATIONS = 1000
 FOLDS = 5
@@ -73,6 +76,9 @@ def fit(activations: np.ndarray, inside: np.ndarray) -> Fit:
     Newton's method in float64 ends at the minimum. The default solver stops short of it, and how
     short depends on the last bit of a sum, so that 1 and 2 threads ranked filters differently.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         solver = LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=MAX_ITERATIONS)
@@ -95,6 +101,8 @@ def sparse(cells: Cells) -> np.ndarray:
     penalties in `SPARSE` the strongest one is taken whose held-out accuracy is within 0.01 of the
     best. Returns one float64 a filter, in units of these activations; those left out are 0.
     """
+    from sklearn.linear_model import LogisticRegression
+
     scale = cells.activations.std(axis=0) + 1e-6
 
     def fitted(rows: np.ndarray, c: float) -> LogisticRegression:
@@ -117,6 +125,8 @@ def sparse(cells: Cells) -> np.ndarray:
 
 def folds(cells: Cells) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to learn from and to test on, 5 times: no image is on both sides."""
+    from sklearn.model_selection import GroupKFold
+
     count = len(np.unique(cells.images))
     if count < 2:
         return []
