@@ -28,15 +28,24 @@ from dcgan_probe.cli.group import main
 from dcgan_probe.dedup import autoencoder
 from dcgan_probe.latents.concepts import Concept
 from dcgan_probe.probes import forget, sample
+from dcgan_probe.probes.ablate import edit as ablated
+from dcgan_probe.probes.arithmetic import trials as arithmetic
+from dcgan_probe.probes.directions import naming
+from dcgan_probe.probes.dissect import effects
+from dcgan_probe.probes.forget import choice, gates
+from dcgan_probe.probes.forget.guidance import Guidance
 from dcgan_probe.probes.invert import result as inversion
 from dcgan_probe.probes.invert import search
+from dcgan_probe.probes.put import choice as putting
+from dcgan_probe.probes.turn import probe as turning
 from dcgan_probe.probes.walk import probe as walking
-from dcgan_probe.recognition import keeping
+from dcgan_probe.recognition import box_detector, erasing, keeping, retrained, trials
 
 # What a command takes where a line does not say.
 SMALL: dict[str, dict[str, Any]] = {
     "visualize-d": {"n": 16, "filters": "0-3", "k": 2},
     "forget": {"n": 16, "controls": 2},
+    "put": {"n": 16},
     "dissect": {"n": 4, "top": 2},
     "sample": {"n": 8},
     "walk": {"points": 3, "steps": 3},
@@ -52,6 +61,37 @@ SMALL: dict[str, dict[str, Any]] = {
 # What a line says at most.
 MOST = {"--n": 8, "--steps": 3, "--epochs": 1, "--batch": 4, "--g-width": 4, "--d-width": 4}
 BOXED = 24  # samples with boxes, of those that ship
+# What no line and no option says: how much a command draws, tries or fits by itself.
+INSIDE: dict[Any, dict[str, Any]] = {
+    ablated: {"SAMPLES": 16},
+    arithmetic: {"POOL": 400},
+    box_detector: {"PLACES": 1000},
+    choice: {"SCANNED": 8, "VERIFIED": 16},
+    effects: {"RESAMPLES": 20},
+    erasing: {
+        "PRELIMINARY": 12,
+        "SAMPLES": 12,
+        "FIRST_WIDTHS": (2.0,),
+        "WIDTHS": (0.0, 2.0),
+        "KEPT": 1,
+        "DONORS": 24,
+    },
+    gates: {"STEPS": 2},
+    inversion: {"OTHERS": 4},
+    keeping: {"SAMPLES": 400},
+    naming: {"MEASURED": 20},
+    putting: {"PLACES": 2, "RECIPIENTS": 2, "SHORTLIST": 2, "SAMPLES": 4},
+    search: {"CANDIDATES": 4},
+    trials: {"SAMPLES": 12, "FEWEST": 8, "USUAL": 8},
+    turning: {"MEASURED": 20, "FRAMES": 4},
+    walking: {"FRAMES": 4, "PAIRS": 8},
+}
+# The same of functions: what their last arguments are where they are not given.
+DEFAULTS: dict[Any, tuple[object, ...]] = {
+    retrained.see: (8, None),
+    retrained.retrain: (0, 200, 20),
+    Guidance.draw.__func__: (32,),  # type: ignore[attr-defined]
+}
 # Lines that are run elsewhere.
 ELSEWHERE = {
     "pt_inception": "test_evaluate writes weights of that form",
@@ -59,6 +99,10 @@ ELSEWHERE = {
     "svhn-1000": "test_features has a folder of that size",
     "edge-energy": "test_plugins installs the package",
     "filter-means": "test_plugins installs a package of the template",
+}
+EXPORTED = {
+    "segmenter.pt2": nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Sigmoid()),
+    "extractor.pt2": nn.Sequential(nn.AvgPool2d(16), nn.Flatten()),
 }
 PLACEHOLDERS = {"FOLDER", "SVHN_FOLDER"}
 
@@ -107,11 +151,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sample.run(session, 4).save(folder / "out" / probe)
     for shipped in ("rooms", "cells"):
         few(shipped).write(folder / f"{shipped}.json")
-    forgotten = forget.run(session, few("rooms"), controls=1, n=16, judges=["boxes"])
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        cut(monkeypatch)
+        forgotten = forget.run(session, few("rooms"), controls=1, n=16, judges=["boxes"])
     forgotten.save(folder / "out/rooms/forget")
-
-    exported(nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Sigmoid()), folder / "segmenter.pt2")
-    exported(nn.Sequential(nn.AvgPool2d(16), nn.Flatten()), folder / "extractor.pt2")
     return folder
 
 
@@ -209,6 +252,15 @@ def writes(arguments: list[str], path: Path) -> bool:
     return str(path) in to or (path == Path("out/train") and "train" in arguments)
 
 
+def cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands draw, try and fit as little by themselves as `INSIDE` and `DEFAULTS` say."""
+    for module, constants in INSIDE.items():
+        for constant, value in constants.items():
+            monkeypatch.setattr(module, constant, value)
+    for function, values in DEFAULTS.items():
+        monkeypatch.setattr(function, "__defaults__", values)
+
+
 @pytest.fixture
 def nothing_drawn(monkeypatch) -> Iterator[None]:
     """`label` ends as soon as its page is there."""
@@ -237,19 +289,16 @@ def test_the_lines_of_a_page_run_one_after_the_other(
 ):
     boxes = {name: tmp_path / f"here/{name}.json" for name in ("rooms", "cells")}
     monkeypatch.setattr(dp.checkpoints, "shipped_boxes", boxes.get)
-    for module, constant in (
-        (search, "CANDIDATES"),
-        (inversion, "OTHERS"),
-        (walking, "FRAMES"),
-    ):
-        monkeypatch.setattr(module, constant, 4)
+    cut(monkeypatch)
     fit = autoencoder.fit
-    monkeypatch.setattr(keeping, "SAMPLES", 1000)
     monkeypatch.setattr(autoencoder, "fit", lambda p, s, *rest: fit(p, replace(s, steps=3), *rest))
     shutil.copytree(world, tmp_path / "here")
     shutil.copytree(ROOT / "fixtures/rooms", tmp_path / "here/fixtures/rooms")
     monkeypatch.chdir(tmp_path / "here")
     text = page.read_text()
+    for file, network in EXPORTED.items():
+        if file in text:  # to import what exports takes seconds
+            exported(network, Path(file))
     elsewhere = {*ELSEWHERE, *strangers(page, text), *PLACEHOLDERS}
     wrong = []
     stand_ins = {*Path(".").iterdir(), *Path("out").iterdir()}
