@@ -31,7 +31,6 @@ from dcgan_probe.probes import forget, sample
 from dcgan_probe.probes.ablate import edit as ablated
 from dcgan_probe.probes.arithmetic import trials as arithmetic
 from dcgan_probe.probes.directions import naming
-from dcgan_probe.probes.dissect import effects
 from dcgan_probe.probes.forget import choice, gates
 from dcgan_probe.probes.forget.guidance import Guidance
 from dcgan_probe.probes.invert import result as inversion
@@ -67,7 +66,6 @@ INSIDE: dict[Any, dict[str, Any]] = {
     arithmetic: {"POOL": 400},
     box_detector: {"PLACES": 1000},
     choice: {"SCANNED": 8, "VERIFIED": 16},
-    effects: {"RESAMPLES": 20},
     erasing: {
         "PRELIMINARY": 12,
         "SAMPLES": 12,
