@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dcgan_probe.errors import InputError
 
@@ -275,14 +276,14 @@ def _spectral(parts: list[Tensor | None]) -> Tensor | None:
     weight, u, v = parts
     if weight is None or u is None or v is None:
         return None
-    # torch takes dimension 1 for transposed convolutions: u tells which it was.
-    rows = weight
-    if len(u) != weight.shape[0]:
-        rows = weight.transpose(0, 1)
-    matrix = rows.reshape(rows.shape[0], -1).float()
-    if len(u) != matrix.shape[0] or len(v) != matrix.shape[1]:
+    matrices = (rows.reshape(len(rows), -1).float() for rows in (weight, weight.transpose(0, 1)))
+    ways = [matrix @ v.float() for matrix in matrices if matrix.shape == (len(u), len(v))]
+    if not ways:
         return None
-    return weight / torch.dot(u.float(), matrix @ v.float())
+    # torch takes dimension 1 for transposed convolutions. Where both are as long, u tells which it
+    # was: a power iteration leaves it in the direction of this product.
+    product = max(ways, key=lambda way: float(F.cosine_similarity(u.float(), way, dim=0)))
+    return weight / torch.dot(u.float(), product)
 
 
 def _weighted(parts: list[Tensor | None]) -> Tensor | None:
