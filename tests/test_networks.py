@@ -283,3 +283,16 @@ def test_a_training_state_from_before_there_was_a_depth_is_of_depth_one(tmp_path
     del state["checksum"]  # which is newer still
     torch.save(state, tmp_path / "state.pt")
     assert trainer.load_state(tmp_path / "state.pt") == {"kept": 1}
+
+
+@pytest.mark.parametrize(
+    "wrap", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm], ids=["old", "new"]
+)
+def test_statistics_are_estimated_without_a_change_of_weights(wrap):
+    torch.manual_seed(0)
+    network = nn.Sequential(wrap(nn.Conv2d(3, 8, 3)), nn.BatchNorm2d(8)).eval()
+    x = torch.randn(2, 3, 8, 8)
+    before = network[0](x)
+    networks.estimate_statistics(network, [x] * 3)
+    assert torch.equal(network[0](x), before)
+    assert not torch.equal(network[1].running_var, torch.ones(8))

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.chain import Chain
@@ -225,8 +227,8 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
         norm.momentum = None  # torch's way to say: the plain mean over all batches
     network.train()
     for part in network.modules():
-        if isinstance(part, _DropoutNd):
-            part.eval()  # it would draw
+        if isinstance(part, _DropoutNd) or _iterates(part):
+            part.eval()  # it would draw, or change its weight
     seen = 0
     try:
         with torch.no_grad():
@@ -239,3 +241,9 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
             norm.momentum = momentum
     if not seen:
         raise InputError("batch-norm statistics: found no batches, expected at least one")
+
+
+def _iterates(part: nn.Module) -> bool:
+    """Whether a part has a spectral norm, whose power iteration moves on with each forward."""
+    hooks = part._forward_pre_hooks.values()
+    return isinstance(part, _SpectralNorm) or any(isinstance(h, SpectralNorm) for h in hooks)
