@@ -522,3 +522,16 @@ def test_a_tuple_that_is_nested_beyond_all_measure_is_refused(tmp_path, depth):
         archive.writestr("a/version", "3\n")
         archive.writestr("a/byteorder", "little")
     refusal(tmp_path / "netG.pth", "nested more than 100 deep" if depth > 100 else "expected")
+
+
+@pytest.mark.parametrize("kind", ["itself", "each other"])
+def test_values_that_hold_themselves_are_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("dcgan_probe.checkpoints.pickles._MAX_INSTRUCTIONS", 10_000)
+    held = [torch.zeros(3)]
+    if kind == "itself":
+        held.append(held)
+    for _ in range(20 * (kind == "each other")):
+        held = [held, held]
+    torch.save({"netG": held}, tmp_path / "c.pth")
+    with pytest.raises(InputError, match="values that hold themselves, or more than 10000 of them"):
+        checkpoints.load(tmp_path / "c.pth")

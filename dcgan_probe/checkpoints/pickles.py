@@ -121,14 +121,22 @@ def read(file: WeightFile) -> Any:
 
 
 def _check_tensors(path: Path, loaded: Any) -> None:
-    """Refuse tensors that are far larger than what is stored of them: copies would fill memory."""
-    claimed, values = 0, [loaded]
+    """Refuse tensors that are far larger than what is stored of them: copies would fill memory.
+
+    Values that hold themselves, or each other over and over, are refused too: to follow them would
+    never end.
+    """
+    claimed, values, count = 0, [loaded], 0
     while values:
         value = values.pop()
-        if isinstance(value, dict):
-            values += value.values()
-        elif isinstance(value, list | tuple):
-            values += value
+        if isinstance(value, dict | list | tuple):
+            count += len(value)
+            if count > _MAX_INSTRUCTIONS:
+                raise InputError(
+                    f"{path}: found values that hold themselves, or more than {_MAX_INSTRUCTIONS} "
+                    "of them, expected a state dict"
+                )
+            values += value.values() if isinstance(value, dict) else value
         elif isinstance(value, torch.Tensor):
             claimed += value.numel() * value.element_size()
     # Some names share weights, as copies do; a thousand that do are made for nothing but this.
