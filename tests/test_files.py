@@ -286,3 +286,14 @@ def test_the_next_free_name_is_numbered_before_its_suffix(tmp_path):
     (tmp_path / "report.html").touch()
     (tmp_path / "report-2.html").symlink_to("nowhere")  # taken too
     assert files.next_free(tmp_path / "report.html").name == "report-3.html"
+
+
+def test_what_fails_while_a_file_is_written_is_not_said_to_be_the_file(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="^out of memory$"), files.new_file(tmp_path / "x"):
+        raise RuntimeError("out of memory")
+    assert (tmp_path / "x").read_bytes() == b"old"
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(InputError, match="a: cannot be written"), files.new_file(tmp_path / "a"):
+        pass

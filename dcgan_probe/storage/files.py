@@ -118,6 +118,9 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     work = None
     try:
         final = path.resolve()  # a link stays one: the file that it leads to is replaced
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise _unwritable(path, error) from error
+    try:
         final.parent.mkdir(parents=True, exist_ok=True)
         descriptor, work = _new_part(final, tempfile.mkstemp)
         with os.fdopen(descriptor, "rb") as file:
@@ -128,7 +131,7 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         mode = stat.S_IMODE(final.stat().st_mode) if final.exists() else 0o666 & ~_umask()
         os.chmod(work, mode)
         os.replace(work, final)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except OSError as error:
         raise _unwritable(path, error) from error
     finally:
         if work is not None:
