@@ -14,6 +14,7 @@ from torch import nn
 
 import dcgan_probe as dp
 from dcgan_probe import checkpoints
+from dcgan_probe.checkpoints import structure
 from dcgan_probe.checkpoints.facts import Facts
 from dcgan_probe.errors import InputError
 
@@ -517,3 +518,28 @@ def test_the_walk_from_the_tutorial_to_a_forgotten_object(tmp_path, monkeypatch)
     assert (tmp_path / "out" / "forget" / "forget.png").is_file()
     assert (tmp_path / "out" / "sample" / "sheet.png").is_file()
     assert len(names["session"].edits) == 1
+
+
+@pytest.mark.parametrize(
+    "wrap", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm], ids=["old", "new"]
+)
+def test_spectral_norm_of_as_many_inputs_as_outputs_is_applied_the_right_way(wrap):
+    torch.manual_seed(0)
+    ups = [wrap(nn.ConvTranspose2d(8, n, 4, 2, 1)) for n in (8, 8, 3)]
+    for _ in range(3):
+        nn.Sequential(*ups)(torch.randn(2, 8, 1, 1))
+    (network,) = structure.find_networks(nn.Sequential(*ups).eval().state_dict(), "netG.pth")
+    nn.Sequential(*ups)(torch.randn(2, 8, 1, 1))  # the old one brings its weight up to date
+    for layer, up in zip(network.layers, ups, strict=True):
+        torch.testing.assert_close(layer.weight, up.weight)
+
+
+def test_a_file_that_is_opened_leaves_the_random_numbers_of_gpus_alone(tmp_path, monkeypatch):
+    g, d = layouts.build(layouts.LAYOUTS[0])
+    for name, part in (("netG", g), ("netD", d)):
+        torch.save(part.state_dict(), tmp_path / f"{name}.pth")
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    before = torch.get_rng_state()
+    checkpoints.load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before) and not seeded

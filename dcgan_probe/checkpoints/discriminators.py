@@ -85,7 +85,7 @@ def _as_it_is(
     fits: list[NormFit] = []
     before = -1
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would reseed GPUs for good
         for at, layer in enumerate(network.layers):
             if layer.norm is None or "running_mean" not in layer.norm.tensors:
                 continue
