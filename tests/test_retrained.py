@@ -162,3 +162,9 @@ def test_inpainting_changes_the_mask_and_its_rim_only(channels):
     filled = inpaint(images, mask)
     torch.testing.assert_close(filled[0], torch.full_like(filled[0], 0.25), atol=0.02, rtol=0)
     assert torch.equal(filled[1], images[1])
+
+
+def test_without_a_clear_location_there_is_no_auc():
+    scores, none = torch.zeros(3, 4, 4), torch.zeros(3, 4, 4, dtype=torch.bool)
+    found = auc_by_image(scores, none, none)
+    assert all(value != value for value in (found.value, found.low, found.high))

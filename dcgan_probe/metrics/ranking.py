@@ -35,6 +35,8 @@ def auc_by_image(
     from sklearn.metrics import roc_auc_score  # takes seconds, which few commands need
 
     ranked = np.sort(scores[clear].double().numpy())
+    if not len(ranked):
+        return UNKNOWN
     edges = ranked[np.linspace(0, len(ranked) - 1, BINS + 1).astype(int)[1:-1]]
     bins = np.searchsorted(edges, scores.double().flatten(1).numpy())
     has, has_not = (
