@@ -66,7 +66,8 @@ def identity(
 
 
 def _network(part: str, module: nn.Module) -> StoredNetwork:
-    chains = find_networks(module.state_dict(), part)
+    state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+    chains = find_networks(state, part)
     if len(chains) != 1 or chains[0].part != part:
         raise InputError(f"{part}: found {len(chains)} chains, expected one")
     return chains[0]

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -144,6 +145,7 @@ def checkpoint(
     classes = {role: type(part).__qualname__ for role, part in bare.items()}
     sha = None
     if isinstance(distribution, str) and label is None and not images.endswith("BGR"):
+        outputs = {role: _on_cpu(parts[role], inputs[role], outputs[role]) for role in parts}
         sha = equivalence.identity(bare, distribution, inputs, outputs, image[1])
     return Checkpoint(
         config,
@@ -411,6 +413,21 @@ def _judge_images(images: Tensor, network: nn.Module, config: Traced, remarks: l
             '(latent=(n, "uniform")), are eps and slopes those of training?'
         )
     return samples
+
+
+def _on_cpu(network: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+    """The output as the CPU computes it: GPUs round convolutions (TF32), and identities are exact.
+
+    output: of the network where it is, which stays if the network cannot be copied.
+    """
+    if next(network.parameters()).device.type == "cpu":
+        return output
+    try:
+        copy = deepcopy(network).cpu()
+        with torch.no_grad():
+            return copy(inputs)
+    except Exception:  # whatever the user's code runs into
+        return output
 
 
 def _shape(tensor: Tensor) -> str:

@@ -140,9 +140,11 @@ def estimate(
     The generator's over latents of seed 0, the discriminator's over the generator's images of
     these, or over `images`.
     """
-    z = latents.sample(config, BATCHES * BATCH, seed=0).split(BATCH)
+    devices = {part: next(each.parameters()).device for part, each in networks.items()}
+    z: Sequence[Tensor] = ()
     words = []
     if "generator" in networks:
+        z = latents.sample(config, BATCHES * BATCH, seed=0).to(devices["generator"]).split(BATCH)
         estimate_statistics(networks["generator"], z)
         words.append(f"generator: means over {BATCHES} batches of {BATCH} latents of seed 0")
     if "discriminator" in networks:
@@ -156,7 +158,8 @@ def estimate(
             rows = _drawn(len(images))
             batches = (images.read(batch) for batch in rows)
             source = f"{len(rows)} batches of {len(rows[0])} real images"
-        estimate_statistics(networks["discriminator"], batches)
+        there = (batch.to(devices["discriminator"]) for batch in batches)
+        estimate_statistics(networks["discriminator"], there)
         words.append(f"discriminator: means over {source}")
     return "; ".join(words)
 

@@ -273,12 +273,12 @@ def _band(kernel: np.ndarray, side: int) -> np.ndarray:
 
 def _filter(images: Tensor, matrix: np.ndarray) -> Tensor:
     """Both sides of every image, multiplied by a matrix."""
-    kernel = torch.from_numpy(matrix).to(images.dtype)
+    kernel = torch.from_numpy(matrix).to(images)
     return kernel @ images @ kernel.T
 
 
 def _ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    product = torch.ones(len(a))
+    product = torch.ones(len(a), device=a.device)
     for scale, weight in enumerate(WEIGHTS):
         if scale > 0:
             a, b = avg_pool2d(a, 2), avg_pool2d(b, 2)
