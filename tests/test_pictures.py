@@ -63,6 +63,21 @@ LINES = {
     "walk": ["walk", "--points", "4", "--steps", "5"],
 }
 
+# Samples that commands draw by themselves. As much is tried, and so drawn, as without this.
+FEW = {
+    "probes.arithmetic.trials.POOL": 400,
+    "probes.put.choice.PLACES": 2,
+    "probes.put.choice.RECIPIENTS": 2,
+    "probes.put.choice.SAMPLES": 4,
+    "recognition.erasing.DONORS": 24,
+    "recognition.erasing.PRELIMINARY": 12,
+    "recognition.erasing.SAMPLES": 16,
+    "recognition.keeping.SAMPLES": 400,
+    "recognition.trials.FEWEST": 8,
+    "recognition.trials.SAMPLES": 16,
+    "recognition.trials.USUAL": 8,
+}
+
 
 @pytest.fixture
 def drawn(monkeypatch) -> list[Figure]:
@@ -165,8 +180,8 @@ def overlap(a: Bbox, b: Bbox) -> bool:
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 def test_all_text_can_be_read(run, drawn, tmp_path, monkeypatch, line):
-    monkeypatch.setattr("dcgan_probe.probes.arithmetic.trials.POOL", 600)
-    monkeypatch.setattr("dcgan_probe.recognition.keeping.SAMPLES", 1000)
+    for constant, few in FEW.items():
+        monkeypatch.setattr(f"dcgan_probe.{constant}", few)
     pixels = figures.pixels(
         dp.Session.open(tmp_path / "model.safetensors", device="cpu").sample(60)
     )
