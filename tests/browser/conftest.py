@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+import torch
+
+from dcgan_probe.__main__ import main
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+# A command is forked from a process that has imported what it needs: to start one afresh would take
+# longer than most tests. How `python -m dcgan_probe` starts is tested elsewhere.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    ["dcgan_probe.label.opening", "dcgan_probe.paint.opening", "scipy.stats", "sklearn.metrics"]
+)
+
+
+def serve(folder: Path, line: list[str], out: Connection, err: Connection) -> None:
+    """Be `dcgan-probe` in a folder, with this line, as a process of its own."""
+    os.dup2(out.fileno(), 1)
+    os.dup2(err.fileno(), 2)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
+    os.chdir(folder)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        os.environ.pop(name, None)
+    torch.set_num_threads(1)
+    sys.argv = ["dcgan-probe", *line]
+    main()
 
 
 class Running:
@@ -22,36 +47,35 @@ class Running:
 
     def __init__(self, folder: Path, command: str, *arguments: str, options: tuple[str, ...] = ()):
         self.folder = folder
-        environment = dict(os.environ, OMP_NUM_THREADS="1")
-        for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
-            environment.pop(name, None)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "dcgan_probe", *options, command, *arguments],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        out, err = FORKS.Pipe(duplex=False), FORKS.Pipe(duplex=False)
+        line = [*options, command, *arguments]
+        self.process = FORKS.Process(target=serve, args=(folder, line, out[1], err[1]))
+        self.process.start()
+        self.out, self.err = (os.fdopen(os.dup(end.fileno())) for end, _ in (out, err))
+        for end in (*out, *err):
+            end.close()
         self.said: list[str] = []
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line.strip())
-            if line.startswith("http://"):
-                self.address = line.strip()
-                self.port = int(line.split(":")[2].split("/")[0])
+        for text in self.err:
+            self.said.append(text.strip())
+            if text.startswith("http://"):
+                self.address = text.strip()
+                self.port = int(text.split(":")[2].split("/")[0])
                 return
-        raise AssertionError(self.process.communicate())
+        raise AssertionError(self.said)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.join()
+        self.out.close()
+        self.err.close()
 
     def interrupt(self) -> tuple[int, str, str]:
         """Ctrl-C: the exit code and the rest of what it said."""
-        self.process.send_signal(signal.SIGINT)
-        out, err = self.process.communicate(timeout=20)
-        return self.process.returncode, out, err
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGINT)
+        self.process.join(20)
+        assert self.process.exitcode is not None
+        return self.process.exitcode, self.out.read(), self.err.read()
 
     def written(self, name: str = "windows.json") -> dict:
         return json.loads((self.folder / name).read_text())
@@ -68,8 +92,7 @@ def start(tmp_path: Path) -> Iterator:
 
     yield run
     for each in started:
-        if each.process.poll() is None:
-            each.kill()
+        each.kill()
 
 
 @pytest.fixture
