@@ -169,12 +169,26 @@ def _inputs(context: click.Context) -> Iterator[dict[str, Any]]:
 
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
-        for path in value if isinstance(value, tuple) else (value,):
-            if isinstance(path, Path) and parameter.name != "to" and path.is_file():
+        for each in value if isinstance(value, tuple) else (value,):
+            path = _named_file(each)
+            # A result has the hash of the model beside these.
+            if path is not None and parameter.name not in ("to", "model"):
                 small = path.stat().st_size <= _LARGEST
                 sha = files.sha256(path) if small else None
                 name = printable(path.name)  # which need not be UTF-8, as a result is
                 yield {"option": parameter.opts[-1], "file": name, "sha256": sha}
+
+
+def _named_file(value: Any) -> Path | None:
+    """The file that the value of an option names, such as boxes.json or z.safetensors:2.
+
+    Text that may be a name as well, such as that of a detector, is a file only with an ending.
+    """
+    for text in (str(value), str(value).rpartition(":")[0]):
+        named = isinstance(value, Path) or isinstance(value, str) and Path(text).suffix
+        if named and os.path.isfile(text):
+            return Path(text)
+    return None
 
 
 def _line(context: click.Context) -> str:

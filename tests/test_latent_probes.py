@@ -25,6 +25,7 @@ from dcgan_probe.plugins.contract import Opener
 from dcgan_probe.probes import arithmetic, turn, walk
 from dcgan_probe.probes.arithmetic import trials
 from dcgan_probe.probes.arithmetic.question import Question
+from dcgan_probe.probes.arithmetic.success import Method, Success
 from dcgan_probe.probes.turn.result import MEASURED
 from dcgan_probe.probes.walk.figures import chart_steps
 from dcgan_probe.probes.walk.result import PARTS
@@ -359,3 +360,22 @@ def test_a_chain_walks_to_what_arithmetic_made(session, concepts, tmp_path):
     with pytest.raises(InputError, match="expression, character 9: found"):
         chain(session, tmp_path / "o2", (arithmetic.arithmetic, *given, "light - * dark"))
     assert not (tmp_path / "o2").exists()
+
+
+@pytest.mark.parametrize("count", [29, 30])
+def test_a_concept_of_few_clear_samples_is_named(count):
+    method = Method(has=Proportion(7, 40), kept={}, drift=1.0, pixels=np.zeros((1, 8, 8, 3)))
+    found = Success(
+        classifier="bright",
+        about={},
+        base="light",
+        asked=("bright",),
+        changed=(),
+        exemplars=3,
+        candidates={"light": count, "dark": 300},
+        floor=1.0,
+        methods={"mean of 3": method},
+    )
+    few = "FEW CLEAR SAMPLES: light 29. 40 draws of 3 exemplars repeat them"
+    assert [doubt.partition(",")[0] for doubt in found.doubts()] == [few] * (count == 29)
+    assert str(found).startswith("FEW CLEAR SAMPLES" if count == 29 else "target")

@@ -14,7 +14,7 @@ from test_erasing import SIDE, Judge, Squares, squares
 from torch import nn
 
 import dcgan_probe as dp
-from dcgan_probe import hooks
+from dcgan_probe import figures, hooks
 from dcgan_probe.edits import edit as edit_files
 from dcgan_probe.edits.donors import Donors
 from dcgan_probe.edits.filters import read_region
@@ -418,3 +418,22 @@ def test_it_acts_in_the_chain_until_it_is_undone_and_is_a_file(run, invoke, tmp_
         words = [*line, *wrong]
         found = invoke("--force", *words, expect=2)
         assert found.output.startswith("Error: ") and found.output.count("\n") == 1
+
+
+def test_the_picture_says_what_is_against_it(result, monkeypatch, tmp_path):
+    texts = []
+    monkeypatch.setattr("dcgan_probe.probes.put.figures.chart_tried", lambda *_: None)
+    monkeypatch.setattr(
+        figures,
+        "draw",
+        lambda path, title, *_, warnings, **__: texts.extend([title, *warnings]),
+    )
+    result.draw(tmp_path)
+    assert texts == ["Putting “square” into samples that have none there", *result.doubts()]
+    texts.clear()
+    (name, judged), *_ = result.judged.items()
+    taken = replace(judged, free=judged.free[:0])
+    pictures = replace(result.pictures, free=False)
+    replace(result, judged={name: taken}, pictures=pictures).draw(tmp_path)
+    assert texts[0] == "Putting “square” into samples"
+    assert "EVERY SAMPLE SHOWS A SQUARE THERE ALREADY" in texts[-1]

@@ -320,3 +320,18 @@ def test_names_that_are_not_utf_8_are_recorded_and_drawn(tmp_path):
     assert done.exit_code == 0, done.output
     (saved,) = (tmp_path / "out").rglob("result.json")
     assert r"ph\udcffotos$$" in dp.load_result(saved).made_with["line"]
+
+
+def test_a_file_that_text_names_is_recorded_too(tmp_path):
+    for name in ("windows.json", "rooms"):
+        (tmp_path / name).write_text(name)
+    options = [click.Option([f"--{name}"]) for name in ("where", "axis", "judge", "model", "at")]
+    context = click.Context(click.Command("ablate", params=options))
+    boxes = str(tmp_path / "windows.json")
+    context.params = {"where": boxes, "axis": f"{boxes}:2", "judge": str(tmp_path / "rooms")}
+    context.params |= {"model": boxes, "at": "x" * 5000 + ".json"}
+    sha = files.sha256(boxes)
+    assert list(terminal._inputs(context)) == [
+        {"option": option, "file": "windows.json", "sha256": sha}
+        for option in ("--where", "--axis")
+    ]

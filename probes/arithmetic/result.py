@@ -68,6 +68,7 @@ class Arithmetic(Result):
             "largest_of_z": float(self.z.abs().max()),
             "keep": self.keeping.values() if self.keeping else None,
             "success": self.success.values() if self.success else None,
+            "doubts": self.success.doubts() if self.success else [],
         }
 
     def draw(self, folder: Path) -> None:

@@ -12,6 +12,10 @@ from dcgan_probe.figures.panels import Block, draw
 from dcgan_probe.metrics.intervals import Proportion
 from dcgan_probe.probes.arithmetic.figures import chart_methods
 
+# Draws that share no exemplar: of fewer clear samples, draws are too much alike to count them as
+# independent.
+DISJOINT = 10
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Method:
@@ -71,6 +75,18 @@ class Success:
             "methods": {name: method.values() for name, method in self.methods.items()},
         }
 
+    def doubts(self) -> list[str]:
+        """Why not to believe the intervals; empty if nothing is known."""
+        few = {name: n for name, n in self.candidates.items() if n // self.exemplars < DISJOINT}
+        if not few:
+            return []
+        draws = next(iter(self.methods.values())).has.total
+        counts = ", ".join(f"{name} {n}" for name, n in few.items())
+        return [
+            f"FEW CLEAR SAMPLES: {counts}. {draws} draws of {self.exemplars} exemplars repeat "
+            "them, and the intervals are too narrow"
+        ]
+
     def draw(self, path: Path, caption: str) -> None:
         """The first draws of every method, and their shares with intervals."""
         first = next(iter(self.methods.values()))
@@ -86,6 +102,7 @@ class Success:
             f"that are as in {self.base}. A sum of pixels is a double exposure, which a classifier "
             f"may accept and a person does not: compare its row. {caption}.",
             zoom=1,
+            warnings=self.doubts(),
             below=chart_methods(
                 {name: (method.has, method.kept_mean) for name, method in self.methods.items()}
             ),
@@ -94,8 +111,9 @@ class Success:
     def __str__(self) -> str:
         first = next(iter(self.methods.values()))
         lines = [
+            *self.doubts(),
             f"target: {', '.join(self.asked)} ({self.classifier}; {first.has.total} draws of "
-            f"{self.exemplars} exemplars; base: {self.base})"
+            f"{self.exemplars} exemplars; base: {self.base})",
         ]
         for name, method in self.methods.items():
             mean = method.kept_mean

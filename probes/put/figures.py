@@ -31,13 +31,14 @@ class PutPictures:
     """Columns of the figure, N x H x W x 3 uint8, as large as they are shown.
 
     donor: the image that the object is of. before: fresh samples, with what is asked for outlined;
-    after: by edit. plain: before and after without the outline and at their own size. caption, and
-    which samples they are.
+    after: by edit. free: they show no object there before, by a judge. plain: before and after
+    without the outline and at their own size. caption, and which samples they are.
     """
 
     donor: np.ndarray
     before: np.ndarray
     after: Mapping[str, np.ndarray]
+    free: bool
     plain: tuple[np.ndarray, np.ndarray]
     caption: str
     fresh: str
@@ -49,6 +50,7 @@ class PutPictures:
         edit: PlaceEdit,
         way: Way,
         tried: Sequence[TriedWay],
+        doubts: Sequence[str] = (),
     ) -> None:
         """Write put.png, before.png and after.png."""
         rows = np.stack([self.before, *self.after.values()])
@@ -70,7 +72,7 @@ class PutPictures:
         )
         figures.draw(
             folder / "put.png",
-            f"Putting “{label}” into samples that have none there",
+            f"Putting “{label}” into samples{' that have none there' if self.free else ''}",
             [figures.Block("donor", empty), figures.Block("", rows)],
             ["as they are", *(name.replace(" ", "\n") for name in self.after)],
             f"The same {len(self.before)} latents in every row, {self.fresh}; outlined is what was "
@@ -78,6 +80,7 @@ class PutPictures:
             f"{self.caption}.",
             zoom=1,
             below=chart,
+            warnings=doubts,
         )
         strips.write(folder, *self.plain)
 
@@ -90,9 +93,10 @@ def pictures(
     source: Tensor,
     placed: Placement,
     at: Edges,
+    free: bool,
 ) -> PutPictures:
     """Draw some of the samples. rows: which; start: number of the first of all. source: C x S x S,
-    the donor's image."""
+    the donor's image. free: the samples show no object at the place, by a judge."""
     zoom = figures.zoom_for(session.config.size)
 
     def framed(images: Tensor, edges: Edges) -> np.ndarray:
@@ -106,6 +110,7 @@ def pictures(
         donor=framed(source[None], own)[0],
         before=framed(rivals.before[rows], at),
         after={name: framed(each, at) for name, each in after.items()},
+        free=free,
         plain=(figures.pixels(rivals.before[rows]), figures.pixels(after[PUT])),
         caption=session.caption(),
         fresh=f"samples {numbers} of seed {session.seed}",

@@ -142,7 +142,9 @@ def run(
         drift=measure_drift(session, rivals, start + n),
         cut=cut,
         notes=(*notes, *note),
-        pictures=pictures(session, rivals, rows, start, source, chosen.placed, at),
+        pictures=pictures(
+            session, rivals, rows, start, source, chosen.placed, at, free=bool(shown)
+        ),
     )
 
 

@@ -74,7 +74,7 @@ class Put(Result):
 
     def draw(self, folder: Path) -> None:
         self.edit.write(folder / "edit.json")
-        self.pictures.draw(folder, self.label, self.edit, self.way, self.tried)
+        self.pictures.draw(folder, self.label, self.edit, self.way, self.tried, self.doubts())
 
     def doubts(self) -> list[str]:
         """Why not to believe the result; empty if nothing is known."""

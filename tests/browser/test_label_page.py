@@ -146,6 +146,26 @@ def test_a_file_that_cannot_be_written_keeps_the_work_in_the_browser(label, cont
     context.errors.clear()  # the answer 507
 
 
+def test_a_refused_change_takes_no_other_with_it(label, context):
+    run = label(*WINDOW, "--n", "3")
+    page = opened(context, run.address)
+    context.set_offline(True)
+    drag(page, 10, 10, 20, 20)
+    page.keyboard.press("Space")
+    page.locator("#new-label").fill("win\u202edow")  # no label, since it turns the text around
+    page.locator("#new-label").press("Enter")
+    drag(page, 20, 20, 30, 30)
+    page.keyboard.press("Space")
+    page.keyboard.press("1")
+    drag(page, 30, 30, 40, 40)
+    expect(page.locator("#saved")).to_have_text("Not saved: 3 changes are kept in this browser")
+    context.set_offline(False)
+    saved(page)
+    assert [box["image"] for box in run.written()["boxes"]] == [0, 2]
+    expect(page.locator("#banner-text")).to_contain_text("Refused")
+    context.errors.clear()  # no connection, and the answer 400
+
+
 def test_a_second_tab_is_told_and_may_take_over(label, context):
     run = label(*WINDOW, "--n", "3")
     first = opened(context, run.address)
