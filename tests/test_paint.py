@@ -22,6 +22,7 @@ from dcgan_probe.latents import sampling
 from dcgan_probe.latents.concepts import Concept, Concepts
 from dcgan_probe.pages.server import Server
 from dcgan_probe.pages.work_file import NotSaved
+from dcgan_probe.paint import opening
 from dcgan_probe.paint.desk import Desk
 from dcgan_probe.paint.opening import PAGE, prepare
 from dcgan_probe.recognition.erasing import DONORS, FIRST_DONOR
@@ -417,3 +418,19 @@ def test_a_part_of_a_layer_has_no_slider(session, desk, tmp_path):
         prepare(session, tmp_path / "p.json", selections=[tmp_path / "selection.json"])
     with pytest.raises(InputError, match="unknown layer '8x8.conv'"):
         ask(desk, "/gain", layer="8x8.conv", filters=[1, 3], at=0.25)
+
+
+def test_what_a_tab_that_was_closed_at_once_had_done_is_in_the_file(session, tmp_path, monkeypatch):
+    body = {"tab": "a", "layer": "8x8", "filters": [1], "at": 2.0, "done": True}
+
+    def serve(server, *_):
+        server.answers["/gain"](Value(body, "request"))  # and no /write after it
+
+    monkeypatch.setattr(opening, "serve", serve)
+    work = opening.open_page(session, tmp_path / "p.json")
+    session.close()
+    assert read(tmp_path / "p.json") == work.studio.painting(work.history.now)
+    monkeypatch.setattr(opening, "serve", lambda *_: None)
+    opening.open_page(session, tmp_path / "none.json")
+    session.close()
+    assert not (tmp_path / "none.json").exists()

@@ -22,7 +22,9 @@ import dcgan_probe as dp
 from dcgan_probe import results
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import sample
+from dcgan_probe.report import page
 from dcgan_probe.results import differences, loading
+from dcgan_probe.results.result import Report
 from dcgan_probe.storage import files
 
 
@@ -422,3 +424,20 @@ def test_without_pandas_there_is_one_line(session, monkeypatch):
 )
 def test_numbers_to_be_compared_have_as_many_decimals(numbers, texts):
     assert results.align_decimals(numbers) == texts
+
+
+def test_a_result_of_absurd_names_and_numbers_is_no_bug(session, tmp_path):
+    plain = {"score": 3, "share": {"value": 1, "low": 0, "high": 2}}
+    Report(session.made_with(), plain).save(tmp_path / "a" / "one")
+    path = tmp_path / "a" / "one" / "result.json"
+    values = json.loads(path.read_text())
+    before = loading.load_result(path)
+    for name in ("a\0b", "x" * 5000):
+        path.write_text(json.dumps({**values, "files": {name: "ab"}}))
+        with pytest.raises(InputError, match="expected a file below its folder"):
+            loading.load_result(path)
+    huge = {"score": 10**400, "share": {"value": 10**400, "low": 0, "high": 2}}
+    path.write_text(json.dumps({**values, **huge}))
+    found = differences.differences(before, loading.load_result(path))
+    assert [str(each).split(":")[0] for each in found] == ["score", "share.value"]
+    assert "10000" in page.html(tmp_path / "a")

@@ -46,6 +46,8 @@ def open_page(session: Session, to: Path, port: int = 0, **options: Any) -> Pain
         with Server(PAGE, port, {}, desk.answers) as server:
             serve(server, [], "Ctrl-C ends it; everything is saved as you work.")
             desk.close()
+        if desk.work.unsaved:
+            desk.work.write()
     session.edit(desk.studio.painting(desk.work.history.now))
     return desk.work
 

@@ -43,10 +43,18 @@ class PaintWork:
         self.path, self.studio = path, studio
         saved, self.notice = resume(path, paintings.FORMAT, Painting.read)
         self.history = History(first if saved is None else self._state(saved))
+        self._written = self.history.now
 
     def write(self) -> None:
         """Write what is shown as a file of edits; NotSaved where that cannot be done."""
-        self._guarded(self.path, lambda: self.studio.painting(self.history.now).write(self.path))
+        now = self.history.now
+        self._guarded(self.path, lambda: self.studio.painting(now).write(self.path))
+        self._written = now
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the file does not hold what is shown, such as of a tab that was closed before."""
+        return self.history.now != self._written
 
     def write_picture(self) -> tuple[Path, int]:
         """Write the image as the command line draws it, beside the edits.

@@ -11,6 +11,7 @@ IN_A_LINE = 12  # elements of a list that are not folded
 MAX_COLUMNS = 14
 FEW = 2  # facts of an object that stand among those around it
 MAX_DEPTH = 5
+LARGEST = 1e300  # of an interval; JSON may hold whole numbers that no float is as large as
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _interval(value: Mapping[str, Any]) -> Cell | None:
     main = next((name for name in ("value", "share") if name in value), None)
     if main is None or not {"low", "high"} <= set(value) <= {main, "low", "high", "of"}:
         return None
-    if not all(map(_is_number, value.values())):
+    if not all(_is_number(part) and abs(part) < LARGEST for part in value.values()):
         return None
     text = interval(value[main], value["low"], value["high"])
     suffix = f" of {value['of']}" if "of" in value else ""

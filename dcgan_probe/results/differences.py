@@ -26,7 +26,10 @@ class Difference:
 
     @property
     def change(self) -> float | None:
-        return self.b - self.a if _is_number(self.a) and _is_number(self.b) else None
+        try:
+            return self.b - self.a if _is_number(self.a) and _is_number(self.b) else None
+        except OverflowError:  # a whole number of hundreds of digits, and one with a point
+            return None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -40,8 +43,11 @@ class Difference:
         line = f"{self.place}: {_shown(a)} -> {_shown(b)}"
         if self.change is None:
             return line
-        relative = f", {self.change / abs(self.a):+.3g} of it" if self.a else ""
-        return f"{line} ({self.change:+.6g}{relative})"
+        try:
+            relative = f", {self.change / abs(self.a):+.3g} of it" if self.a else ""
+            return f"{line} ({self.change:+.6g}{relative})"
+        except OverflowError:  # as above
+            return line
 
 
 def differences(a: Saved, b: Saved) -> list[Difference]:

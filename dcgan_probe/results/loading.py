@@ -122,8 +122,10 @@ def load_result(path: str | os.PathLike[str]) -> Saved:
         sha.text()
     for name in file["files"].found:
         # A name from a file must not lead out of the folder that the file is in.
-        if not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
-            raise InputError(f"{path}: files: found {name!r}, expected a file below its folder")
+        if not _is_below(path.parent, name):
+            raise InputError(
+                f"{path}: files: found {name!r:.100}, expected a file below its folder"
+            )
     return Saved(
         path,
         file["made_with"]["command"].found,
@@ -132,6 +134,15 @@ def load_result(path: str | os.PathLike[str]) -> Saved:
         file["files"].found,
         {name: value for name, value in file.found.items() if name not in RESERVED},
     )
+
+
+def _is_below(folder: Path, name: str) -> bool:
+    try:
+        there = (folder / name).resolve()
+        there.exists()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False
+    return there.is_relative_to(folder.resolve())
 
 
 def _threads(made: dict[str, Any]) -> str:
