@@ -380,3 +380,18 @@ def test_a_selection_without_filters_is_refused(run, tmp_path):
     dp.Selection("8x8", (), SHA).write(tmp_path / "none.json")
     output = run("ablate", "--selection", tmp_path / "none.json", expect=2)
     assert "none.json: found no filters, expected at least one" in output
+
+
+def test_boxes_on_a_file_of_latents_are_read_again_from_the_result(session, tmp_path, monkeypatch):
+    monkeypatch.setattr("dcgan_probe.probes.ablate.figures.figures.draw", lambda *_, **__: None)
+    (tmp_path / "mine").mkdir()
+    np.save(tmp_path / "mine" / "z.npy", session.latents(3).numpy())
+    sha = session.checkpoint.sha256
+    drawn = (dp.Box(1, "window", 4, 4, 24, 24),)
+    path = tmp_path / "mine" / "boxes.json"
+    dp.Boxes(drawn, (0, 1, 2), (32, 32), latents="z.npy", checkpoint=sha).write(path)
+    result = ablate.run(session, dp.Selection("8x8", (1,), sha), dp.Boxes.read(path))
+    result.save(tmp_path / "out" / "ablate")
+    again = dp.Boxes.read(tmp_path / "out" / "ablate" / "boxes.json")
+    assert again.latents_path.resolve() == (tmp_path / "mine" / "z.npy").resolve()
+    assert ablate.run(session, dp.Selection("8x8", (1,), sha), again).change == result.change

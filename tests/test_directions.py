@@ -219,3 +219,9 @@ def test_it_is_one_of_the_chain_and_of_the_same_bytes_twice(run, tmp_path):
     run("--out", tmp_path / "c", "turn", "--axis", f"{file}:2", "--n", "2", "--steps", "3")
     again = json.loads((tmp_path / "c/turn/result.json").read_text())
     assert again["length_of_axis"] == held["length_of_axis"]
+
+
+def test_what_is_known_of_the_classifier_is_in_the_result(session):
+    found = directions.run(session, "sefa", components=1, reach=0.5, classifier=Linear())
+    assert found.values()["about_classifier"] == Linear.about
+    assert directions.run(session, "sefa", components=1).values()["about_classifier"] is None

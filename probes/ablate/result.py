@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,11 @@ class Ablated(Result):
         if self.boxes is None:
             self.selection.write(folder / "selection.json")
         else:
-            self.boxes.write(folder / "boxes.json")
+            boxes, latents = self.boxes, self.boxes.latents_path
+            if latents is not None:  # which stays where it is
+                beside = os.path.relpath(os.path.realpath(latents), os.path.realpath(folder))
+                boxes = replace(boxes, latents=beside)
+            boxes.write(folder / "boxes.json")
         place = "" if self.selection.where is None else " inside the frame"
         place = place if self.boxes is None else " inside the boxes"
         title = f"{replace(self.selection, where=None)}{place}"

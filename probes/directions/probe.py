@@ -82,6 +82,7 @@ def run(
         directions=directions,
         known=found.known,
         classifier=classifier.name if classifier else None,
+        about=classifier.about if classifier else None,
         at=tuple(at.tolist()),
         pixels=images.reshape(len(directions), STEPS, *images.shape[1:]),
         caption=session.caption(),

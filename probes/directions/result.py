@@ -96,6 +96,7 @@ class Direction:
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Directions(Result):
     """What `run` returns. by: "pca", "sefa" or "regression"; known: what is known of all of them.
+    classifier, about: its name, and what is known of it.
 
     pixels: k x places x H x W x 3 uint8, the sample of each at `at`, in lengths of the direction.
     """
@@ -104,6 +105,7 @@ class Directions(Result):
     directions: tuple[Direction, ...]
     known: dict[str, Any]
     classifier: str | None
+    about: dict[str, Any] | None
     at: tuple[float, ...]
     pixels: np.ndarray
     caption: str
@@ -113,6 +115,7 @@ class Directions(Result):
             "by": self.by,
             **self.known,
             "classifier": self.classifier,
+            "about_classifier": self.about,
             "reach": self.at[-1],
             "directions": [direction.values() for direction in self.directions],
             "named": sum(direction.name is not None for direction in self.directions),
