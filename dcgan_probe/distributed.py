@@ -57,8 +57,9 @@ class Ranks:
         """Replace float tensors by their means over all processes."""
         if self.world > 1:
             for tensor in tensors:
-                dist.all_reduce(tensor)
-                tensor.div_(self.world)
+                there = tensor.to(self.device)  # NCCL takes those of the GPU alone
+                dist.all_reduce(there)
+                tensor.copy_(there.div_(self.world))
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes, in each of them."""

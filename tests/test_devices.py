@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from other_device import DEVICE, Mixed, Mode
 from torch import nn
 
 import dcgan_probe as dp
 from dcgan_probe.checkpoints import modules
+from dcgan_probe.distributed import Ranks
 from dcgan_probe.edits.donors import Donors
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.metrics import distances
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import Discriminator, Generator, initialise
+from dcgan_probe.training.minibatches import Minibatches
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +74,23 @@ def test_edits_of_a_device_are_those_of_the_cpu(pair, fill, monkeypatch):
         there = dp.Session(checkpoint)
         with there.editing(*edits):
             torch.testing.assert_close(there.sample(2), right)
+
+
+def test_minibatches_are_on_the_device():
+    images = torch.arange(9 * 3 * 16 * 16).to(torch.uint8).view(9, 3, 16, 16)
+    flips = np.array([True, False])
+    here, there = (Minibatches(images, 2, 0, each) for each in (torch.device("cpu"), DEVICE))
+    with Mode():
+        found = there.read(there.rows(0), flips)
+        assert found.device == DEVICE
+        torch.testing.assert_close(found.cpu(), here.read(here.rows(0), flips))
+
+
+def test_processes_average_on_their_device(monkeypatch):
+    asked = []
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: asked.append(tensor.device))
+    with Mode():
+        tensors = [torch.ones(2) * 3, (torch.ones(2) * 5).to(DEVICE)]
+        Ranks(0, 2, DEVICE).average(tensors)
+        assert [each.cpu().tolist() for each in tensors] == [[1.5, 1.5], [2.5, 2.5]]
+    assert asked == [DEVICE, DEVICE]

@@ -77,7 +77,7 @@ class Minibatches:
         chosen = self.images[torch.from_numpy(rows).to(self.images.device)]
         if self.device.type == "cuda" and not chosen.is_cuda:
             chosen = chosen.pin_memory().to(self.device, non_blocking=True)
-        images = to_range(chosen)
+        images = to_range(chosen.to(self.device))
         if flips is not None:
             mirrored = torch.from_numpy(flips).to(self.device).view(-1, 1, 1, 1)
             images = torch.where(mirrored, images.flip(3), images)
