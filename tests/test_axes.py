@@ -122,6 +122,37 @@ def test_an_axis_held_is_the_nearest_of_all_that_keep_what_they_should():
     np.testing.assert_allclose(found.numpy(), axis[0] - (axis[0] @ other) * other, atol=1e-12)
 
 
+class Coloured:
+    """One of four colours, by the largest of four numbers of z, and whether a fifth is positive."""
+
+    name, labels, about = "coloured", ("black", "blond", "red", "grey", "hat"), {}
+
+    def __call__(self, images):
+        z = images.flatten(1)[:, :5] * 30
+        return torch.cat([z[:, :4].softmax(1), z[:, 4:].sigmoid()], 1)
+
+
+def test_a_colour_is_not_kept_from_giving_way_to_another(shown):
+    keeping.SAMPLES = 2000  # of the fixture's monkeypatch
+    shown.keep("grey", torch.eye(8)[3:4])
+    found = turn.run(shown, axis="grey", n=2, steps=3, classifier=Coloured(), keep=["all"])
+    assert found.keeping.asked == ("grey",) and found.keeping.kept == ("hat",)
+    others = ("black", "blond", "red")
+    assert found.keeping.left_out == dict.fromkeys(others, "hardly ever together with grey")
+    assert found.response.change("grey") > 0.3
+    assert abs(found.response.change("hat")) < 0.05
+
+
+def test_labels_exclude_each_other_if_chance_alone_would_bring_them_together():
+    n = 1000
+    shown = torch.zeros(n, 4, dtype=torch.bool)
+    shown[:500, 0], shown[500:, 1] = True, True  # never together
+    shown[::2, 2] = True  # independent of both
+    shown[:9, 3] = True  # 4.5 expected with the second: too few to know
+    found = keeping.exclusive(shown)
+    assert found.tolist() == [[i + j == 1 for j in range(4)] for i in range(4)]
+
+
 def test_functions_of_one_direction_count_once():
     one = torch.eye(6)[0]
     near = one + 1e-4 * torch.randn(6, generator=torch.Generator().manual_seed(0))

@@ -22,7 +22,8 @@ class Regression:
     labels: L names. weights: L x z_size float64, the change of each value with each number of z.
     r2: L shares of a value's variance that the line explains of samples it was not fitted to; 0
     for a value that never changes. correlations: L x L float64, of the values themselves.
-    deviations: L standard deviations of the values. samples: how many were fitted.
+    deviations: L standard deviations of the values. samples: how many were fitted. exclusive: L x L
+    bool, labels that hardly ever appear together, or None if the values are not of labels that appear.
     """
 
     labels: tuple[str, ...]
@@ -31,6 +32,7 @@ class Regression:
     correlations: Tensor
     deviations: tuple[float, ...]
     samples: int
+    exclusive: Tensor | None = None
 
     def rows(self, labels: Sequence[str]) -> Tensor:
         """The weights of some labels, n x z_size float64."""
@@ -44,6 +46,13 @@ class Regression:
         """The strongest correlation of a label with any of others, of either sign; 0 if none."""
         row = self.correlations[self.labels.index(label)]
         return max((abs(float(row[self.labels.index(other)])) for other in others), default=0.0)
+
+    def excluded_by(self, label: str, others: Sequence[str]) -> list[str]:
+        """Those of some labels that hardly ever appear together with a label."""
+        if self.exclusive is None:
+            return []
+        row = self.exclusive[self.labels.index(label)]
+        return [other for other in others if row[self.labels.index(other)]]
 
     def most_moved(self, axis: Tensor) -> str:
         """The label that an axis (z_size) moves by most of its standard deviations."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +27,10 @@ SAMPLES, SEED = 4000, 2
 BOUND = 0.1
 # To keep a label that correlates with what is asked, is to keep what is asked.
 ALIKE = 0.5
+# Labels exclude each other that appear together in less than this share of the samples expected of
+# independent ones, where at least so many are expected: hair has one colour. To keep a label then
+# prevents another from appearing.
+TOGETHER, EXPECTED = 0.1, 5
 # Probabilities are taken as at least so far from 0 and 1, where logits have no end.
 EDGE = 1e-4
 # What is shorter than this share of an axis is what rounding left of it.
@@ -48,7 +52,36 @@ def regress(session: Session, classifier: Classifier, n: int | None = None) -> R
     parts = session.progress(z.split(BATCH), "samples for the regression", -(-len(z) // BATCH))
     seen = torch.cat([classify(classifier, session.generate(part)) for part in parts])
     logits = torch.logit(seen.double().clamp(EDGE, 1 - EDGE))
-    return axes.regress(z, logits, tuple(classifier.labels))
+    fitted = axes.regress(z, logits, tuple(classifier.labels))
+    return replace(fitted, exclusive=exclusive(seen > 0.5))
+
+
+def exclusive(shown: Tensor) -> Tensor:
+    """Which labels hardly ever appear together, L x L bool.
+
+        >>> red, grey = torch.arange(100) < 50, torch.arange(100) >= 50
+        >>> exclusive(torch.stack([red, grey], 1))
+        tensor([[False,  True],
+                [ True, False]])
+
+    shown: N x L bool. If the samples are too few for chance to bring two labels together
+    `EXPECTED` times, nothing is known of them: False.
+    """
+    counts = shown.double()
+    expected = counts.sum(0)[:, None] * counts.sum(0) / len(shown)
+    return (expected >= EXPECTED) & (counts.T @ counts < TOGETHER * expected)
+
+
+def hindrance(regression: Regression, label: str, asked: Sequence[str]) -> str | None:
+    """Why a label cannot be kept while others change, or None if it can."""
+    r2, alike = regression.r2_of(label), regression.alike(label, asked)
+    if r2 < BOUND:
+        return f"R^2 {r2:.2f}, below {BOUND}"
+    if alike >= ALIKE:
+        return f"|correlation| with {', '.join(asked)}: {alike:.2f}"
+    if apart := regression.excluded_by(label, asked):
+        return f"hardly ever together with {', '.join(apart)}"
+    return None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -127,10 +160,10 @@ def find(
     moves most. Without one, the names of the concepts that make the axis. axis: z_size float32.
     regression: of `regress` with this classifier, if it was made before.
 
-    Of "all", labels that a line explains badly (R^2 below `BOUND`) are left out, and those that go
-    with what is asked or against it (correlation of `ALIKE` or more, either sign). A label that is
-    named is kept, unless it is explained badly: then InputError says so, as for an unknown name
-    and for one that is asked.
+    Of "all", labels that a line explains badly (R^2 below `BOUND`) are left out, those that go
+    with what is asked or against it (correlation of `ALIKE` or more, either sign), and those that
+    hardly ever appear together with it (`exclusive`). A label that is named is kept, unless it is
+    explained badly: then InputError says so, as for an unknown name and for one that is asked.
     """
     if classifier is None:
         return _of_concepts(session, keep, asked, concepts)
@@ -143,9 +176,9 @@ def find(
         asked = [regression.most_moved(axis)]
         _refuse_asked(keep, asked, " (what the axis moves most)")
     weak = {
-        label: f"R^2 {value:.2f}, below {BOUND}"
-        for label, value in zip(regression.labels, regression.r2, strict=True)
-        if value < BOUND
+        label: reason
+        for label in regression.labels
+        if (reason := hindrance(regression, label, ())) is not None
     }
     if named := [label for label in keep if label in weak]:
         raise InputError(
@@ -158,13 +191,10 @@ def find(
         for label in regression.labels:
             if label in asked or label in kept:
                 continue
-            alike = regression.alike(label, asked)
-            if label in weak:
-                left_out[label] = weak[label]
-            elif alike >= ALIKE:
-                left_out[label] = f"|correlation| with {', '.join(asked)}: {alike:.2f}"
-            else:
+            if (reason := hindrance(regression, label, asked)) is None:
                 kept.append(label)
+            else:
+                left_out[label] = reason
         if all(label in weak for label in asked):
             raise InputError(
                 f"--keep all: {asked[0]}: found {weak[asked[0]]}, expected an axis of a label that "

@@ -106,14 +106,12 @@ def of_labels(session: Session, classifier: Classifier, n: int | None, component
     """For each label the direction that moves it and no other, by a regression of its logit on z.
 
     The best explained first; each as long as a standard deviation of z. Labels with a low R^2 have
-    none; those that correlate with a label may move along. Raises InputError as
-    `keeping.regress` does, and where no label is explained.
+    none; those that correlate with a label, or hardly ever appear with it, may move along.
+    Raises InputError as `keeping.regress` does, and where no label is explained.
     """
     regression = keeping.regress(session, classifier, n)
     good = [
-        label
-        for label, value in zip(regression.labels, regression.r2, strict=True)
-        if value >= keeping.BOUND
+        label for label in regression.labels if keeping.hindrance(regression, label, ()) is None
     ]
     if not good:
         raise InputError(
@@ -123,7 +121,7 @@ def of_labels(session: Session, classifier: Classifier, n: int | None, component
     good.sort(key=regression.r2_of, reverse=True)
     found = []
     for label in good[:components]:
-        others = [o for o in good if o != label and regression.alike(o, [label]) < keeping.ALIKE]
+        others = [o for o in good if keeping.hindrance(regression, o, [label]) is None]
         own = regression.rows([label])
         held = axes.hold(own[0], own, regression.rows(others), rest=True)
         found.append(held / held.norm())
