@@ -127,7 +127,7 @@ class Directions(Result):
         sha = self.made_with["checkpoint"]["sha256"]
         write_latents(folder / FILE, torch.stack([d.z for d in self.directions]), sha)
         rows = [
-            "\n".join([f"{i + 1}  ({direction.share:.2g})", *direction.moved, direction.sample])
+            "\n".join([f"{i + 1}  ({direction.share:.2f})", *direction.moved, direction.sample])
             for i, direction in enumerate(self.directions)
         ]
         draw(
