@@ -5,8 +5,8 @@
 Faces are aligned, so one box around the eyes fits every sample that wears glasses by the classifier
 that ships, of the first 150 of seed 0. The classifier then says how many fresh samples wear them.
 
-Hair is above the box and is replaced, too: the same classifier says whose keeps its colour. The
-picture shows the automatic choice; "recolour" is measured beside it.
+Hair is above the box and may be replaced, too: the same classifier says whose keeps its colour. The
+picture shows the automatic choice, and the best donors with --fill recolour.
 """
 
 from __future__ import annotations
@@ -61,16 +61,19 @@ def main() -> None:
         same = int((colour(edited[fill]) == colour(before))[wore].sum())
         print(f"{fill or 'automatic choice'}: {erasing.edit}: {erasing.chosen}")
         print(f"  {still} wear them, {same} keep the colour of their hair", *erasing.doubts)
-    after, edit = edited[None], found[None].edit
     rows = torch.where(wore)[0][:SHOWN]
+    shown = [before, *(edited[fill] for fill in FILLS)]
+    names = [f"--fill {fill}" if fill else "automatic choice" for fill in FILLS]
+    edits = "; ".join(
+        f"{name}: {found[fill].edit}" for name, fill in zip(names, FILLS, strict=True)
+    )
     figures.draw(
         OUT,
-        "Glasses erased by place; hair and skin often change, too",
-        [figures.Block("", np.stack([figures.pixels(x[rows]) for x in (before, after)]))],
-        ["as they are", "forgotten"],
+        "Glasses erased by place",
+        [figures.Block("", np.stack([figures.pixels(x[rows]) for x in shown]))],
+        ["as they are", *names],
         f"The first {SHOWN} fresh samples of seed {session.seed}, from number {BOXED} on, that wear"
-        f" glasses. Second row: {edit}. Hair and skin often take the donor's colour. "
-        f"{session.caption()}.",
+        f" glasses. {edits[0].upper()}{edits[1:]}. {session.caption()}.",
     )
 
 

@@ -163,7 +163,7 @@ def table(results: dict[str, Any]) -> str:
         "benchmarks/latents/axes.py`. The regression is on "
         f"{keep['samples']:,} samples; the R^2 of each label's logit by z "
         f"(leave-one-out): {explained}. Labels below {keeping.BOUND} are not kept, nor those "
-        f"that correlate with the target by {keeping.ALIKE} or more.",
+        f"that correlate with the target by {keeping.ALIKE} or more or hardly ever appear with it.",
         "",
         "## Axes",
         "",
