@@ -23,7 +23,7 @@ class Regression:
     r2: L shares of a value's variance that the line explains of samples it was not fitted to; 0
     for a value that never changes. correlations: L x L float64, of the values themselves.
     deviations: L standard deviations of the values. samples: how many were fitted. exclusive: L x L
-    bool, labels that hardly ever appear together, or None if the values are not of labels that appear.
+    bool, labels that hardly ever appear together, or None where the values are of no labels.
     """
 
     labels: tuple[str, ...]
