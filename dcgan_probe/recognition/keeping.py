@@ -27,9 +27,9 @@ SAMPLES, SEED = 4000, 2
 BOUND = 0.1
 # To keep a label that correlates with what is asked, is to keep what is asked.
 ALIKE = 0.5
-# Labels exclude each other that appear together in less than this share of the samples expected of
-# independent ones, where at least so many are expected: hair has one colour. To keep a label then
-# prevents another from appearing.
+# Labels exclude each other if they appear together in less than this share of the samples that
+# independent ones would, and these were expected to be five or more: hair has one colour. To keep
+# one such label prevents the other from appearing.
 TOGETHER, EXPECTED = 0.1, 5
 # Probabilities are taken as at least so far from 0 and 1, where logits have no end.
 EDGE = 1e-4
