@@ -24,6 +24,7 @@ from pages import PAGES, ROOT, lines, name, ours, strangers
 from torch import nn
 
 import dcgan_probe as dp
+from dcgan_probe.checkpoints import statistics
 from dcgan_probe.cli.group import main
 from dcgan_probe.dedup import autoencoder
 from dcgan_probe.latents.concepts import Concept
@@ -39,6 +40,7 @@ from dcgan_probe.probes.put import choice as putting
 from dcgan_probe.probes.turn import probe as turning
 from dcgan_probe.probes.walk import probe as walking
 from dcgan_probe.recognition import box_detector, erasing, keeping, retrained, trials
+from dcgan_probe.training import loop, trainer
 
 # What a command takes where a line does not say.
 SMALL: dict[str, dict[str, Any]] = {
@@ -76,10 +78,13 @@ INSIDE: dict[Any, dict[str, Any]] = {
     },
     gates: {"STEPS": 2},
     inversion: {"OTHERS": 4},
+    loop: {"JUDGED": 16},
     keeping: {"SAMPLES": 400},
     naming: {"MEASURED": 20},
     putting: {"PLACES": 2, "RECIPIENTS": 2, "SHORTLIST": 2, "SAMPLES": 4},
     search: {"CANDIDATES": 4},
+    statistics: {"BATCHES": 2},
+    trainer: {"STATISTICS_BATCHES": 2},
     trials: {"SAMPLES": 12, "FEWEST": 8, "USUAL": 8},
     turning: {"MEASURED": 20, "FRAMES": 4},
     walking: {"FRAMES": 4, "PAIRS": 8},
@@ -113,7 +118,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     as_pytorch_example(rooms.generator, folder / "netG_epoch_24.pth")
     as_pytorch_example(rooms.discriminator, folder / "netD_epoch_24.pth")
     shutil.copy(folder / "netG_epoch_24.pth", folder / "gan.pth")
-    for network in ("mine", "gan", "epoch1", "epoch5"):
+    for network in ("mine", "gan", "epoch1", "epoch5", "first", "second"):
         info = {"epoch": network}
         dp.checkpoints.save(replace(rooms, info=info), folder / f"{network}.safetensors")
     (folder / "out/train").mkdir(parents=True)
