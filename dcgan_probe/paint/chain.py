@@ -122,7 +122,7 @@ class Chain:
 
     def _hook(self, edit: Selection) -> hooks.Ablation:
         generator = self.session.generator
-        if edit.where is None:
+        if edit.where is None:  # `on` would give the same, after a forward of its own
             return edit.hook(generator)
         return edit.on(generator, self.session.config)
 

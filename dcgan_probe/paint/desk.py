@@ -240,12 +240,10 @@ class Desk:
         filters = tuple(each.whole(0, MAX_FEATURE_MAPS) for each in request["filters"].items())
         now = self.work.history.now
         # That of a file keeps its region, and the values that its gains are around.
-        selection = next(
-            (each for each in (*now.selections, *self.selections)
-             if (each.layer, each.filters) == (layer, filters)),
-            Selection(layer, filters, self.session.checkpoint.sha256, {"made_by": "paint"}),
-        )  # fmt: skip
-        selection = replace(selection, gains=(gain,) * len(filters))
+        known = [*now.selections, *self.selections]
+        same = [each for each in known if (each.layer, each.filters) == (layer, filters)]
+        new = Selection(layer, filters, self.session.checkpoint.sha256, {"made_by": "paint"})
+        selection = replace((*same, new)[0], gains=(gain,) * len(filters))
         if all(each.filters != filters for each in now.selections):
             selection.on(self.session.generator, self.session.config)  # InputError for what is not
         return self._next(now.with_selection(selection), self._done(request))
