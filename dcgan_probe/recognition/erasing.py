@@ -71,11 +71,11 @@ def choose_erasing(
     rest. donors: 300 samples of the session's seed if not given. Every layer that resolves the
     boxes, every two of them that follow each other, and every fill are tried, on samples that the
     regression used there has not seen. Of those that leave at most `left` for a guide, or what it
-    sees on samples without the object, the one is best that is hardest to find, by a probe that is
-    trained again (beyond position), by a patch of another hue, or by the discriminator, to which
-    edited samples look less real than they were; among those whose 95% interval reaches that one's
-    value, the one that changes least outside. Changes below 3% of the mean difference between two
-    samples count as none.
+    sees on samples without the object, by the lower end of a 95% interval, the one is best that is
+    hardest to find, by a probe that is trained again (beyond position), by a patch of another hue,
+    or by the discriminator, to which edited samples look less real than they were; among those
+    whose 95% interval reaches that one's value, the one that changes least outside. Changes below
+    3% of the mean difference between two samples count as none.
 
     Where fewer than 24 samples have boxes, fresh samples stand in, with the regression's own marks.
     anyway: erase even if the regression is no better than chance.
@@ -112,15 +112,15 @@ def choose_erasing(
     enough = max(left, trial.usual_left)
     tried = _rounds(trial, ways, enough)
     chosen = best(tried, enough, trial.negligible)
-    if not np.isfinite(chosen.left):
+    if not np.isfinite(chosen.left.value):
         doubts += (
             f"NOTHING LEARNS FROM THE BOXES: a guide marks the {label} on none of "
             f"{chosen.samples} unedited samples, so what is left of it is unknown",
         )
-    elif chosen.left > enough:
+    elif chosen.left.low > enough:
         doubts += (
             f"NO CHOICE LEAVES {enough:.2f} OR LESS of what a guide sees of the {label}; the one "
-            f"that leaves least leaves {chosen.left:.2f}",
+            f"that leaves least leaves {chosen.left.value:.2f}",
         )
     if 2 * chosen.unfit > chosen.samples:
         doubts += (
@@ -165,9 +165,9 @@ def best(tried: Sequence[Tried], left: float, negligible: float = 0.0) -> Tried:
     """
     most = max(each.samples for each in tried)
     final = [each for each in tried if each.samples == most]
-    enough = [each for each in final if each.left <= left]
+    enough = [each for each in final if each.left.low <= left]
     if not enough:
-        return min(final, key=lambda each: float(np.nan_to_num(each.left, nan=np.inf)))
+        return min(final, key=lambda each: float(np.nan_to_num(each.left.value, nan=np.inf)))
     measured = [each for each in enough if np.isfinite(each.found.value)]
     if not measured:
         return min(enough, key=lambda each: each.outside)
@@ -259,7 +259,7 @@ def _rounds(trial: Trial, ways: list[tuple[tuple[str, ...], str]], left: float) 
     progress = trial.session.progress
     wide = [(*way, width) for way in ways for width in FIRST_WIDTHS]
     first = [trial.run(*way, PRELIMINARY) for way in progress(wide, "ways to erase")]
-    ranked = sorted(first, key=lambda each: (not each.left <= left, each.found.value))
+    ranked = sorted(first, key=lambda each: (not each.left.low <= left, each.found.value))
     kept = [(each.layers, each.fill, each.widen) for each in ranked[:KEPT]]
     middle = [trial.run(*way, SAMPLES) for way in progress(kept, "the best of them")]
     chosen = best(middle, left, trial.negligible)

@@ -17,7 +17,13 @@ from dcgan_probe.edits.places import PlaceEdit, find_donors, replacing
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import features
-from dcgan_probe.metrics.intervals import Interval, resampled_mean
+from dcgan_probe.metrics.intervals import (
+    Interval,
+    bootstrap_weights,
+    divide,
+    percentile_interval,
+    resampled_mean,
+)
 from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
 from dcgan_probe.recognition.patches import Patches, grown
 from dcgan_probe.recognition.places import FittedPlaces
@@ -45,17 +51,16 @@ class Tried:
     samples; NaN where it saw none. outside: mean absolute change of pixels outside of the boxes.
     beyond: how well a probe trained again finds the place beyond what position tells (AUC, chance
     0.5). patch: how often the place's hue is further from what is around it than at the same place
-    of a sample without the
-    object, 0.5 where nothing is to be seen; a patch of another wall's colour is higher. unreal: how
-    often the checkpoint's discriminator takes the edited sample for less real than it was, 0.5 for
-    an edit that it does not mind, or without a discriminator. samples: how many; unfit: of how many
-    the best donor shows the object itself.
+    of a sample without the object, 0.5 where nothing is to be seen; a patch of another wall's
+    colour is higher. unreal: how often the checkpoint's discriminator takes the edited sample for
+    less real than it was, 0.5 for an edit that it does not mind, or without a discriminator.
+    samples: how many; unfit: of how many the best donor shows the object itself.
     """
 
     layers: tuple[str, ...]
     fill: str
     widen: float
-    left: float
+    left: Interval
     outside: float
     beyond: Interval
     patch: Interval
@@ -65,10 +70,14 @@ class Tried:
 
     def values(self) -> dict[str, Any]:
         """As JSON values; None for what could not be measured."""
-        named = {"beyond": self.beyond, "patch": self.patch, "unreal": self.unreal}
+        named = {
+            "left": self.left,
+            "beyond": self.beyond,
+            "patch": self.patch,
+            "unreal": self.unreal,
+        }
         intervals = {name: each.values() for name, each in named.items()}
-        left = self.left if np.isfinite(self.left) else None
-        return {**vars(self), "left": left, "layers": list(self.layers), **intervals}
+        return {**vars(self), "layers": list(self.layers), **intervals}
 
     @property
     def found(self) -> Interval:
@@ -91,7 +100,7 @@ class Tried:
     def __str__(self) -> str:
         return (
             f"{' and '.join(self.layers)}, {self.fill}, widened by {self.widen:g}: "
-            f"{self.left:.3f} left, {self.outside:.4f} outside, found beyond position "
+            f"{self.left} left, {self.outside:.4f} outside, found beyond position "
             f"{self.beyond}, by a patch {self.patch}, less real {self.unreal}"
         )
 
@@ -232,7 +241,7 @@ class Trial:
             layers,
             fill,
             widen,
-            self.guide.left(seen, wanted),
+            self.guide.left(seen, wanted, RESAMPLES),
             float((change * outside).sum() / outside.sum().clamp(min=1)),
             beyond,
             self.patches.measure(images, wanted, RESAMPLES),
@@ -300,6 +309,7 @@ class _Guide:
     not seen it."""
 
     def __init__(self, seen: Tensor, mask: Tensor, seed: int):
+        self.seed = seed
         n, count, height, width = seen.shape
         share = F.adaptive_avg_pool2d(mask[:, None].float(), (height, width))[:, 0]
         self.inside = share > 0.5
@@ -329,14 +339,18 @@ class _Guide:
         rate = self._marks(bare, rows).double().mean(0)
         return float((rate * was).sum() / was.sum().clamp(min=1))
 
-    def left(self, seen: Tensor, rows: Tensor) -> float:
+    def left(self, seen: Tensor, rows: Tensor, resamples: int) -> Interval:
         """The share of the places it marks where the object was that it still marks.
 
         NaN where it marked none on these samples.
         """
-        was = (self.base[rows] & self.inside[rows]).sum()
-        still = (self._marks(seen, rows) & self.inside[rows]).sum()
-        return float(still / was) if was else float("nan")
+        was = (self.base[rows] & self.inside[rows]).flatten(1).sum(1).double().numpy()
+        still = (self._marks(seen, rows) & self.inside[rows]).flatten(1).sum(1).double().numpy()
+        if not was.any():
+            return Interval(float("nan"), float("nan"), float("nan"))
+        weights = bootstrap_weights(len(rows), np.random.default_rng(self.seed), resamples)
+        shares = divide(weights @ still, weights @ was)
+        return Interval(float(shares[0]), *map(float, percentile_interval(shares)))
 
     def _marks(self, seen: Tensor, rows: Tensor) -> Tensor:
         # Nothing is marked where there is one sample, which no part has not seen.
