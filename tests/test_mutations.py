@@ -26,7 +26,7 @@ def attack(count: int, names: list[str], timeout: int) -> None:
 
 @pytest.mark.parametrize("half", (0, 1))
 def test_damaged_files_are_refused_in_one_line(half):
-    attack(300, list(READERS)[half::2], timeout=600)
+    attack(100, list(READERS)[half::2], timeout=600)
 
 
 @pytest.mark.slow
