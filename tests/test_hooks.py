@@ -167,6 +167,14 @@ def test_edits_of_one_layer_act_in_the_order_they_were_made(generator, config):
         ({"value": [0.0, float("inf")]}, "layer '8x8': found a value that is not a finite number"),
         ({"where": torch.ones(8, 8)}, "layer '8x8': found where of torch.float32, expected bool"),
         ({"filters": [1, 1]}, "layer '8x8': found a filter twice, expected each once"),
+        (
+            {"filters": torch.tensor([True, False])},  # not filters 1 and 0
+            "layer '8x8': found a mask as filters, expected a list of whole numbers",
+        ),
+        (
+            {"filters": [0.0, 1.7]},
+            "layer '8x8': found 1-d float32 as filters, expected a list of whole numbers",
+        ),
     ],
 )
 def test_an_edit_that_makes_no_sense_is_refused_at_once(generator, given, message):
@@ -340,6 +348,86 @@ def test_a_layer_that_puts_out_several_tensors_is_refused():
 def test_a_layer_that_is_never_reached_is_refused():
     with pytest.raises(InputError, match="layer 'one' is not reached"):
         hooks.activations(Branching(), "one", torch.zeros(1, 3))
+
+
+class Unused(nn.Module):
+    """A forward that calls no part of its list, and of its convolutions the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleList([nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)])
+
+    def forward(self, x):
+        return nn.functional.conv2d(self.parts[0](x), self.parts[1].weight)
+
+
+@pytest.mark.parametrize("name", ["parts", "parts.1"])
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda *layer: hooks.ablate(*layer, [0]),
+        lambda *layer: hooks.edit(*layer, torch.zeros_like),
+        lambda *layer: hooks.patch(*layer, torch.zeros(1, 3, 4, 4)),
+        hooks.record,
+    ],
+)
+def test_a_hook_that_never_acts_is_not_silent(name, hook):
+    network, x = Unused(), torch.randn(1, 3, 4, 4)
+    with pytest.raises(InputError, match=f"^Unused: layer '{name}' is not reached"):  # noqa: SIM117
+        with hook(network, name):
+            network(x)
+    assert hook_count(network) == 0
+    with hooks.edit(network, "parts.0", torch.zeros_like), hooks.unedited(network):
+        assert network(x).any()
+    with hooks.ablate(network, "parts.1", [0]):  # a forward of a part may not reach others
+        network.parts[0](x)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_torchscript_which_ignores_hooks_is_refused():
+    x = torch.randn(1, 3, 4, 4)
+    network = nn.Sequential(torch.jit.trace(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()), x))
+    with pytest.raises(InputError, match=r"layer '0\.1' is inside TorchScript"):
+        hooks.ablate(network, "0.1", [0])
+    with hooks.ablate(network, "0", [0, 1, 2]):
+        assert not network(x).any()
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        (lambda maps: None, "a NoneType as edited maps, expected a tensor"),
+        (lambda maps: maps.numpy(), "a ndarray as edited maps, expected a tensor"),
+        (
+            lambda maps: maps.double(),
+            "edited maps of 1 x 2 float64, expected 1 x 2 float32",
+        ),
+    ],
+)
+def test_an_edit_that_returns_no_such_maps_is_told(function, found):
+    network = nn.Sequential(nn.Identity(), nn.Identity())
+    with (
+        pytest.raises(InputError, match=f"layer '0': found {found}$"),
+        hooks.edit(network, "0", function),
+    ):
+        network(torch.ones(1, 2))
+
+
+def test_the_first_input_is_edited_by_its_name_too():
+    class Named(nn.Module):
+        def forward(self, z, scale=1):
+            return z * scale
+
+    with hooks.edit_input(module := Named(), lambda z: z + 1):
+        assert module(z=torch.ones(1), scale=3) == module(torch.ones(1), 3) == 6
+        with pytest.raises(InputError, match="Named: found a forward without its first input"):
+            module(scale=3)
+
+
+def test_a_mask_of_places_may_be_an_array():
+    network = nn.Sequential(nn.Identity(), nn.Identity())
+    with hooks.ablate(network, "0", np.array([0]), where=np.array([[True, False]])):
+        assert network(torch.ones(1, 1, 1, 2)).tolist() == [[[[0, 1]]]]
 
 
 def test_unedited_suspends_edits_and_nothing_else():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dcgan_probe.errors import InputError
 from dcgan_probe.hooks.editing import counted_as_edit
-from dcgan_probe.hooks.layers import layer, single_tensor
+from dcgan_probe.hooks.layers import hook_layer, layer, single_tensor
 
 
 def ablate(
@@ -35,7 +35,8 @@ def ablate(
     to change, bool, h x w or N x h x w like the layer's maps; None is all. The layer's own output
     is not modified. Raises InputError when called for an unknown layer or filter, and for gains or
     values that are not finite or not one for each filter. If the number of filters is only known in
-    the forward, an unknown filter raises there, like a wrong shape. Source: section 6.3.1.
+    the forward, an unknown filter raises there, like a wrong shape and a layer that is never
+    reached. Source: section 6.3.1.
     """
     return Ablation(module, name, filters, gain, value, where)
 
@@ -77,6 +78,20 @@ def _count_filters(part: nn.Module) -> int | None:
     return int(getattr(part, name))
 
 
+def _indices(name: str, filters: Sequence[int]) -> Tensor:
+    """Filters as int64, if they are whole numbers: a mask or a fraction would name others."""
+    given = torch.as_tensor(filters if isinstance(filters, Tensor) else list(filters))
+    if not given.numel():
+        return torch.empty(0, dtype=torch.long)
+    if given.dtype == torch.bool or given.is_floating_point() or given.dim() != 1:
+        kind = "a mask" if given.dtype == torch.bool else f"{given.dim()}-d {given.dtype}"
+        raise InputError(
+            f"layer {name!r}: found {kind.replace('torch.', '')} as filters, expected a list of "
+            "whole numbers"
+        )
+    return given.long()
+
+
 class Ablation:
     """A hook that is on the module from entering to leaving; can be entered again after."""
 
@@ -89,22 +104,24 @@ class Ablation:
         value: float | Sequence[float] | Tensor,
         where: Tensor | None,
     ):
-        self.part = layer(module, name)
+        self.module = module
         self.name = name
-        self.filters = torch.as_tensor(list(filters), dtype=torch.long)
-        check_filters(name, self.filters.tolist(), _count_filters(self.part))
+        self.filters = _indices(name, filters)
+        check_filters(name, self.filters.tolist(), _count_filters(layer(module, name)))
         self.gain = self._for_each("gain", gain)
         self.shift = (1 - self.gain) * self._for_each("value", value)
+        where = None if where is None else torch.as_tensor(where)  # NumPy's too
         if where is not None and where.dtype != torch.bool:
             raise InputError(f"layer {name!r}: found where of {where.dtype}, expected bool")
         self.where = where
 
     def __enter__(self) -> None:
-        hook = self.part.register_forward_hook(
-            lambda _module, _inputs, output: self.edit(single_tensor(self.name, output))
-        )
+        def replace(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+            return self.edit(single_tensor(self.name, output))
+
         with ExitStack() as stack:
-            stack.enter_context(counted_as_edit(hook))
+            for handle in hook_layer(self.module, self.name, replace):
+                stack.enter_context(counted_as_edit(handle))
             self.handle = stack.pop_all()
 
     def __exit__(self, *_: object) -> None:

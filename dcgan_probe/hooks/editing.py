@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dcgan_probe.errors import InputError
-from dcgan_probe.hooks.layers import layer, single_tensor
+from dcgan_probe.hooks.layers import hook_layer, single_tensor
 
 
 @contextmanager
@@ -21,19 +22,29 @@ def edit(module: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> 
         ...     mirrored = generator(z)
 
     function: takes the maps, must not modify them, and returns maps of the same shape and dtype.
-    Gradients flow. Raises InputError for an unknown name and, in the forward, for another shape.
+    Gradients flow. Raises InputError for an unknown name and, in the forward, for anything else
+    than such maps and for a layer that is never reached.
     """
 
     def replace(_module: nn.Module, _inputs: object, output: object) -> Tensor:
         maps = single_tensor(name, output)
-        edited = function(maps)
-        if edited.shape != maps.shape:
-            shape, expected = (" x ".join(map(str, each.shape)) for each in (edited, maps))
-            raise InputError(f"layer {name!r}: found edited maps of {shape}, expected {expected}")
+        edited: object = function(maps)
+        if not isinstance(edited, Tensor):
+            kind = type(edited).__name__
+            raise InputError(f"layer {name!r}: found a {kind} as edited maps, expected a tensor")
+        if (edited.shape, edited.dtype) != (maps.shape, maps.dtype):
+            found, expected = map(_described, (edited, maps))
+            raise InputError(f"layer {name!r}: found edited maps of {found}, expected {expected}")
         return edited
 
-    with counted_as_edit(layer(module, name).register_forward_hook(replace)):
+    with ExitStack() as stack:
+        for handle in hook_layer(module, name, replace):
+            stack.enter_context(counted_as_edit(handle))
         yield
+
+
+def _described(maps: Tensor) -> str:
+    return " x ".join(map(str, maps.shape)) + f" {maps.dtype}".replace("torch.", "")
 
 
 # Numbers of the hooks that edit: torch numbers hooks in the order in which they are registered.
@@ -72,16 +83,27 @@ def edit_input(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Itera
         ...     turned = generator(z)
 
     Once for every forward: a `lookahead` that runs the module before does not move its input twice.
+    The first input may be passed by the name that the forward gives it. Raises InputError in a
+    forward without it.
     """
+    first = next(iter(inspect.signature(module.forward).parameters), "")
     ours: list[Tensor] = []
 
-    def replace(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not inputs or any(inputs[0] is each for each in ours):
+    def replace(
+        _module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if not inputs and first not in named:
+            kind = type(module).__name__
+            raise InputError(f"{kind}: found a forward without its first input, expected {first!r}")
+        value = inputs[0] if inputs else named[first]
+        if any(value is each for each in ours):
             return None
-        ours[:] = [function(inputs[0])]
-        return (ours[0], *inputs[1:])
+        ours[:] = [function(value)]
+        if inputs:
+            return (ours[0], *inputs[1:]), named
+        return inputs, {**named, first: ours[0]}
 
-    with counted_as_edit(module.register_forward_pre_hook(replace)):
+    with counted_as_edit(module.register_forward_pre_hook(replace, with_kwargs=True)):
         yield
 
 
@@ -114,7 +136,7 @@ def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
 
     maps: of the shape of the layer's output; gradients flow into them. Later layers get a copy.
     Raises InputError for an unknown name and, in the forward, for maps of another shape and for a
-    layer that one forward calls more than once.
+    layer that one forward calls more than once, or never.
     """
     calls = 0
 
@@ -133,8 +155,8 @@ def patch(module: nn.Module, name: str, maps: Tensor) -> Iterator[None]:
             raise InputError(f"layer {name!r}: found maps of {size}, expected {wanted}")
         return maps.clone()
 
-    part = layer(module, name)
     with ExitStack() as stack:
+        for handle in hook_layer(module, name, put):
+            stack.callback(handle.remove)
         stack.callback(module.register_forward_pre_hook(begin).remove)
-        stack.callback(part.register_forward_hook(put).remove)
         yield

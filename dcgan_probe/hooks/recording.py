@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dcgan_probe.errors import InputError
-from dcgan_probe.hooks.layers import layer, single_tensor
+from dcgan_probe.hooks.layers import hook_layer, layer, not_reached, single_tensor
 
 
 @contextmanager
@@ -25,7 +24,7 @@ def record(module: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
     Yields a dict that every forward refills; gradients flow through it if they are on. The
     tensors are copies, made when the layer returns: an in-place activation that comes after
     changes the layer's own output, not what was recorded. Raises InputError for an unknown name
-    and, in the forward, for a layer whose output is not one tensor.
+    and, in the forward, for a layer whose output is not one tensor, or that is never reached.
     """
     seen: dict[str, Tensor] = {}
 
@@ -33,10 +32,11 @@ def record(module: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
         seen[name] = single_tensor(name, output).clone()
 
     with ExitStack() as stack:
-        for name, part in [(name, layer(module, name)) for name in dict.fromkeys(names)]:
+        for name in dict.fromkeys(names):
             # `name` is bound now: a closure over the loop's variable would see its last value.
-            handle = part.register_forward_hook(lambda _m, _i, out, name=name: keep(name, out))
-            stack.callback(handle.remove)
+            hook = partial(lambda name, _m, _i, output: keep(name, output), name)
+            for handle in hook_layer(module, name, hook):
+                stack.callback(handle.remove)
         yield seen
 
 
@@ -84,8 +84,7 @@ def collect(
             module(*args, **kwargs)
         except _Stop:
             return seen
-    kind = type(module).__name__
-    raise InputError(f"{kind}: layer {min(wanted.keys() - seen)!r} is not reached by the forward")
+    raise not_reached(module, min(wanted.keys() - seen))
 
 
 def run_with_cache(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Tensor]]:
