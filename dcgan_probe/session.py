@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -199,8 +200,12 @@ class Session:
         """
         return self.generate(self.latents(n, seed))
 
-    def generate(self, z: Tensor) -> Tensor:
-        """Images of latents, with the active edits; as `sample` returns them."""
+    def generate(self, z: Tensor | np.ndarray) -> Tensor:
+        """Images of latents, n x z_size, with the active edits; as `sample` returns them.
+
+        Raises InputError for latents of another shape, and for NaN or infinite numbers.
+        """
+        z = latents.check(z, self.config, "generate")
         parts = [batch.cpu() for batch in batches(Samples(self.generator, z), BATCH)]
         size, channels = self.config.size, self.config.channels
         return torch.cat(parts) if parts else torch.empty(0, channels, size, size)
@@ -306,9 +311,12 @@ class Session:
         """
         return find(text, self.config, concepts, self.kept, exemplars)
 
-    def keep(self, name: str, z: Tensor) -> None:
-        """Name latents for later commands, m x z_size float32; replaces an existing name."""
-        self.kept[name] = z.detach().cpu()
+    def keep(self, name: str, z: Tensor | np.ndarray) -> None:
+        """Name latents for later commands, m x z_size float32; replaces an existing name.
+
+        Raises InputError as `generate` does.
+        """
+        self.kept[name] = latents.check(z, self.config, name).detach().cpu()
 
     def close(self) -> None:
         """Remove all edits of `edit`."""

@@ -534,6 +534,24 @@ def test_spectral_norm_of_as_many_inputs_as_outputs_is_applied_the_right_way(wra
         torch.testing.assert_close(layer.weight, up.weight)
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize(
+    "wrap", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm], ids=["old", "new"]
+)
+def test_weight_norm_is_applied(wrap, dim):
+    torch.manual_seed(0)
+    bare = nn.ConvTranspose2d(8, 6, 4, 2, 1), nn.ConvTranspose2d(6, 6, 4, 2, 1), nn.Conv2d(6, 3, 3)
+    layers = [wrap(layer, dim=dim) for layer in bare]
+    state = nn.Sequential(*layers).state_dict()
+    state = {name: 1.5 * each if each.dim() < 4 else each for name, each in state.items()}
+    nn.Sequential(*layers).load_state_dict(state)
+    (network,) = structure.find_networks(state, "netG.pth")
+    nn.Sequential(*layers)(torch.randn(2, 8, 1, 1))  # the old one brings its weight up to date
+    for stored, layer in zip(network.layers, layers, strict=True):
+        torch.testing.assert_close(stored.weight, layer.weight)
+
+
 def test_a_file_that_is_opened_leaves_the_random_numbers_of_gpus_alone(tmp_path, monkeypatch):
     g, d = layouts.build(layouts.LAYOUTS[0])
     for name, part in (("netG", g), ("netD", d)):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import other_gans
 import pytest
 import torch
@@ -131,6 +132,10 @@ REFUSED = {
         9, 3
     ),
     "generator: found weights of float64, expected float32": lambda: Puts(lambda x: x).double(),
+    "generator: outputs bfloat16, expected float32": lambda: Puts(lambda x: x.bfloat16()),
+    "generator: found weights without a shape, as of nn.LazyLinear": lambda: nn.Sequential(
+        nn.LazyLinear(48), nn.Unflatten(1, (3, 4, 4)), nn.Tanh()
+    ),
     "generator: found no weights": lambda: nn.Unflatten(1, (1, 2, 2)),
     "generator: inner: found a part that is compiled": Compiled,
     "generator: Puts: found a part that is compiled": compiled_in_place,
@@ -162,11 +167,31 @@ def test_torchscript_is_refused():
         ((4, "cauchy"), "latent: unknown distribution 'cauchy', expected one of: uniform, normal"),
         (lambda n, rng: torch.zeros(n), "latent: drew 4 for n = 4, expected n x z_size"),
         (lambda n, rng: torch.zeros(3, 4), "latent: drew 3 x 4 for n = 4"),
+        (lambda n: torch.zeros(n, 4), "latent: found TypeError.*, expected a function of n and a"),
+        (lambda n, rng: torch.rand(n, 4), "latent: found a function that draws other numbers"),
+        ((4,), r"latent: found \(4,\), expected a size"),
+        (True, "latent: found True, expected a size"),
     ],
 )
 def test_latents_that_are_none_are_refused(latent, line):
     with pytest.raises(InputError, match=line):
         dp.Session.from_modules(generator=Puts(lambda x: x), latent=latent)
+
+
+def test_own_latents_are_checked_before_they_are_computed_with():
+    session = dp.Session.from_modules(generator=Puts(lambda x: x), latent=np.int64(4), device="cpu")
+    z = session.latents(3)
+    session.keep("mine", z.double().numpy())
+    assert torch.equal(session.kept["mine"], z)
+    assert torch.equal(session.generate(z.numpy()), session.sample(3))
+    for wrong in (z[:, :3], z[0], z[:, :, None, None]):
+        found = " x ".join(map(str, wrong.shape))
+        with pytest.raises(InputError, match=f"found latents {found}, expected n x 4"):
+            session.generate(wrong)
+        with pytest.raises(InputError, match=f"mine: found latents {found}, expected n x 4"):
+            session.keep("mine", wrong)
+    with pytest.raises(InputError, match="generate: found NaN or infinite numbers"):
+        session.generate(z / 0)
 
 
 def test_a_gan_may_lack_a_network(tmp_path):

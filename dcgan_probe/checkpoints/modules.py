@@ -16,11 +16,13 @@ import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from dcgan_probe import latents, networks
 from dcgan_probe.checkpoints import equivalence
@@ -319,6 +321,11 @@ def _plain(network: object, role: str) -> nn.Module:
                 "one that is not (torch.compile of the whole is fine)"
             )
     weights = list(network.parameters())
+    if any(map(is_lazy, weights)):
+        raise InputError(
+            f"{role}: found weights without a shape, as of nn.LazyLinear, expected a network that "
+            "has run once"
+        )
     devices = sorted({str(each.device) for each in (*weights, *network.buffers())})
     if "meta" in devices:
         raise InputError(f"{role}: found weights on the meta device, expected ones with values")
@@ -336,13 +343,29 @@ def _plain(network: object, role: str) -> nn.Module:
 
 def _latent(latent: Latent | None) -> tuple[int, str | Draw]:
     if callable(latent):
-        return latents.drawn(latent, TRIED, np.random.default_rng(0)).shape[1], latent
-    size, distribution = latent if isinstance(latent, tuple) else (latent, "normal")
-    if type(size) is not int or size < 1:
+        try:
+            z, again = (latents.drawn(latent, TRIED, np.random.default_rng(0)) for _ in range(2))
+        except InputError:
+            raise
+        except Exception as error:  # whatever the user's code ran into
+            raise InputError(
+                f"latent: found {brief(error)}, expected a function of n and a "
+                "numpy.random.Generator"
+            ) from error
+        if not torch.equal(z, again):
+            raise InputError(
+                "latent: found a function that draws other numbers from the same "
+                "numpy.random.Generator, expected one that draws all from it: a sample is named by "
+                "its seed and index"
+            )
+        return z.shape[1], latent
+    both = latent if isinstance(latent, tuple) and len(latent) == 2 else (latent, "normal")
+    size, distribution = both
+    if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
         raise InputError(f"latent: found {latent!r}, expected a size, with a distribution or not")
     if distribution not in DISTRIBUTIONS:
         raise unknown("distribution", distribution, DISTRIBUTIONS, where="latent")
-    return size, distribution
+    return int(size), distribution
 
 
 def _tried(network: nn.Module, inputs: Tensor, role: str) -> tuple[Tensor, tuple[Layer, ...]]:

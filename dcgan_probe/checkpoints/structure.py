@@ -291,7 +291,8 @@ def _weighted(parts: list[Tensor | None]) -> Tensor | None:
     if gain is None or direction is None or gain.dim() != direction.dim():
         return None
     axes = [i for i in range(gain.dim()) if gain.shape[i] == 1]
-    return direction * (gain / direction.float().norm(dim=axes, keepdim=True))
+    lengths = torch.linalg.vector_norm(direction.float(), dim=axes, keepdim=True)
+    return direction * (gain / lengths)
 
 
 def _shape(tensor: Tensor) -> str:

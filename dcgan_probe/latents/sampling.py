@@ -100,8 +100,9 @@ def between(a: Tensor, b: Tensor, at: Tensor, how: str = "linear") -> Tensor:
     return (turned * torch.lerp(lengths[0], lengths[1], at)).float()
 
 
-def check(z: Tensor, config: AnyConfig, where: str) -> Tensor:
+def check(z: Tensor | np.ndarray, config: AnyConfig, where: str) -> Tensor:
     """Latents, if a network of this config can take them, n x z_size and finite; or InputError."""
+    z = torch.as_tensor(z)
     if z.ndim != 2 or z.shape[1] != config.z_size:
         dimensions = " x ".join(map(str, z.shape))
         raise InputError(f"{where}: found latents {dimensions}, expected n x {config.z_size}")

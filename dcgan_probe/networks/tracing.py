@@ -53,7 +53,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
     inputs: at least 2, on the network's device. A part is a layer if the forward calls it once and
     it outputs one tensor of maps for each input, which depends on that; padding does not count.
     Names are those of ``named_modules``. Raises InputError for an output that is not one tensor, or
-    in which no gradient leads to the inputs.
+    in which no gradient leads to the inputs, or that is not float32.
     """
     calls: Counter[str] = Counter()
     seen: list[tuple[str, torch.Size, Any, int]] = []
@@ -80,6 +80,11 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
             handle.remove()
     if not isinstance(output, Tensor):
         raise InputError(f"outputs a {type(output).__name__}, expected one tensor")
+    if output.dtype != torch.float32:
+        kind = str(output.dtype).removeprefix("torch.")
+        raise InputError(
+            f"outputs {kind}, expected float32 (torch.autocast or a cast in its forward? .float())"
+        )
     end = output.grad_fn
     if start.grad_fn not in _reached(end, _into):
         raise InputError(
