@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from tqdm import tqdm
 from dcgan_probe import checkpoints, latents, terminal
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.checkpoints import fixtures, modules
-from dcgan_probe.checkpoints.checkpoint import Checkpoint
+from dcgan_probe.checkpoints.adapters import unwrapped
+from dcgan_probe.checkpoints.checkpoint import Checkpoint, checksum
 from dcgan_probe.checkpoints.modules import Latent
 from dcgan_probe.edits.edit import Edit
 from dcgan_probe.errors import InputError, printable, unknown
@@ -32,6 +34,12 @@ BATCH = 64
 CONCEPTS = "concepts.json"  # in the current folder, where `concepts add` writes
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 T = TypeVar("T")
+# The active edits of a generator: sessions of one module share them.
+_EDITS: WeakKeyDictionary[nn.Module, dict[object, Edit]] = WeakKeyDictionary()
+
+
+def _modes(network: nn.Module) -> list[bool]:
+    return [part.training for part in network.modules()]
 
 
 def choose_device(name: str) -> torch.device:
@@ -88,8 +96,6 @@ class Session:
         self.out = None if out is None else Path(out)
         self.force = force
         self.numbered = numbered
-        # By the context, of which there is only one: the same edit may be active twice.
-        self._active: dict[object, Edit] = {}
         self._lasting: list[tuple[Edit, ExitStack]] = []
         self._folders: list[Path] = []
         self.kept: dict[str, Tensor] = {}
@@ -99,6 +105,14 @@ class Session:
                 network.to(self.device)
                 network.eval()
                 network.requires_grad_(False)
+        self._states = {role: checksum(part) for role, part in self._networks()}
+        self._modes = {role: _modes(part) for role, part in self._networks()}
+        # By the context, of which there is only one: the same edit may be active twice.
+        self._active: dict[object, Edit] = {}
+        if checkpoint.generator is not None:
+            self._active = _EDITS.setdefault(unwrapped(checkpoint.generator), self._active)
+        for edit in self.edits:
+            terminal.note(f"{checkpoint.name}: another session edits this generator: {edit}")
 
     def __repr__(self) -> str:
         checkpoint = self.checkpoint
@@ -176,16 +190,18 @@ class Session:
 
     @property
     def generator(self) -> nn.Module:
-        """The generator; InputError if the checkpoint has none."""
+        """The generator; InputError if there is none, and if its training mode was changed."""
         if self.checkpoint.generator is None:
             raise InputError(f"{self.checkpoint.name}: found no generator, expected one")
+        self._check_mode("generator", self.checkpoint.generator)
         return self.checkpoint.generator
 
     @property
     def discriminator(self) -> nn.Module:
-        """The discriminator; InputError if the checkpoint has none."""
+        """The discriminator; raises as `generator` does."""
         if self.checkpoint.discriminator is None:
             raise InputError(f"{self.checkpoint.name}: found no discriminator, expected one")
+        self._check_mode("discriminator", self.checkpoint.discriminator)
         return self.checkpoint.discriminator
 
     def latents(self, n: int, seed: int | None = None, start: int = 0) -> Tensor:
@@ -218,7 +234,10 @@ class Session:
 
     @property
     def edits(self) -> list[Edit]:
-        """The active edits, in the order in which they were made."""
+        """The active edits, in the order in which they were made; also of other sessions.
+
+        A module that is open in several sessions is edited in all of them.
+        """
         return list(self._active.values())
 
     @contextmanager
@@ -340,6 +359,32 @@ class Session:
             finally:
                 del self._active[context]
 
+    def _networks(self) -> list[tuple[str, nn.Module]]:
+        parts = {
+            "generator": self.checkpoint.generator,
+            "discriminator": self.checkpoint.discriminator,
+        }
+        return [(role, part) for role, part in parts.items() if part is not None]
+
+    def _check_mode(self, role: str, network: nn.Module) -> None:
+        """Refuse a network that was put in training mode: batch norms would learn from samples."""
+        if _modes(network) != self._modes[role]:
+            raise InputError(
+                f"{self.checkpoint.name}: {role}: found training mode, set after the session was "
+                f"opened, expected {role}.eval()"
+            )
+
+    def _check_unchanged(self) -> None:
+        """Refuse networks whose owner trained on: a result would name the former ones."""
+        for role, network in self._networks():
+            self._check_mode(role, network)
+            if checksum(network) != self._states[role]:
+                raise InputError(
+                    f"{self.checkpoint.name}: {role}: found weights or buffers that were changed "
+                    "after the session was opened, expected those of "
+                    f"{self.checkpoint.sha256[:8]}: open another session"
+                )
+
     def made_with(self, **options: Any) -> dict[str, Any]:
         """What a result records to be reproducible; `options` are those of the probe.
 
@@ -348,7 +393,10 @@ class Session:
 
         On a command line also the line and the hashes of its files, see
         `terminal.describe_command`. No time and no path, so the same line writes the same bytes.
+        Raises InputError if weights, buffers or the training mode of a network were changed after
+        the session was opened: its hash is that of another network.
         """
+        self._check_unchanged()
         return {
             **terminal.describe_command(),
             "dcgan_probe": metadata.version("dcgan-probe"),

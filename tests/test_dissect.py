@@ -136,6 +136,7 @@ def test_the_only_filter_that_paints_is_the_only_one_with_an_effect(session):
     with torch.no_grad():
         weight = session.generator.get_submodule("32x32.conv").weight
         weight[[i for i in range(len(weight)) if i != 2]] = 0
+    session = dp.Session(session.checkpoint, session.seed, "cpu")
     ground = session.generator.get_submodule("32x32.conv").bias
     bare = torch.zeros(1, 3, 1, 1) if ground is None else ground.tanh().view(1, 3, 1, 1)
     painted = Puts(lambda images: (images - bare).abs().amax(1) > 1e-3)

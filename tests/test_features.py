@@ -548,6 +548,7 @@ def test_what_cannot_be_done_is_told(session, data, tmp_path, monkeypatch, optio
 def test_features_that_are_not_numbers_are_told(session, data, tmp_path):
     with torch.no_grad():
         session.discriminator.get_submodule("8x8.conv").weight[0] = float("nan")
+    session = dp.Session(session.checkpoint, device="cpu")
     with pytest.raises(InputError, match="discriminator: found NaN or infinite features"):
         features.run(session, data, to=tmp_path / "f.npy")
     assert list(tmp_path.iterdir()) == []

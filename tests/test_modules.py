@@ -194,6 +194,52 @@ def test_own_latents_are_checked_before_they_are_computed_with():
         session.generate(z / 0)
 
 
+def test_networks_that_change_under_a_session_are_told():
+    given = other_gans.residual()
+    g, d = given["generator"], given["discriminator"]
+    session = dp.Session.from_modules(**given, device="cpu")
+    sample.run(session, 2)
+    g.train()
+    before = [each.clone() for each in g.state_dict().values()]
+    for use in (lambda: session.sample(2), session.made_with):
+        with pytest.raises(InputError, match="ResidualG: generator: found training mode"):
+            use()
+    assert all(map(torch.equal, before, g.state_dict().values()))
+    g.eval()
+    d.train()
+    with pytest.raises(InputError, match="ResidualG: discriminator: found training mode"):
+        visualize_d.run(session, n=8, filters=[0], k=1)
+    d.eval()
+    session.made_with()
+    g.to_rgb.weight.data.mul_(2)  # counted by no version of the tensor
+    with pytest.raises(
+        InputError, match="ResidualG: generator: found weights or buffers that were"
+    ):
+        sample.run(session, 2)
+    sample.run(dp.Session.from_modules(**given, device="cpu"), 2)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda g: g, lambda g: nn.Sequential(nn.Conv2d(16, 16, 1), nn.Flatten(), g)]
+)
+def test_an_edit_by_another_session_of_the_same_module_is_known(wrap, capsys):
+    given = {"generator": wrap(other_gans.residual()["generator"]), "latent": 16, "device": "cpu"}
+    first = dp.Session.from_modules(**given)
+    second = dp.Session.from_modules(**given)
+    (layer, *_) = first.config.hidden("generator")
+    whole = first.sample(2)
+    first.edit(edit := dp.Selection(layer, (0, 1), first.checkpoint.sha256))
+    assert second.edits == [edit] and second.made_with()["edits"] == [edit.change()]
+    assert not torch.equal(second.sample(2), whole)
+    capsys.readouterr()
+    third = dp.Session.from_modules(**given)  # as by running a cell of a notebook again
+    assert "another session edits this generator" in capsys.readouterr().err
+    assert third.checkpoint.sha256 == first.checkpoint.sha256
+    first.close()
+    assert second.edits == third.edits == []
+    assert torch.equal(third.sample(2), whole)
+
+
 def test_a_gan_may_lack_a_network(tmp_path):
     given = other_gans.residual()
     only_d = dp.Session.from_modules(

@@ -278,6 +278,7 @@ def test_images_of_another_size_are_refused_unless_asked_for(session, sets, tmp_
 def test_features_that_are_not_finite_are_refused(session, sets):
     with torch.no_grad():
         session.discriminator[1].conv.weight.fill_(torch.nan)
+    session = dp.Session(session.checkpoint, device="cpu")
     with pytest.raises(InputError, match="found NaN or infinite features, expected finite"):
         neighbours.run(session, *sets, n=40)
 

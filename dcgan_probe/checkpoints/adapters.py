@@ -39,7 +39,8 @@ class Adapted(nn.Module):
         super().__init__()
         if images not in IMAGES:
             raise unknown("range", images, IMAGES, where="images")
-        self.network, self.part, self.places, self.images = network, part, places, images
+        self.network: nn.Module = network
+        self.part, self.places, self.images = part, places, images
         # In buffers, which are part of what identifies the network.
         self.label: Tensor | None
         vector = _label(label)
@@ -62,6 +63,15 @@ class Adapted(nn.Module):
         if self.images.startswith("[0, 1]"):
             x = gain * x + shift
         return x.flip(1) if self.images.endswith("BGR") else x
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network itself, without its `Adapted`.
+
+    >>> unwrapped(Adapted(netG, places=True)) is netG
+    True
+    """
+    return network.network if isinstance(network, Adapted) else network
 
 
 def _label(label: Label | None) -> Tensor | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.storage import files
@@ -34,6 +36,24 @@ class Checkpoint:
     name: str = "unsaved"
     sha256: str = ""
     remarks: tuple[str, ...] = ()
+
+
+def checksum(network: nn.Module) -> int:
+    """A checksum of weights and buffers, which tells whether they were changed.
+
+    >>> checksum(generator) == checksum(copy.deepcopy(generator))
+    True
+    """
+    state = 0
+    for tensor in network.state_dict().values():
+        if isinstance(tensor, Tensor):  # a part may keep anything beside
+            state = zlib.crc32(content(tensor), state)
+    return state
+
+
+def content(tensor: Tensor) -> bytes:
+    """The numbers of a tensor, in order, as they lie in memory."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def digest(paths: Sequence[Path]) -> str:

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -24,11 +25,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from dcgan_probe import latents, networks
+from dcgan_probe import hooks, latents, networks
 from dcgan_probe.checkpoints import equivalence
 from dcgan_probe.checkpoints import statistics as stored
 from dcgan_probe.checkpoints.adapters import PLAIN, Adapted, Label
-from dcgan_probe.checkpoints.checkpoint import Checkpoint
+from dcgan_probe.checkpoints.checkpoint import Checkpoint, content
 from dcgan_probe.checkpoints.facts import STATISTICS
 from dcgan_probe.checkpoints.statistics import GREY_LEVEL, SAMPLES
 from dcgan_probe.errors import InputError, brief, unknown
@@ -97,6 +98,24 @@ def checkpoint(
     >>> checkpoint(generator=Generator(PRESETS["torch"]), latent=100).config.size
     64
     """
+    with ExitStack() as stack:
+        # An edit of another session must not become part of the layers and the identity.
+        for part in (generator, discriminator):
+            if isinstance(part, nn.Module):
+                stack.enter_context(hooks.unedited(part))
+        return _checkpoint(generator, discriminator, latent, image, name, images, label, statistics)
+
+
+def _checkpoint(
+    generator: nn.Module | None,
+    discriminator: nn.Module | None,
+    latent: Latent | None,
+    image: tuple[int, int, int] | None,
+    name: str | None,
+    images: str,
+    label: Label | None,
+    statistics: str,
+) -> Checkpoint:
     arguments = {"generator": generator, "discriminator": discriminator}
     parts = {role: _plain(part, role) for role, part in arguments.items() if part is not None}
     if not parts:
@@ -465,10 +484,6 @@ def _identity(parts: Mapping[str, nn.Module], z: Tensor) -> str:
         specs = [[name, str(each.dtype), list(each.shape)] for name, each in state.items()]
         sha.update(json.dumps([role, type(network).__qualname__, specs]).encode())
         for each in state.values():
-            sha.update(_bytes(each))
-    sha.update(_bytes(z))
+            sha.update(content(each))
+    sha.update(content(z))
     return sha.hexdigest()
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
