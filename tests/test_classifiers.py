@@ -12,6 +12,7 @@ from torch import nn
 import dcgan_probe as dp
 from dcgan_probe.errors import InputError
 from dcgan_probe.images import sources
+from dcgan_probe.probes import arithmetic, concepts, directions, turn
 from dcgan_probe.recognition import classifiers
 
 
@@ -55,6 +56,33 @@ def test_what_a_classifier_raises_is_one_line_that_names_it():
 
     with pytest.raises(InputError, match="^classifier fixed: SystemExit: no GPU$"):
         classifiers.classify(Leaving(None), torch.zeros(3, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (lambda images: images, "classifier <lambda>: found no name, expected str"),
+        (type("Bare", (), {"name": "x", "about": {}})(), "classifier Bare: found no labels"),
+        (
+            type("Inert", (), {"name": "x", "about": {}, "labels": ("a",)})(),
+            "classifier Inert: found Inert, expected a callable",
+        ),
+    ],
+)
+def test_what_is_no_classifier_is_told_before_anything_is_computed(session, given, line):
+    for use in (
+        lambda: directions.run(session, "regression", classifier=given),
+        lambda: arithmetic.run(session, "0:1 - 0:2", classifier=given),
+        lambda: turn.run(session, "0:1", "0:2", classifier=given),
+        lambda: concepts.suggest(session, "smiling", ["a"], given),
+    ):
+        with pytest.raises(InputError, match=f"^{line}"):
+            use()
+
+
+def test_a_script_may_name_a_classifier(session):
+    assert classifiers.resolve("faces", session).name == "faces"
+    assert classifiers.resolve(own := Fixed(0), session) is own
 
 
 def test_conditions():

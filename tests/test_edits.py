@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,6 +67,28 @@ def test_an_edit_from_a_script_is_checked_as_one_of_a_file_is():
         InputError, match="^selection: gains: found a list of 1, expected 2 numbers"
     ):
         dp.Selection("8x8", (1, 5), SHA, gains=(1.0,))
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        np.array([1, 5]),
+        torch.tensor([1, 5]),
+        list(torch.tensor([1, 5])),
+        tuple(np.array([1, 5])),
+        range(1, 9, 4),
+    ],
+)
+def test_filters_may_be_numbers_of_numpy_and_torch(filters):
+    edit = dp.Selection("8x8", filters, SHA, gains=np.array([0.5, 2]), values=torch.ones(2))
+    assert edit == dp.Selection("8x8", (1, 5), SHA, gains=(0.5, 2.0), values=(1.0, 1.0))
+    assert json.loads(json.dumps(edit.to_dict()))["filters"] == [1, 5]
+
+
+@pytest.mark.parametrize("filters", [np.array([True, False]), torch.tensor([1.5]), "15"])
+def test_masks_and_fractions_are_no_filters(filters):
+    with pytest.raises(InputError, match="^selection: filters"):
+        dp.Selection("8x8", filters, SHA)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from dcgan_probe.edits import tails
 from dcgan_probe.edits.comparison import edited
 from dcgan_probe.edits.ranking import Ranking
 from dcgan_probe.errors import InputError
-from dcgan_probe.probes import forget
+from dcgan_probe.probes import dissect, forget
 from dcgan_probe.probes.forget import choice, damage, judgement, settings
 from dcgan_probe.probes.forget.figures import SHOWN, _chart_words
 from dcgan_probe.probes.forget.guidance import Guidance
@@ -49,6 +49,16 @@ def boxes(n: int = 6, **changes) -> dp.Boxes:
     drawn = tuple(dp.Box(i, "window", 4, 4, 20, 24) for i in range(n))
     given = {"seed": 0, "checkpoint": "ab" * 32, "source": "windows.json"} | changes
     return dp.Boxes(drawn, tuple(range(8)), (32, 32), **given)
+
+
+def test_one_judge_needs_no_list_and_a_function_is_none(session):
+    found = run(session, boxes(), layer="8x8", controls=1, n=16, judges="boxes")
+    assert [proof.judge for proof in found.proofs] == ["boxes"]
+    for judge in (lambda images: images.mean(1) > 0, [lambda images: images.mean(1) > 0]):
+        with pytest.raises(InputError, match="^detector <lambda>: found no name, expected str"):
+            run(session, boxes(), layer="8x8", judges=judge)
+    with pytest.raises(InputError, match="^detector <lambda>: found no name, expected str"):
+        dissect.run(session, boxes(), layer="8x8", judge=lambda images: images.mean(1) > 0)
 
 
 def test_one_control_is_enough(session):

@@ -537,6 +537,8 @@ def test_targets_are_counted_as_captum_counts_them():
     same_as_captum(model, x, target=(1, 2, 3), additional_forward_args=2.0)
     with pytest.raises(InputError, match="found outputs of 3 x 5 x 4 x 4, expected a target"):
         GuidedBackprop(model).attribute(x)
+    with pytest.raises(InputError, match="LSTM: outputs a tuple, expected one tensor: wrap"):
+        GuidedBackprop(nn.LSTM(2, 2).eval()).attribute(torch.zeros(1, 1, 2))
     flat = BasicModel_MultiLayer()
     y = torch.randn(4, 3)
     for target in (1, torch.tensor([0, 1, 0, 1]), [0, 1, 1, 0]):

@@ -81,7 +81,11 @@ class GuidedBackprop(GradientAttribution):
 
         def output(*xs: Tensor) -> Tensor:
             y = _run_forward(self.model, xs, target, additional_forward_args)
-            assert isinstance(y, Tensor)
+            if not isinstance(y, Tensor):
+                raise InputError(
+                    f"{type(self.model).__name__}: outputs a {type(y).__name__}, expected one "
+                    "tensor: wrap the model to return the one to explain"
+                )
             if y.dim() and y[0].numel() != 1:
                 shape = " x ".join(map(str, y.shape))
                 raise InputError(

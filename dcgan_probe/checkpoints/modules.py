@@ -398,8 +398,10 @@ def _tried(network: nn.Module, inputs: Tensor, role: str) -> tuple[Tensor, tuple
     except InputError as error:
         raise InputError(f"{role}: {error}") from error
     except Exception as error:  # whatever the user's code ran into
+        lacking = isinstance(error, TypeError) and "missing" in str(error)
         raise InputError(
             f"{role}: found {brief(error)} from {shape} numbers, expected a forward that takes them"
+            + (" alone (label=CLASS passes a class; a wrapper passes anything)" if lacking else "")
         ) from error
     if output.dim() == 0 or len(output) != len(inputs):
         raise InputError(f"{role}: found {_shape(output)} from {shape}, expected one for each")

@@ -61,6 +61,14 @@ class Selection:
 
     def __post_init__(self) -> None:
         # Checked here, so that an edit from a script is as sound as one that was read.
+        for name in ("filters", "gains", "values"):
+            # Numbers of torch and NumPy, as those of argsort, and ranges.
+            given = getattr(self, name)
+            if isinstance(given, Tensor | np.ndarray):
+                object.__setattr__(self, name, given.tolist())
+            elif isinstance(given, range | list | tuple):
+                plain = [getattr(each, "item", lambda each=each: each)() for each in given]
+                object.__setattr__(self, name, plain)
         value = Value(vars(self), self.source or "selection")
         value["layer"].text()
         value["checkpoint"].text()

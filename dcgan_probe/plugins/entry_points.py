@@ -151,12 +151,20 @@ def instantiate(point: metadata.EntryPoint, needs: Mapping[str, type], *argument
     where = _where(point)
     with guarded(f"{where}: cannot be used", InputError):
         instance = point.load()(*arguments)
-        for attribute, kind in needs.items():
-            if not isinstance(getattr(instance, attribute, None), kind):
-                raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")
-        if not callable(instance):
-            raise InputError(f"{where}: found {type(instance).__name__}, expected a callable")
+        check_needs(where, instance, needs)
     return instance
+
+
+def check_needs(where: str, instance: object, needs: Mapping[str, type]) -> None:
+    """Make sure that a detector or classifier can be used; raises as `instantiate` does.
+
+    >>> check_needs("detector", Bright(), {"name": str, "about": dict})
+    """
+    for attribute, kind in needs.items():
+        if not isinstance(getattr(instance, attribute, None), kind):
+            raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")
+    if not callable(instance):
+        raise InputError(f"{where}: found {type(instance).__name__}, expected a callable")
 
 
 def load(point: metadata.EntryPoint) -> click.Command:

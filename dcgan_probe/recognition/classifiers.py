@@ -92,6 +92,22 @@ def classify(classifier: Classifier, images: Tensor) -> Tensor:
     return probabilities
 
 
+def resolve(classifier: Classifier | str, session: Session) -> Classifier:
+    """A classifier that a script passes, itself or by what `find` takes.
+
+        >>> resolve("faces", Session.open("faces")).name
+        'faces'
+
+    Raises InputError if it lacks a name, labels, what is known of it, or a call, and as `find`
+    does.
+    """
+    if isinstance(classifier, str):
+        return find(classifier, session)
+    called = getattr(classifier, "__name__", type(classifier).__name__)
+    plugins.check_needs(f"classifier {called}", classifier, _NEEDS)
+    return classifier
+
+
 def wanted(classifier: Classifier, shows: Iterable[str]) -> list[tuple[int, bool]]:
     """Conditions such as "smile" and "not hat", as columns of `classify` and whether they must be.
 

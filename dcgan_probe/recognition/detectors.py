@@ -97,6 +97,20 @@ def find(
     return exported.read(Path(name)).to(torch.device(device))
 
 
+def check(detector: Detector) -> Detector:
+    """A detector that a script passes; InputError if it lacks a name, what is known, or a call.
+
+    >>> check(Bright()).name
+    'bright'
+    """
+    plugins.check_needs(f"detector {_called(detector)}", detector, _NEEDS)
+    return detector
+
+
+def _called(given: object) -> str:
+    return str(getattr(given, "__name__", type(given).__name__))
+
+
 def shipped(checkpoint: str, label: str) -> str | None:
     """The name of the detector that ships for an object of a shipped checkpoint, or None.
 

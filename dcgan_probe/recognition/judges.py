@@ -18,22 +18,29 @@ from dcgan_probe.recognition.detectors import Detector
 from dcgan_probe.recognition.samples import latents_of
 from dcgan_probe.session import Session
 
+# Detectors by name, by path or as objects: several, or one.
+Judges = Sequence[str | Detector] | str | Detector
 BOXES = "boxes"  # the judge that is learnt from boxes
 EDGE = 2  # pixels around an object that count neither as it nor as outside
 POOR = 0.5  # a judge whose marks overlap less with the truth is reported as poor
 
 
 def split(
-    session: Session, boxes: Boxes, label: str, judges: Sequence[str | Detector] | None
+    session: Session,
+    boxes: Boxes,
+    label: str,
+    judges: Judges | None,
 ) -> tuple[Boxes, list[Detector]]:
     """Who judges, and the boxes that are left to choose with.
 
-    judges: detectors, by name or themselves; None is the detector that ships for the object, or
-    `BOXES`. That one learns from every second image with boxes and every second one without, and is
-    scored on the others, which are left to choose with.
+    judges: detectors, by name or themselves, several or one; None is the detector that ships for
+    the object, or `BOXES`. That one learns from every second image with boxes and every second one
+    without, and is scored on the others, which are left to choose with.
     """
     if judges is None:
-        judges = [detectors.shipped(session.checkpoint.name, label) or BOXES]
+        judges = detectors.shipped(session.checkpoint.name, label) or BOXES
+    if isinstance(judges, str) or not isinstance(judges, Sequence):
+        judges = [judges]
     choosing, judging = halves(boxes) if BOXES in judges else (boxes, boxes)
     return choosing, [_judge(session, judging, choosing, label, judge) for judge in judges]
 
@@ -99,4 +106,4 @@ def _judge(
         return learnt
     if isinstance(judge, str):
         return detectors.find(judge, label, session.device, also=[BOXES])
-    return judge
+    return detectors.check(judge)

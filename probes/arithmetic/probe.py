@@ -17,7 +17,7 @@ from dcgan_probe.probes.arithmetic import trials
 from dcgan_probe.probes.arithmetic.question import Question, base_of
 from dcgan_probe.probes.arithmetic.result import NOISE, Arithmetic, Term
 from dcgan_probe.recognition import keeping
-from dcgan_probe.recognition.classifiers import Classifier
+from dcgan_probe.recognition.classifiers import Classifier, resolve
 from dcgan_probe.session import Session
 
 
@@ -27,7 +27,7 @@ def run(
     concepts: Concepts | None = None,
     exemplars: int = 3,
     name: str = "result",
-    classifier: Classifier | None = None,
+    classifier: Classifier | str | None = None,
     draws: int = 100,
     keep: Sequence[str] = (),
 ) -> Arithmetic:
@@ -54,6 +54,8 @@ def run(
             f"arithmetic: found {draws} draws, expected at most {trials.POOL // 2}: half of the "
             "samples that exemplars are drawn from"
         )
+    if classifier is not None:
+        classifier = resolve(classifier, session)
     factors = expressions.parse(expression)
     check_name(name, "--name")
     latents = {n: session.find_latents(n, concepts, exemplars) for n in factors}

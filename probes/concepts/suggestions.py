@@ -13,7 +13,7 @@ import torch
 from dcgan_probe import figures
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.latents.concepts import check_name
-from dcgan_probe.recognition.classifiers import Classifier, agreement, classify, wanted
+from dcgan_probe.recognition.classifiers import Classifier, agreement, classify, resolve, wanted
 from dcgan_probe.results.result import Result
 from dcgan_probe.session import Session
 
@@ -79,7 +79,7 @@ def suggest(
     session: Session,
     name: str,
     shows: Sequence[str],
-    classifier: Classifier,
+    classifier: Classifier | str,
     n: int = 1000,
     top: int = 18,
 ) -> Suggestions:
@@ -95,6 +95,7 @@ def suggest(
     """
     at_least(1, n=n, top=top)
     check_name(name, "concepts suggest")
+    classifier = resolve(classifier, session)
     conditions = wanted(classifier, shows)
     if not conditions:
         raise InputError("concepts suggest: found no conditions, expected --shows LABEL")

@@ -12,7 +12,7 @@ from dcgan_probe.probes.directions import finding, naming
 from dcgan_probe.probes.directions.finding import Found
 from dcgan_probe.probes.directions.result import Direction, Directions
 from dcgan_probe.probes.directions.ways import WAYS
-from dcgan_probe.recognition.classifiers import Classifier
+from dcgan_probe.recognition.classifiers import Classifier, resolve
 from dcgan_probe.recognition.samples import hidden_layers
 from dcgan_probe.session import Session
 
@@ -30,7 +30,7 @@ def run(
     components: int = 6,
     reach: float = 3.0,
     concepts: Concepts | None = None,
-    classifier: Classifier | None = None,
+    classifier: Classifier | str | None = None,
 ) -> Directions:
     """Find directions in latent space, and name each by what it changes.
 
@@ -56,6 +56,8 @@ def run(
     at_least(1, components=components)
     if not 0 < reach <= 100:
         raise InputError(f"reach: found {reach:g}, expected more than 0 and at most 100")
+    if classifier is not None:
+        classifier = resolve(classifier, session)
     found = _find(session, by, layer, n, components, classifier)
     directions = _name(session, found, reach, concepts, classifier)
     at = torch.linspace(-reach, reach, STEPS)

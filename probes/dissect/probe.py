@@ -144,6 +144,8 @@ def _judges(
         detector = judge or detectors.shipped(session.checkpoint.name, label)
         if isinstance(detector, str):
             detector = detectors.find(detector, label, session.device)
+        elif detector is not None:
+            detectors.check(detector)
         # Only an installed detector was asked for this label.
         one_object = detector is judge or isinstance(detector, exported.Network)
         if len(objects) > 1 and detector and one_object:

@@ -19,7 +19,7 @@ from dcgan_probe.probes.forget.settings import CONTROLS, LEFT
 from dcgan_probe.probes.forget.traces import trace
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.erasing import choose_erasing
-from dcgan_probe.recognition.judges import away_from, split
+from dcgan_probe.recognition.judges import Judges, away_from, split
 from dcgan_probe.session import Session
 
 
@@ -30,7 +30,7 @@ def erase(
     layers: Sequence[str] | None = None,
     fill: str | None = None,
     left: float = LEFT,
-    judges: Sequence[str | Detector] | None = None,
+    judges: Judges | None = None,
     n: int = 160,
     where: tuple[float, float, float, float] | None = None,
     controls: int = CONTROLS["places"],

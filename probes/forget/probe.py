@@ -24,8 +24,7 @@ from dcgan_probe.probes.forget.places import as_layers, erase
 from dcgan_probe.probes.forget.result import Forgotten
 from dcgan_probe.probes.forget.rivals import Rivals
 from dcgan_probe.probes.forget.settings import CONTROLS, LEFT, WAYS, RuleSettings
-from dcgan_probe.recognition.detectors import Detector
-from dcgan_probe.recognition.judges import split
+from dcgan_probe.recognition.judges import Judges, split
 from dcgan_probe.recognition.regression import held_out_accuracy
 from dcgan_probe.recognition.rule import choose as choose
 from dcgan_probe.recognition.samples import BoxedSamples
@@ -42,7 +41,7 @@ def run(
     *,
     controls: int | None = ...,
     left: float = ...,
-    judges: Sequence[str | Detector] | None = ...,
+    judges: Judges | None = ...,
     n: int = ...,
     by: Literal["places"],
     fill: str | None = ...,
@@ -61,7 +60,7 @@ def run(
     k: int = ...,
     replace: str | None = ...,
     left: float = ...,
-    judges: Sequence[str | Detector] | None = ...,
+    judges: Judges | None = ...,
     n: int = ...,
     resamples: int = ...,
     real: Tensor | None = ...,
@@ -81,7 +80,7 @@ def run(
     k: int = 16,
     replace: str | None = None,
     left: float = LEFT,
-    judges: Sequence[str | Detector] | None = None,
+    judges: Judges | None = None,
     n: int = 160,
     resamples: int = 0,
     real: Tensor | None = None,

@@ -31,7 +31,7 @@ from dcgan_probe.probes.put.options import Edges
 from dcgan_probe.probes.put.result import Put
 from dcgan_probe.probes.put.ways import FILLS, Way
 from dcgan_probe.recognition.detectors import Detector
-from dcgan_probe.recognition.judges import halves, learn_from_boxes, split
+from dcgan_probe.recognition.judges import Judges, halves, learn_from_boxes, split
 from dcgan_probe.recognition.samples import latents_of
 from dcgan_probe.session import Session
 from dcgan_probe.storage.json_values import Value
@@ -45,7 +45,7 @@ def run(
     donor: tuple[int, int] | None = None,
     layer: str | Sequence[str] | None = None,
     fill: str | None = None,
-    judges: Sequence[str | Detector] | None = None,
+    judges: Judges | None = None,
     n: int = 160,
 ) -> Put:
     """Put a boxed object into all samples at a place, and measure whether it is there.
@@ -163,9 +163,7 @@ class _Taught:
     boxed: Tensor
 
 
-def _teach(
-    session: Session, boxes: Boxes, label: str, judges: Sequence[str | Detector] | None
-) -> _Taught:
+def _teach(session: Session, boxes: Boxes, label: str, judges: Judges | None) -> _Taught:
     with hooks.unedited(session.generator):  # as they were when somebody drew the boxes
         boxed = session.generate(latents_of(session, boxes))
         if not boxed.isfinite().all():

@@ -16,7 +16,7 @@ from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.metrics.intervals import Interval, mean_interval
 from dcgan_probe.probes.turn.result import MEASURED, Response, Side, Turn
 from dcgan_probe.recognition import keeping
-from dcgan_probe.recognition.classifiers import Classifier, classify, wanted
+from dcgan_probe.recognition.classifiers import Classifier, classify, resolve, wanted
 from dcgan_probe.session import Session
 
 # Images of a film from one end to the other.
@@ -33,7 +33,7 @@ def run(
     steps: int = 7,
     reach: float = 1.0,
     exemplars: int = 3,
-    classifier: Classifier | None = None,
+    classifier: Classifier | str | None = None,
     video: str | None = None,
     keep: Sequence[str] = (),
     axis: str | None = None,
@@ -62,6 +62,8 @@ def run(
         )
     if not 0 < reach <= 100:
         raise InputError(f"reach: found {reach:g}, expected more than 0 and at most 100")
+    if classifier is not None:
+        classifier = resolve(classifier, session)
     given = _find(session, start, end, axis, concepts, exemplars, classifier)
     if not given.axis.any():
         raise InputError(f"turn: found no axis {given.words}: its length is 0")
