@@ -417,7 +417,8 @@ class Session:
 
     def caption(self) -> str:
         """The line under every figure: checkpoint, first digits of its hash, seed, edits."""
-        line = f"{self.checkpoint.name} ({self.checkpoint.sha256[:8]}), seed {self.seed}"
+        seed = f"seed\N{NO-BREAK SPACE}{self.seed}"  # no line of a figure is a number alone
+        line = f"{self.checkpoint.name} ({self.checkpoint.sha256[:8]}), {seed}"
         return ", ".join([line, *map(str, self.edits)])
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:

@@ -204,6 +204,11 @@ def test_a_concept_is_kept_without_a_classifier(shown, concepts):
     by_hand = plain - (plain @ other) / (other @ other) * other
     assert torch.allclose(found.axis, by_hand, atol=1e-5)
     assert found.response is None
+    total = arithmetic.run(shown, "high - low", concepts, keep=["second"])
+    for figure in (found.figure(), total.figure()):  # no fit was made
+        caption = " ".join(text.get_text() for text in figure.texts)
+        assert "at right angles to the mean latent" in caption and "linear fit" not in caption
+        assert "Kept roughly, by exemplars: second" in caption
 
 
 def test_a_sum_keeps_what_it_should_of_its_base(shown, concepts, monkeypatch):
@@ -227,6 +232,9 @@ def test_a_sum_keeps_what_it_should_of_its_base(shown, concepts, monkeypatch):
     assert list(found.success.methods)[:2] == ["mean of 3, --keep two", "mean of 3"]
     assert kept.kept["two"].count >= plain.kept["two"].count
     assert kept.kept["two"].count >= 19
+    shares = [share.value for share in plain.kept.values()]
+    assert plain.unchanged.value == pytest.approx(sum(shares) / len(shares))
+    assert plain.unchanged.low < plain.unchanged.value < plain.unchanged.high
     assert np.array_equal(
         found.without, dp.figures.pixels(shown.generate(high(concepts, shown)))[0]
     )

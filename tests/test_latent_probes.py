@@ -210,6 +210,10 @@ def test_a_success_says_how_many_draws_are_shown(session, concepts, monkeypatch)
     assert "The first 10 of 12 draws of 3" in " ".join(text.get_text() for text in figure.texts)
     labels = [axes.get_legend_handles_labels()[1] for axes in figure.axes]
     assert ["meets the target", "other labels unchanged"] in labels
+    method = found.success.methods["single exemplars"]
+    spans = [list(line.get_xdata()) for axes in figure.axes for line in axes.lines]
+    assert list(method.has.interval) in spans
+    assert [method.unchanged.low, method.unchanged.high] in spans
 
 
 def test_edits_in_force_are_drawn(session, concepts):
@@ -229,6 +233,7 @@ def test_success_is_high_for_a_concept_itself_and_low_for_its_opposite(
     alone, random = found.methods["base alone"], found.methods["random direction"]
     assert alone.values() == random.values()  # the sum is the base: its length is no change
     assert set(alone.kept) == {"red", "tall"}
+    assert alone.values()["kept_mean_interval"] == [1, 1]
     # What was drawn clearly is bright: each picture is, and so is their mean image.
     assert found.methods["single exemplars"].has.count == 60
     assert found.methods["sum of pixels"].has.count == 60
@@ -245,7 +250,7 @@ def test_the_opposite_of_what_is_asked_is_no_other_label(session, concepts, monk
     monkeypatch.setattr(trials, "CLEAR", 0.6)
     found = trials.measure(session, {"light": 1.0}, concepts, Two(), draws=60)
     assert all(method.kept == {} for method in found.methods.values())
-    assert found.methods["base alone"].kept_mean is None
+    assert found.methods["base alone"].unchanged is None
 
 
 def test_a_condition_that_all_of_a_mean_meet_is_asked_for(session, concepts):
@@ -364,7 +369,9 @@ def test_a_chain_walks_to_what_arithmetic_made(session, concepts, tmp_path):
 
 @pytest.mark.parametrize("count", [29, 30])
 def test_a_concept_of_few_clear_samples_is_named(count):
-    method = Method(has=Proportion(7, 40), kept={}, drift=1.0, pixels=np.zeros((1, 8, 8, 3)))
+    method = Method(
+        has=Proportion(7, 40), kept={}, unchanged=None, drift=1.0, pixels=np.zeros((1, 8, 8, 3))
+    )
     found = Success(
         classifier="bright",
         about={},

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
@@ -200,6 +201,15 @@ def test_all_text_can_be_read(run, drawn, tmp_path, monkeypatch, line):
     assert drawn
     assert [fault for figure in drawn for fault in faults(figure)] == []
     assert max(map(highest_blank, drawn)) <= EMPTY
+    for figure in drawn:  # of charts side by side each says what it shows, unless they share rows
+        alone = [
+            axes
+            for axes in figure.axes
+            if axes.axison and len(axes.get_shared_y_axes().get_siblings(axes)) == 1
+        ]
+        tops = [round(axes.get_position().y1, 2) for axes in alone]
+        for axes, top in zip(alone, tops, strict=True):
+            assert tops.count(top) == 1 or axes.get_title(loc="left")
 
 
 def test_titles_of_two_judges_fit_where_random_sets_and_the_last_leave_more():
@@ -207,7 +217,10 @@ def test_titles_of_two_judges_fit_where_random_sets_and_the_last_leave_more():
     outcome = EditOutcome(4, much, much, 0.1, change, None)
     many = tuple((2.0 + i, 0.1) for i in range(19))
     proof = Proof("boxes", {}, 16, 16, outcome, outcome, outcome, many, ((2, 0.5, 0.05),), ())
-    assert faults(_chart([proof, proof], [])) == []
+    figure = _chart([proof, proof], [])
+    assert faults(figure) == []
+    # The legend shows marks as the chart does: with error bars over it, a circle is a diamond.
+    assert not figure.legends[0].findobj(LineCollection)
 
 
 @pytest.mark.parametrize("columns", [1, 4, 20])
@@ -266,6 +279,11 @@ def test_lines_are_broken_where_they_end():
     longer = [f"{a} {b.split()[0]}" for a, b in zip(lines, lines[1:], strict=False)]
     assert all(text_width(line, 12) > 100 for line in longer)
     assert "".join(wrap("/a/path/that/is/long" * 5, 12, 100)) == "/a/path/that/is/long" * 5
+
+
+def test_the_number_of_a_seed_has_no_line_of_its_own(session):
+    name, room = session.caption(), text_width(session.caption(), 12) - 1
+    assert wrap(name, 12, room)[-1] == "seed\N{NO-BREAK SPACE}0"
 
 
 def test_titles_do_not_end_in_a_line_of_one_word():

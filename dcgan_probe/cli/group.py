@@ -282,7 +282,7 @@ def _complete_device(
     "zoom",
     default=1,
     type=click.IntRange(1, 4),
-    help="Resolution of PNG figures, in units of 100 dots per inch.",
+    help="How many times larger PNG figures are: 1 is 100 dots per inch or more.",
 )
 @click.option(
     "--figure-columns",

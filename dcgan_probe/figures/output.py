@@ -48,7 +48,7 @@ def also(*formats: str, zoom: int = 1, columns: int | None = None) -> Iterator[N
     """Write every figure inside the ``with`` also in other formats, and the PNG larger.
 
         >>> with also("pdf", zoom=3):
-        ...     result.save("out/forget")  # forget.pdf beside a forget.png of 300 dots per inch
+        ...     result.save("out/forget")  # forget.pdf, and forget.png three times as large
 
     formats: "pdf" and "svg", as vectors; samples in them stay images, without smoothing. zoom: a
     whole number up to 4, by which a PNG grows. columns: images side by side where rows could have

@@ -35,6 +35,11 @@ TOGETHER, EXPECTED = 0.1, 5
 EDGE = 1e-4
 # What is shorter than this share of an axis is what rounding left of it.
 NOTHING = 1e-4
+# What figures say of an axis at right angles to concepts.
+ROUGH = (
+    "at right angles to the mean latent of the exemplars of what is kept, which is a rough "
+    "direction: it may change all the same"
+)
 
 
 def regress(session: Session, classifier: Classifier, n: int | None = None) -> Regression:
@@ -137,7 +142,8 @@ class Keeping:
     def __str__(self) -> str:
         what = [*self.kept, *(["everything without a label"] if self.rest else [])]
         out = ", ".join(f"{label} ({reason})" for label, reason in self.left_out.items())
-        return f"Kept: {', '.join(what)}{f'. Not kept: {out}' if out else ''}"
+        how = "Kept" if self.regression is not None else "Kept roughly, by exemplars"
+        return f"{how}: {', '.join(what)}{f'. Not kept: {out}' if out else ''}"
 
 
 def find(

@@ -9,24 +9,27 @@ from matplotlib.figure import Figure
 from dcgan_probe.figures import charts
 from dcgan_probe.figures.canvas import BLUE, ORANGE, blank
 from dcgan_probe.figures.panels import WIDEST
-from dcgan_probe.metrics.intervals import Proportion
+from dcgan_probe.metrics.intervals import Interval, Proportion
+
+# From the middle of a row to its marks: intervals that overlap stay apart.
+OFFSET = 0.15
 
 
-def chart_methods(methods: Mapping[str, tuple[Proportion, float | None]]) -> Figure:
+def chart_methods(methods: Mapping[str, tuple[Proportion, Interval | None]]) -> Figure:
     """By method, the share that meets the target, and the mean share of unchanged other labels.
 
-    A mean that is None is not drawn.
+    Both with their intervals. A mean that is None is not drawn.
     """
     figure = blank(WIDEST, 40 + 34 * len(methods))
     axes = figure.subplots()
     for row, (has, kept) in enumerate(methods.values()):
-        axes.plot(has.interval, [row, row], color=BLUE, linewidth=2)
-        for at, mark, colour, label in (
-            (has.value, "o", BLUE, "meets the target"),
-            (kept, "D", ORANGE, "other labels unchanged"),
-        ):
-            if at is not None:
-                axes.plot(at, row, mark, color=colour, label=None if row else label)
+        marks = [(has.value, has.interval, -OFFSET, "o", BLUE, "meets the target")]
+        if kept is not None:
+            span = (kept.low, kept.high)
+            marks.append((kept.value, span, OFFSET, "D", ORANGE, "other labels unchanged"))
+        for at, span, off, mark, colour, label in marks:
+            axes.plot(span, [row + off] * 2, color=colour, linewidth=2)
+            axes.plot(at, row + off, mark, color=colour, label=None if row else label)
     charts.style(axes, x="share of draws")
     axes.set_yticks(range(len(methods)), list(methods), **charts.TEXT)
     axes.invert_yaxis()

@@ -12,7 +12,7 @@ from torch import Tensor
 from dcgan_probe.figures.panels import Block, draw
 from dcgan_probe.latents.sampling import write as write_latents
 from dcgan_probe.probes.arithmetic.success import Success
-from dcgan_probe.recognition.keeping import Keeping
+from dcgan_probe.recognition.keeping import ROUGH, Keeping
 from dcgan_probe.results.result import Result
 
 # Uniform noise of at most so much is added to the sum for its eight neighbours.
@@ -100,10 +100,13 @@ class Arithmetic(Result):
             under[2] = (self.without, blank)
             sums = ["", self.keeping.title, "without --keep"]
             name = f"{self.name}, {self.keeping.title}"
-            kept = (
-                "By a linear fit on z, the sum does not change the kept labels of the last term "
-                f"that is added; to its right, the sum without --keep. {self.keeping}. "
+            by = (
+                f"The change of the last term that is added is {ROUGH}"
+                if self.keeping.regression is None
+                else "By a linear fit on z, the sum does not change the kept labels of the last "
+                "term that is added"
             )
+            kept = f"{by}; to its right, the sum without --keep. {self.keeping}. "
         noisy = ["+ noise"] * 3
         nine = [noisy, ["+ noise", "sum of z", "+ noise"], noisy]
         labels = [*nine, *[[""] * 3] * (count - 3), sums, ["", "sum of pixels", ""]]

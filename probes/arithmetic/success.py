@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_probe.figures.panels import Block, draw
-from dcgan_probe.metrics.intervals import Proportion
+from dcgan_probe.metrics.intervals import Interval, Proportion
 from dcgan_probe.probes.arithmetic.figures import chart_methods
 
 # Draws that share no exemplar: of fewer clear samples, draws are too much alike to count them as
@@ -22,26 +22,23 @@ class Method:
     """One way to make images: how many draws meet the target, and change no other label.
 
     has: meet the target; kept: by label outside the target, how many show it as the base does;
+    unchanged: the mean share of these labels over the draws, None if every label was asked for;
     drift: sliced Wasserstein distance, times 1000, from as many samples; pixels: images of the
     first draws, N x H x W x 3 uint8.
     """
 
     has: Proportion
     kept: dict[str, Proportion]
+    unchanged: Interval | None
     drift: float
     pixels: np.ndarray
-
-    @property
-    def kept_mean(self) -> float | None:
-        """None if every label was asked for."""
-        values = [share.value for share in self.kept.values()]
-        return sum(values) / len(values) if values else None
 
     def values(self) -> dict[str, Any]:
         return {
             "has_what_was_asked": _values(self.has),
             "kept_what_was_not": {label: _values(share) for label, share in self.kept.items()},
-            "kept_mean": self.kept_mean,
+            "kept_mean": self.unchanged and self.unchanged.value,
+            "kept_mean_interval": self.unchanged and [self.unchanged.low, self.unchanged.high],
             "sliced_wasserstein_x1000": self.drift,
         }
 
@@ -98,13 +95,13 @@ class Success:
             f"The first {len(first.pixels)} of {first.has.total} draws of {self.exemplars} "
             f"exemplars per concept, one draw in each column. Exemplars are samples that clearly "
             f"show their concept, by the classifier {self.classifier}. Below: the share of all "
-            "draws that meet the target (bars: 95%, Wilson), and the mean share of other labels "
-            f"that are as in {self.base}. A sum of pixels is a double exposure, which a classifier "
-            f"may accept and a person does not: compare its row. {caption}.",
+            "draws that meet the target, and the mean share of other labels that are as in "
+            f"{self.base} (bars: 95% intervals). A sum of pixels is a double exposure, which a "
+            f"classifier may accept and a person does not: compare its row. {caption}.",
             zoom=1,
             warnings=self.doubts(),
             below=chart_methods(
-                {name: (method.has, method.kept_mean) for name, method in self.methods.items()}
+                {name: (method.has, method.unchanged) for name, method in self.methods.items()}
             ),
         )
 
@@ -116,13 +113,17 @@ class Success:
             f"{self.exemplars} exemplars; base: {self.base})",
         ]
         for name, method in self.methods.items():
-            mean = method.kept_mean
-            kept = "" if mean is None else f"{mean:.2f} of the other labels unchanged, "
+            share = method.unchanged
+            kept = "" if share is None else f"{_span(share)} of the other labels unchanged, "
             lines.append(
                 f"{name}: {method.has} meet the target, {kept}{method.drift:.0f} from samples "
                 f"(samples from each other: {self.floor:.0f})"
             )
         return "\n".join(lines)
+
+
+def _span(share: Interval) -> str:
+    return f"{share.value:.2f} ({share.low:.2f} to {share.high:.2f})"
 
 
 def _values(share: Proportion) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.latents.expressions import combine
 from dcgan_probe.metrics.distances import sliced_wasserstein
-from dcgan_probe.metrics.intervals import Proportion
+from dcgan_probe.metrics.intervals import Proportion, resampled_mean
 from dcgan_probe.probes.arithmetic.question import Question
 from dcgan_probe.probes.arithmetic.success import Method, Success
 from dcgan_probe.recognition.classifiers import Classifier, agreement, classify
@@ -80,9 +80,11 @@ def measure(
         probabilities = classify(classifier, made)
         asked = agreement(probabilities, question.columns(question.asked)) > 0.5
         same = (probabilities > 0.5) == base
+        shares = same[:, others].double().mean(1).numpy()
         return Method(
             has=Proportion(int(asked.sum()), draws),
             kept={question.labels[i]: Proportion(int(same[:, i].sum()), draws) for i in others},
+            unchanged=resampled_mean(shares, session.seed) if others else None,
             drift=_drift(made, samples),
             pixels=pixels(made[:shown]),
         )

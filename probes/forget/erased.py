@@ -18,7 +18,7 @@ from dcgan_probe import figures
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.figures import charts, strips
 from dcgan_probe.probes.forget.damage import Damage
-from dcgan_probe.probes.forget.figures import blank_panels, draw_traces
+from dcgan_probe.probes.forget.figures import blank_panels, draw_traces, name_panel
 from dcgan_probe.probes.forget.judgement import EditOutcome
 from dcgan_probe.probes.forget.traces import Traces
 from dcgan_probe.recognition.erasing import Erasing
@@ -236,6 +236,7 @@ def _draw_trials(axes: Axes, tried: tuple[Tried, ...], chosen: Tried | None) -> 
     handles = [Line2D([], [], marker=m, color=c, linestyle="", label=text) for m, c, text in names]
     ring = Line2D([], [], **RING, markersize=11, label="chosen")
     axes.axhline(0.5, color=figures.INK, linewidth=0.8)
+    name_panel(axes, "All that was tried")
     charts.style(axes, "mean absolute change outside the boxes", "found again (AUC)", 8)
     axes.set_xlim(left=0)
     low, high = axes.get_ylim()

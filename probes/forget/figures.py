@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from torch import Tensor
@@ -177,6 +178,11 @@ def blank_panels(count: int, last: int = HEIGHT) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
+def name_panel(axes: Axes, text: str) -> None:
+    """Say above a panel what it shows."""
+    axes.set_title(text, loc="left", color=figures.INK, **charts.TEXT)
+
+
 def draw_traces(axes: Axes, traces: Traces) -> None:
     """How well a probe trained again finds the object's place, a row an edit."""
     names = list(traces.found)
@@ -198,6 +204,7 @@ def draw_traces(axes: Axes, traces: Traces) -> None:
     low = min(each.beyond.low for each in traces.found.values())
     left = min(0.45, low - 0.02) if np.isfinite(low) else 0.45
     axes.set_xlim(left, 1.01)
+    name_panel(axes, "New probe trained on edited images")
     # Chance is among the ticks, however narrow the panel.
     axes.xaxis.set_major_locator(MultipleLocator(0.1 if left >= 0.4 else 0.25))
 
@@ -224,12 +231,11 @@ def _chart(proofs: Sequence[Proof], traces: Sequence[Traces]) -> Figure:
         _draw_proof(axes, proof)
     for axes, each in zip(panels[len(proofs) :], traces, strict=True):
         draw_traces(axes, each)
-        title = "New probe trained on edited images"
-        axes.set_title(title, loc="left", color=figures.INK, **charts.TEXT)
+    handles, names = panels[0].get_legend_handles_labels()
+    # Of an error bar the mark alone: with its bars a circle looks like a diamond.
+    marks = [each[0] if isinstance(each, ErrorbarContainer) else each for each in handles]
     # One line for all panels: below one of them it would leave the others' ground empty.
-    charts.legend(
-        figure, *panels[0].get_legend_handles_labels(), loc="upper left", ncols=3, borderaxespad=0
-    )
+    charts.legend(figure, marks, names, loc="upper left", ncols=3, borderaxespad=0)
     figure.tight_layout(w_pad=3, h_pad=2, rect=(0, 0, 1, 1 - LEGEND / figure.bbox.height))
     for axes, proof in zip(panels, proofs, strict=False):
         # The last first: they are what the eye looks for, and the first crowd.
@@ -278,9 +284,9 @@ def _draw_proof(axes: Axes, proof: Proof) -> None:
             clip_on=False,
             label=f"{name}, {outcome.filters} filters",
         )
-    title = f"Judge: {proof.judge}"
+    lines = [f"Judge: {proof.judge}"]
     if higher:
         above = textwrap.wrap(" and ".join(higher), TITLE)
-        title = "\n".join([title, f"Above {top:g}, drawn at the upper edge:", *above])
-    axes.set_title(title, loc="left", color=figures.INK, **charts.TEXT)
+        lines += [f"Above {top:g}, drawn at the upper edge:", *above]
+    name_panel(axes, "\n".join(lines))
     charts.style(axes, "mean absolute change outside", "area of the object left", labels=8)

@@ -15,7 +15,7 @@ from dcgan_probe.latents.sampling import write as write_latents
 from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.probes.turn.curves import describe, rank, span
 from dcgan_probe.probes.turn.figures import chart_responses
-from dcgan_probe.recognition.keeping import Keeping
+from dcgan_probe.recognition.keeping import ROUGH, Keeping
 from dcgan_probe.results.result import Result
 
 # Samples on which a classifier measures the axis.
@@ -156,10 +156,13 @@ class Turn(Result):
         else:
             sides = {ORIGINAL: self.without, self.keeping.title: self.side}
             blocks = [Block(f"{name}: {places}", side.pixels) for name, side in sides.items()]
-            kept = (
-                "Right: by a linear fit on z, the axis does not change the kept labels from end to "
-                f"end; in between they may change. {self.keeping}. "
+            by = (
+                f"the axis is {ROUGH}"
+                if self.keeping.regression is None
+                else "by a linear fit on z, the axis does not change the kept labels from end to "
+                "end; in between they may change"
             )
+            kept = f"Right: {by}. {self.keeping}. "
         seen = {name: side.response for name, side in sides.items() if side.response is not None}
         # One order for all charts: a colour is the same label in each.
         order = rank(*(response.mean for response in seen.values())) if seen else []

@@ -29,7 +29,8 @@ def chart_steps(
         at = (np.arange(rows * steps) + 0.5) / steps
         axes.plot(at, each.ravel(), ".-", color=colour, label=way, linewidth=1)
     axes.axhline(unrelated, color=PALE, linestyle="--", linewidth=1)
-    axes.text(0, unrelated, "unrelated samples", color=PALE, va="bottom", **charts.TEXT)
+    note = {"textcoords": "offset points", "color": PALE, "va": "bottom", **charts.TEXT}
+    axes.annotate("unrelated samples", (0, unrelated), (3, 1), **note)  # off both of its lines
     for point in range(len(points)):
         axes.axvline(point, color="#DDDDDD", linewidth=0.7, zorder=0)
     samples = all(SAMPLE.fullmatch(point) for point in points)
