@@ -140,12 +140,13 @@ def test_a_jump_is_told_from_a_fast_change(session):
     even = walk.run(session, 2, steps=3, ways=("linear",)).tracks["linear"]
     jumping = Jumping()
     jumping.picture = torch.nn.Parameter(session.sample(1))
-    session.checkpoint = dp.Checkpoint(
+    checkpoint = dp.Checkpoint(
         session.config, jumping.eval(), session.discriminator, {}, "jumping", "cd" * 32
     )
-    z = session.latents(50)
+    jumps = dp.Session(checkpoint, seed=0, device="cpu")
+    z = jumps.latents(50)
     a, b = (int((z[:, 0] * sign > 0.2).nonzero()[0]) for sign in (1, -1))
-    jump = walk.run(session, [f"0:{a}", f"0:{b}"], steps=3, ways=("linear",)).tracks["linear"]
+    jump = walk.run(jumps, [f"0:{a}", f"0:{b}"], steps=3, ways=("linear",)).tracks["linear"]
     assert jump.largest_part == pytest.approx(1)
     assert 1 / PARTS - 1e-3 <= even.largest_part < 0.6
 
