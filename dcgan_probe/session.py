@@ -38,6 +38,19 @@ T = TypeVar("T")
 _EDITS: WeakKeyDictionary[nn.Module, dict[object, Edit]] = WeakKeyDictionary()
 
 
+def _check_defaults() -> None:
+    """Refuse defaults of torch that change what probes draw, or the type that they compute in."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    if dtype != torch.float32:
+        name = str(dtype).removeprefix("torch.")
+        raise InputError(f"torch: found the default dtype {name}, expected float32")
+    if device.type != "cpu":
+        raise InputError(
+            f"torch: found the default device {device}, expected cpu: networks and images are "
+            "moved to the device of the session"
+        )
+
+
 def _modes(network: nn.Module) -> list[bool]:
     return [part.training for part in network.modules()]
 
@@ -89,6 +102,7 @@ class Session:
         force: bool = False,
         numbered: bool = False,
     ):
+        _check_defaults()
         self.checkpoint = checkpoint
         self.config = checkpoint.config
         self.seed = seed
@@ -193,6 +207,7 @@ class Session:
         """The generator; InputError if there is none, and if its training mode was changed."""
         if self.checkpoint.generator is None:
             raise InputError(f"{self.checkpoint.name}: found no generator, expected one")
+        _check_defaults()
         self._check_mode("generator", self.checkpoint.generator)
         return self.checkpoint.generator
 
@@ -201,11 +216,13 @@ class Session:
         """The discriminator; raises as `generator` does."""
         if self.checkpoint.discriminator is None:
             raise InputError(f"{self.checkpoint.name}: found no discriminator, expected one")
+        _check_defaults()
         self._check_mode("discriminator", self.checkpoint.discriminator)
         return self.checkpoint.discriminator
 
     def latents(self, n: int, seed: int | None = None, start: int = 0) -> Tensor:
         """n x z_size float32 latents of a seed (the session's if none is given)."""
+        _check_defaults()
         seed = self.seed if seed is None else seed
         return latents.sample(self.config, n, seed, start)
 

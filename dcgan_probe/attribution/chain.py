@@ -75,7 +75,7 @@ def guided(
     N x C x H x W. The rules are those of `attribution.GuidedBackprop`.
     """
     links = list(links)
-    each = torch.ones(len(which), device=which.device)
+    each = links[0].input.new_ones(len(which))
     # Up to the last convolution the gradient is one number for each neuron.
     while not isinstance(links[-1].module, nn.Conv2d):
         link = links.pop()
@@ -131,7 +131,7 @@ def _window(link: Link, each: Tensor, filters: Tensor, rows: Tensor, columns: Te
     height, width = link.input.shape[2:]
     (top, left), (high, wide) = conv.padding, conv.kernel_size
     shape = (len(each), link.input.shape[1], height + 2 * top, width + 2 * left)
-    padded = torch.zeros(shape, device=each.device)
+    padded = each.new_zeros(shape)
     kernels = conv.weight.detach()[filters] * each.view(-1, 1, 1, 1)
     ys, xs = (rows * conv.stride[0]).tolist(), (columns * conv.stride[1]).tolist()
     for canvas, kernel, y, x in zip(padded, kernels, ys, xs, strict=True):

@@ -104,8 +104,9 @@ def receptive_fields(
     noise = torch.randn(4, *image_shape, generator=generator).to(device)
     for i, (row, column) in enumerate(places.tolist()):
         x = noise.clone().requires_grad_(True)
-        maps = hooks.activations(network, layer, x)
-        (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), x)
+        with torch.enable_grad():  # whatever the caller's mode is
+            maps = hooks.activations(network, layer, x)
+            (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), x)
         touched = gradient.abs().amax(dim=(0, 1)) > 0
         ys = touched.any(dim=1).nonzero().flatten()
         xs = touched.any(dim=0).nonzero().flatten()

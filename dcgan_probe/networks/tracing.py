@@ -89,7 +89,7 @@ def trace(network: nn.Module, inputs: Tensor) -> tuple[Tensor, tuple[Layer, ...]
     if start.grad_fn not in _reached(end, _into):
         raise InputError(
             "found an output to which no gradient leads from the input, expected one (no_grad or "
-            "detach in its forward?)"
+            "detach in its forward, inference_mode around it?)"
         )
     users: dict[Any, list[Any]] = {}
     for node in _reached(end, _into):

@@ -45,19 +45,20 @@ def learn(guidance: Guidance, values: dict[str, Tensor], left: float, seed: int 
     random = torch.Generator().manual_seed(seed)
     weight = 0.3
     for _ in session.progress(range(STEPS), "learning gates"):
-        rows = torch.randint(0, len(guidance.maps), (BATCH,), generator=random)
-        gains = [logit.sigmoid() for logit in closed]
-        z, maps = guidance.z[rows].to(device), guidance.maps[rows].to(device)
-        with ExitStack() as stack:
-            for name, gain, value in zip(layers[1:], gains[1:], put[1:], strict=True):
-                every = range(len(gain))
-                hook = hooks.ablate(session.generator, name, every, gain, value)
-                stack.enter_context(hook)
-            gain, value = (each.to(device).view(1, -1, 1, 1) for each in (gains[0], put[0]))
-            images = tail.run(gain * maps + (1 - gain) * value, z)
-        still, apart = guidance.measure(images, rows)
-        touched = torch.stack([(1 - gain).mean() for gain in gains]).mean()
-        loss = weight * still + apart + TOUCHED * touched
+        with torch.enable_grad():  # whatever the caller's mode is
+            rows = torch.randint(0, len(guidance.maps), (BATCH,), generator=random)
+            gains = [logit.sigmoid() for logit in closed]
+            z, maps = guidance.z[rows].to(device), guidance.maps[rows].to(device)
+            with ExitStack() as stack:
+                for name, gain, value in zip(layers[1:], gains[1:], put[1:], strict=True):
+                    every = range(len(gain))
+                    hook = hooks.ablate(session.generator, name, every, gain, value)
+                    stack.enter_context(hook)
+                gain, value = (each.to(device).view(1, -1, 1, 1) for each in (gains[0], put[0]))
+                images = tail.run(gain * maps + (1 - gain) * value, z)
+            still, apart = guidance.measure(images, rows)
+            touched = torch.stack([(1 - gain).mean() for gain in gains]).mean()
+            loss = weight * still + apart + TOUCHED * touched
         adam.zero_grad()
         loss.backward()
         adam.step()

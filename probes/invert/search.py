@@ -133,13 +133,14 @@ def _descend(
     for step in session.progress(range(steps + 1), label):
         with torch.enable_grad():
             loss = _loss(*_parts(discriminator, session.generator(z), target))
+            whole = loss.sum()
         losses.append(loss.detach())
         nearer = losses[-1] < least
         least = torch.where(nearer, losses[-1], least)
         best = torch.where(nearer[:, None], z.detach(), best)
         if step < steps:
             adam.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
-            (z.grad,) = torch.autograd.grad(loss.sum(), z)
+            (z.grad,) = torch.autograd.grad(whole, z)
             adam.step()
             keep_in_distribution(z.data, session.config)
     return best, torch.stack(losses, dim=1)
