@@ -24,7 +24,7 @@ from dcgan_probe import figures
 from dcgan_probe.figures import canvas, charts, output, panels
 from dcgan_probe.figures.lettering import balance, text_width, wrap
 from dcgan_probe.metrics.intervals import Interval
-from dcgan_probe.probes.features.figures import draw_accuracy
+from dcgan_probe.probes.features.figures import draw_accuracy, draw_layers
 from dcgan_probe.probes.forget.figures import LOW, _chart, blank_panels, draw_traces
 from dcgan_probe.probes.forget.judgement import EditOutcome, Proof
 
@@ -337,3 +337,15 @@ def test_the_axis_of_accuracy_ends_near_the_highest(drawn, tmp_path, high, top):
     assert one.axes[0].get_ylim() == (0, top)
     assert other.axes[0].get_ylim() == (0, max(60, top))
     assert faults(one) == faults(other) == []
+
+
+def test_numbers_of_layers_are_off_the_lines(drawn, tmp_path):
+    ends = ((0.32, 0.41), (0.40, 0.49), (0.02, 0.04))
+    scores = [SimpleNamespace(mean=sum(span) / 2, interval=span) for span in ends]
+    layers = [
+        SimpleNamespace(layer=f"{i}x{i}", share=share, point=SimpleNamespace(score=score))
+        for i, (score, share) in enumerate(zip(scores, (0.0, 0.42, 0.58), strict=True))
+    ]
+    draw_layers(tmp_path / "a.png", layers, 0.468, 0.1, "Caption.")
+    (figure,) = drawn
+    assert faults(figure) == []

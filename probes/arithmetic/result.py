@@ -101,12 +101,12 @@ class Arithmetic(Result):
             sums = ["", self.keeping.title, "without --keep"]
             name = f"{self.name}, {self.keeping.title}"
             by = (
-                f"The change of the last term that is added is {ROUGH}"
+                f"The change of the last term that is added is {ROUGH}. To its right"
                 if self.keeping.regression is None
                 else "By a linear fit on z, the sum does not change the kept labels of the last "
-                "term that is added"
+                "term that is added; to its right"
             )
-            kept = f"{by}; to its right, the sum without --keep. {self.keeping}. "
+            kept = f"{by}, the sum without --keep. {self.keeping}. "
         noisy = ["+ noise"] * 3
         nine = [noisy, ["+ noise", "sum of z", "+ noise"], noisy]
         labels = [*nine, *[[""] * 3] * (count - 3), sums, ["", "sum of pixels", ""]]

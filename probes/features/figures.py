@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .protocols import Published
 COLOURS = (figures.BLUE, figures.INK, figures.ORANGE, figures.GREEN)
 WIDTH, HEIGHT = figures.WIDEST, 400
 LINE = 16  # of text, pixels
+NUMBER = 8  # percent of the axis that a number takes beside its bar
 MOST_NUMBERS = 20  # classes; with more the numbers would not be legible in their squares
 
 
@@ -98,6 +99,7 @@ def draw_layers(
         ends = [[100 * end for end in layer.point.score.interval] for layer in layers]
         share = [100 * layer.share for layer in layers]
         reach = np.abs(np.transpose(ends) - alone)
+        lines = (100 * chance, 100 * all_layers)
         for shift, values, colour, label, errors, tips in (
             (-0.2, alone, figures.BLUE, "accuracy of the layer alone", reach, [e[1] for e in ends]),
             (0.2, share, figures.ORANGE, "share of the squared weights", None, share),
@@ -114,7 +116,7 @@ def draw_layers(
             for place, value, tip in zip(places + shift, values, tips, strict=True):
                 axes.annotate(
                     f"{value:.1f}",
-                    (tip, place),
+                    (_beside(tip, lines), place),
                     (5, 0),
                     textcoords="offset points",
                     va="center",
@@ -136,6 +138,14 @@ def draw_layers(
 
     title = "Accuracy of each layer alone, and its share of the weights"
     _draw(path, title, plot, caption, 120 + 70 * len(names))
+
+
+def _beside(tip: float, lines: Iterable[float]) -> float:
+    """Where a number beside the end of a bar begins: behind a line that it would be on."""
+    for line in sorted(lines):
+        if tip < line < tip + NUMBER:
+            tip = line
+    return tip
 
 
 def _plot_row(axes: Any, row: Row, colour: str, shift: float) -> None:
