@@ -12,6 +12,7 @@ from box_files import COCO, OWN, SHA256, WINDOWS, changed, put, refusal, without
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dcgan_probe as dp
 from dcgan_probe.boxes.boxes import Box, Boxes, sample_name
 from dcgan_probe.errors import InputError
 
@@ -274,3 +275,20 @@ def test_boxes_from_a_script_are_checked_too():
         Boxes((), (0,), (64, 64))
     with pytest.raises(InputError, match="^image_size: found a list of 1"):
         Boxes.read("boxes.json", image_size=(64,))  # type: ignore[arg-type]
+
+
+def test_boxes_of_masks_mark_each_connected_part():
+    masks = np.zeros((3, 8, 12), bool)
+    masks[0, 1:3, 2:5] = masks[0, 3:5, 5:7] = True  # these two touch at a corner only
+    masks[2, 7, 11] = True
+    boxes = dp.boxes.from_masks(masks, "dot", seed=4, checkpoint="0" * 64)
+    edges = [(box.image, box.x0, box.y0, box.x1, box.y1) for box in boxes.boxes]
+    assert edges == [(0, 2, 1, 5, 3), (0, 5, 3, 7, 5), (2, 11, 7, 12, 8)]
+    assert (boxes.images, boxes.image_size, boxes.seed) == ((0, 1, 2), (12, 8), 4)
+    assert (boxes.mask((8, 12)) == masks).all()
+    assert len(dp.boxes.from_masks(masks, "dot", 4, least_area=5).boxes) == 1
+    assert len(dp.boxes.from_masks(masks, "dot", 4, least_side=2).boxes) == 2
+    with pytest.raises(dp.InputError, match="masks: found 8 x 12 bool, expected N x H x W bool"):
+        dp.boxes.from_masks(masks[0], "dot", 4)
+    with pytest.raises(dp.InputError, match="found 3 x 8 x 12 int64"):
+        dp.boxes.from_masks(masks.astype(int), "dot", 4)

@@ -3,10 +3,12 @@ from . import cvat as cvat
 from . import formats as formats
 from . import label_studio as label_studio
 from . import labelme as labelme
+from . import masks as masks
 from . import native as native
 from . import pascal_voc as pascal_voc
 from . import via as via
 from . import yolo as yolo
 from .boxes import Box as Box
 from .boxes import Boxes as Boxes
+from .masks import from_masks as from_masks
 from .samples import sample_name as sample_name

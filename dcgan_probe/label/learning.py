@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.boxes.masks import extents
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.errors import InputError
 from dcgan_probe.figures.rasters import pixels
@@ -85,8 +85,10 @@ class Learner:
         width, height = boxes.image_size
         marked = F.interpolate(logits[:, None], (height, width), mode="bilinear") > 0
         least = LEAST_AREA * min((box.x1 - box.x0) * (box.y1 - box.y0) for box in drawn)
-        extents = {image: _extents(marked[i, 0].numpy(), least) for i, image in enumerate(rest)}
-        return {image: edges for image, edges in extents.items() if edges}
+        found = {
+            image: extents(marked[i, 0].numpy(), least, LEAST_SIDE) for i, image in enumerate(rest)
+        }
+        return {image: edges for image, edges in found.items() if edges}
 
     def preview(self, boxes: Boxes | None, label: str) -> Preview:
         """The object erased by place, on samples with boxes; the edit is not judged.
@@ -108,13 +110,3 @@ class Learner:
             with session.editing(edit):
                 after = pixels(session.generate(z[shown]))
         return Preview(tuple(shown), before, after, edit, time.perf_counter() - began)
-
-
-def _extents(marked: np.ndarray, least_area: float) -> list[tuple[int, int, int, int]]:
-    """Edges of the connected parts of H x W bool, without those that are small."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(marked.astype(np.uint8), connectivity=4)
-    return sorted(
-        (x, y, x + width, y + height)
-        for x, y, width, height, area in stats[1:].tolist()  # the first is the ground
-        if area >= least_area and min(width, height) >= LEAST_SIDE
-    )
