@@ -279,6 +279,7 @@ def test_lines_are_broken_where_they_end():
     longer = [f"{a} {b.split()[0]}" for a, b in zip(lines, lines[1:], strict=False)]
     assert all(text_width(line, 12) > 100 for line in longer)
     assert "".join(wrap("/a/path/that/is/long" * 5, 12, 100)) == "/a/path/that/is/long" * 5
+    assert wrap("smiling_woman", 12, text_width("smiling_wo", 12)) == ["smiling_", "woman"]
 
 
 def test_the_number_of_a_seed_has_no_line_of_its_own(session):

@@ -11,6 +11,7 @@ from matplotlib.font_manager import FontProperties
 from dcgan_probe.figures.canvas import DPI, FONT
 from dcgan_probe.figures.output import drawable
 
+_MARKED = re.compile(".*[-_/.]")  # what ends in a mark behind which a word may be broken
 _MEASURED = 40.0  # pixels: widths grow with the size, and hinting rounds those of small letters
 
 
@@ -46,7 +47,8 @@ def wrap(text: str, size: float, room: float, bold: bool = False) -> list[str]:
         >>> wrap("one two three", 12, room=60)
         ['one two', 'three']
 
-    A word that is wider than the room, such as the path of a file, is broken too.
+    A word that is wider than the room, such as the path of a file, is broken too, if possible behind
+    a mark such as "_" or "/".
     """
     lines: list[str] = []
     # What words take adds up: to measure every longer line would cost more than to draw the figure.
@@ -58,6 +60,8 @@ def wrap(text: str, size: float, room: float, bold: bool = False) -> list[str]:
         if len(word) > 1 and width > room:
             fits = max(1, int(len(word) * room / width))
             fits = min(fits, len(word) - 1)
+            marked = _MARKED.match(word[:fits])
+            fits = marked.end() if marked else fits
             left += [word[fits:], word[:fits]]
         elif lines and taken + space + width <= room:
             lines[-1] += f" {word}"
