@@ -35,6 +35,8 @@ demo: setup
 	$(BIN)/dcgan-probe --model rooms --out $(OUT)/rooms --force visualize-d forget --by places sample
 	$(BIN)/dcgan-probe --model cells --out $(OUT)/cells --force forget --by places sample
 	$(BIN)/dcgan-probe --model rooms --out $(OUT)/filters --force forget
+	$(BIN)/dcgan-probe --model people --out $(OUT)/people --force sample \
+		arithmetic "smiling_woman - neutral_woman + neutral_man"
 	$(BIN)/dcgan-probe --model faces --out $(OUT)/faces --force --report \
 		arithmetic --classifier faces --keep all "glasses_short - plain_short + plain_long" \
 		turn --from left --to right --exemplars 10 --classifier faces --keep all --n 4 --steps 5 \
@@ -42,6 +44,7 @@ demo: setup
 	@echo "The pictures: $(OUT)/svhn/visualize-d/filters.png $(OUT)/rooms/visualize-d/filters.png" \
 		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/sample/sheet.png" \
 		"$(OUT)/cells/forget/forget.png $(OUT)/cells/sample/sheet.png $(OUT)/filters/forget/forget.png" \
+		"$(OUT)/people/sample/sheet.png $(OUT)/people/arithmetic/arithmetic.png" \
 		"$(OUT)/faces/arithmetic/arithmetic.png $(OUT)/faces/turn/turn.png, and as a page" \
 		"$(OUT)/faces/report.html"
 

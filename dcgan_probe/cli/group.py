@@ -241,8 +241,8 @@ def _complete_device(
     "--model",
     default="rooms",
     shell_complete=_complete_model,
-    help="Network to open: one that ships (rooms, cells, faces, svhn), a path, hub:org/name, or "
-    "package.module:factory, which runs your code to build any GAN.",
+    help="Network to open: one that ships (rooms, cells, faces, people, svhn), a path, "
+    "hub:org/name, or package.module:factory, which runs your code to build any GAN.",
 )
 @click.option(
     "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of all random draws."

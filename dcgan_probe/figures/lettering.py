@@ -47,8 +47,8 @@ def wrap(text: str, size: float, room: float, bold: bool = False) -> list[str]:
         >>> wrap("one two three", 12, room=60)
         ['one two', 'three']
 
-    A word that is wider than the room, such as the path of a file, is broken too, if possible behind
-    a mark such as "_" or "/".
+    A word that is wider than the room, such as the path of a file, is broken too, if possible
+    behind a mark such as "_" or "/".
     """
     lines: list[str] = []
     # What words take adds up: to measure every longer line would cost more than to draw the figure.
