@@ -192,8 +192,8 @@ def table(results: dict[str, Any]) -> str:
         "## Sums",
         "",
         f"{DRAWS} draws of exemplars; the share that meets the target (Wilson's 95%), and the mean "
-        "share of the other labels that are as in the base. Aim: at least 0.65, "
-        "and at least 0.9.",
+        "share of the other labels that are as in the base (bootstrap over draws, 95%). Aim: at "
+        "least 0.65, and at least 0.9.",
         "",
         "| sum | exemplars | | meets the target | other labels unchanged |",
         "|---|---|---|---|---|",
@@ -206,10 +206,11 @@ def table(results: dict[str, Any]) -> str:
         ]
         for i, (name, method) in enumerate(methods):
             has = method["has_what_was_asked"]
+            low, high = method["kept_mean_interval"]
             head = (f"`{row['expression']}`", row["exemplars"]) if not i else ("", "")
             lines.append(
                 f"| {head[0]} | {head[1]} | {name} | {has['share']:.2f} ({has['low']:.2f} to "
-                f"{has['high']:.2f}) | {method['kept_mean']:.3f} |"
+                f"{has['high']:.2f}) | {method['kept_mean']:.3f} ({low:.3f} to {high:.3f}) |"
             )
     return "\n".join([*lines, ""])
 
