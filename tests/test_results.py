@@ -295,6 +295,16 @@ def test_ipython_shows_the_text_where_it_has_no_html(session):
     assert shown == {"text/plain": "two\nlines", "text/html": result._repr_html_()}
 
 
+def test_ipython_shows_a_figure_without_pyplot(session, tmp_path):
+    formatters = pytest.importorskip("IPython.core.formatters", reason="comes with the docs extra")
+    result = sample.run(session, n=3)
+    shown, _ = formatters.DisplayFormatter(active_types=["image/png"]).format(result.figure())
+    (tmp_path / "shown.png").write_bytes(shown["image/png"])
+    result.save(tmp_path / "saved")
+    mine, saved = (dp.figures.read_image(tmp_path / n) for n in ("shown.png", "saved/sheet.png"))
+    assert np.array_equal(mine, saved)
+
+
 @pytest.mark.parametrize(
     ("probe", "arguments", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +63,16 @@ def blank(width: int, height: int, scale: float = 1) -> Figure:
     dpi = DPI * scale
     # A little more, since matplotlib rounds pixels down.
     inches = (width + 1e-6) / dpi, (height + 1e-6) / dpi
-    return Figure(figsize=inches, dpi=dpi, facecolor="white")
+    return _Shown(figsize=inches, dpi=dpi, facecolor="white")
+
+
+class _Shown(Figure):
+    """A figure that a notebook shows: Jupyter knows others only after pyplot was imported."""
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.savefig(stream, format="png", dpi=self.dpi)
+        return stream.getvalue()
 
 
 def size(figure: Figure) -> tuple[int, int]:
