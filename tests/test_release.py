@@ -124,7 +124,7 @@ def test_the_package_holds_what_it_needs_and_no_more(built, checkout):
         if path.is_file() and path.suffix != ".txt"  # notes of how fixtures were made
     ]
     licenses = [path for path in ours if path.name == "LICENSE"]
-    assert len(licenses) == 4
+    assert len(licenses) == 5
     info = f"dcgan_probe-{version}.dist-info"
     held = inside(wheel)
     assert {name for name in held if not name.startswith(f"{info}/")} == {
