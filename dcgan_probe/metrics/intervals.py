@@ -103,6 +103,21 @@ def resampled_mean(values: np.ndarray, seed: int, resamples: int = RESAMPLES) ->
     return Interval(float(means[0]), *map(float, percentile_interval(means)))
 
 
+def resampled_ratio(
+    above: np.ndarray, below: np.ndarray, seed: int | Sequence[int], resamples: int = RESAMPLES
+) -> Interval:
+    """One sum over samples divided by another, with its interval from bootstrap resamples.
+
+        >>> str(resampled_ratio(np.array([1.0, 1.0]), np.array([2.0, 2.0]), seed=0))
+        '0.500 (0.500 to 0.500)'
+
+    above, below: one number for each sample, float64; those below are not all 0.
+    """
+    weights = bootstrap_weights(len(above), np.random.default_rng(seed), resamples)
+    ratios = divide(weights @ above, weights @ below)
+    return Interval(float(ratios[0]), *map(float, percentile_interval(ratios)))
+
+
 def bootstrap_weights(
     samples: int, rng: np.random.Generator, resamples: int = RESAMPLES, *, poisson: bool = False
 ) -> np.ndarray:

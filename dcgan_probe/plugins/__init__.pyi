@@ -11,7 +11,7 @@ from .contract import session_of as session_of
 from .entry_points import GROUP as GROUP
 from .entry_points import GROUPS as GROUPS
 from .entry_points import Broken as Broken
-from .entry_points import check_needs as check_needs
+from .entry_points import check_given as check_given
 from .entry_points import discover as discover
 from .entry_points import entry_point as entry_point
 from .entry_points import find as find

@@ -151,15 +151,21 @@ def instantiate(point: metadata.EntryPoint, needs: Mapping[str, type], *argument
     where = _where(point)
     with guarded(f"{where}: cannot be used", InputError):
         instance = point.load()(*arguments)
-        check_needs(where, instance, needs)
+        _check_needs(where, instance, needs)
     return instance
 
 
-def check_needs(where: str, instance: object, needs: Mapping[str, type]) -> None:
-    """Make sure that a detector or classifier can be used; raises as `instantiate` does.
+def check_given(kind: str, given: object, needs: Mapping[str, type]) -> None:
+    """Make sure that a detector or classifier of a script can be used.
 
-    >>> check_needs("detector", Bright(), {"name": str, "about": dict})
+        >>> check_given("detector", Bright(), {"name": str, "about": dict})
+
+    Raises InputError that names it by its function or class.
     """
+    _check_needs(f"{kind} {getattr(given, '__name__', type(given).__name__)}", given, needs)
+
+
+def _check_needs(where: str, instance: object, needs: Mapping[str, type]) -> None:
     for attribute, kind in needs.items():
         if not isinstance(getattr(instance, attribute, None), kind):
             raise InputError(f"{where}: found no {attribute}, expected {kind.__name__}")

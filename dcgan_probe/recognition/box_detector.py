@@ -13,12 +13,7 @@ from torch.nn import functional as F
 from dcgan_probe import hooks
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import features
-from dcgan_probe.metrics.intervals import (
-    Interval,
-    bootstrap_weights,
-    divide,
-    percentile_interval,
-)
+from dcgan_probe.metrics.intervals import Interval, resampled_ratio
 from dcgan_probe.recognition.regression import fit
 from dcgan_probe.session import BATCH
 
@@ -97,10 +92,7 @@ class BoxDetector(nn.Module):
             marked = torch.cat([self(part).cpu() > 0.5 for part in images.split(BATCH)]).numpy()
         both = (marked & inside).sum((1, 2)).astype(float)
         either = (marked | inside).sum((1, 2)).astype(float)
-        weights = bootstrap_weights(len(images), np.random.default_rng([seed, 4]))
-        overlaps = divide(weights @ both, weights @ either)
-        low, high = percentile_interval(overlaps)
-        overlap = Interval(float(overlaps[0]), float(low), float(high))
+        overlap = resampled_ratio(both, either, [seed, 4])
         self.about |= {
             "held_out_iou": overlap.value,
             "held_out_iou_95": [overlap.low, overlap.high],

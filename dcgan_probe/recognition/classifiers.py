@@ -103,8 +103,7 @@ def resolve(classifier: Classifier | str, session: Session) -> Classifier:
     """
     if isinstance(classifier, str):
         return find(classifier, session)
-    called = getattr(classifier, "__name__", type(classifier).__name__)
-    plugins.check_needs(f"classifier {called}", classifier, _NEEDS)
+    plugins.check_given("classifier", classifier, _NEEDS)
     return classifier
 
 

@@ -103,12 +103,8 @@ def check(detector: Detector) -> Detector:
     >>> check(Bright()).name
     'bright'
     """
-    plugins.check_needs(f"detector {_called(detector)}", detector, _NEEDS)
+    plugins.check_given("detector", detector, _NEEDS)
     return detector
-
-
-def _called(given: object) -> str:
-    return str(getattr(given, "__name__", type(given).__name__))
 
 
 def shipped(checkpoint: str, label: str) -> str | None:

@@ -17,13 +17,7 @@ from dcgan_probe.edits.places import PlaceEdit, find_donors, replacing
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import features
-from dcgan_probe.metrics.intervals import (
-    Interval,
-    bootstrap_weights,
-    divide,
-    percentile_interval,
-    resampled_mean,
-)
+from dcgan_probe.metrics.intervals import Interval, resampled_mean, resampled_ratio
 from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
 from dcgan_probe.recognition.patches import Patches, grown
 from dcgan_probe.recognition.places import FittedPlaces
@@ -348,9 +342,7 @@ class _Guide:
         still = (self._marks(seen, rows) & self.inside[rows]).flatten(1).sum(1).double().numpy()
         if not was.any():
             return Interval(float("nan"), float("nan"), float("nan"))
-        weights = bootstrap_weights(len(rows), np.random.default_rng(self.seed), resamples)
-        shares = divide(weights @ still, weights @ was)
-        return Interval(float(shares[0]), *map(float, percentile_interval(shares)))
+        return resampled_ratio(still, was, self.seed, resamples)
 
     def _marks(self, seen: Tensor, rows: Tensor) -> Tensor:
         # Nothing is marked where there is one sample, which no part has not seen.
