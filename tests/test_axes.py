@@ -17,10 +17,11 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.figures.charts import spread
 from dcgan_probe.latents import axes
 from dcgan_probe.latents.concepts import Concept, Concepts
+from dcgan_probe.metrics.intervals import Proportion
 from dcgan_probe.probes import arithmetic, turn
 from dcgan_probe.probes.arithmetic import trials
 from dcgan_probe.probes.turn.curves import describe, rank
-from dcgan_probe.probes.turn.figures import BOTTOM, HEIGHT, NAMED, NAMES, chart_responses
+from dcgan_probe.probes.turn.figures import BOTTOM, HEIGHT, NAMED, NAMES, Line, chart_responses
 from dcgan_probe.probes.turn.reading import READING
 from dcgan_probe.probes.turn.result import Response
 from dcgan_probe.recognition import keeping
@@ -323,6 +324,40 @@ def test_both_axes_are_in_the_result_and_the_picture(shown, concepts, tmp_path):
     assert picture.shape[0] >= dp.figures.read_image(tmp_path / "alone/turn.png").shape[0]
 
 
+class Product:
+    """Two labels: the sign of a number of z, and that of the product of two."""
+
+    name, labels, about = "product", ("sign", "product"), {}
+
+    def __call__(self, images):
+        z = images.flatten(1)[:, :8] * 10
+        return torch.stack([z[:, 0], z[:, 0] * z[:, 1]], 1).mul(9).sigmoid()
+
+
+def test_samples_that_differ_are_counted_where_the_mean_stays(shown):
+    shown.kept["far"] = torch.eye(8)[:1] * 30
+    found = turn.run(shown, axis="far", n=1, steps=3, classifier=Product()).response
+    # Each product has another sign at the other end, half of them each way.
+    assert abs(found.change("product")) < 0.2
+    assert found.differs["product"].count == found.differs["sign"].count == 200
+    # A random direction of length 30 changes a sign where it goes farther than z is from 0.
+    random = np.random.default_rng(3)
+    z, way = random.standard_normal((2, 200_000, 8))
+    way *= 30 / np.linalg.norm(way, axis=1, keepdims=True)
+    near, far = z - way, z + way
+    for label, values in (("sign", (near[:, 0], far[:, 0])), ("product", None)):
+        before, after = values or (near[:, 0] * near[:, 1], far[:, 0] * far[:, 1])
+        low, high = found.differs_at_random[label].interval
+        assert low < ((before > 0) != (after > 0)).mean() < high
+
+
+def test_ends_of_a_short_axis_differ_in_the_samples_that_numpy_counts(shown):
+    shown.kept["short"] = torch.eye(8)[:1] * 0.7
+    found = turn.run(shown, axis="short", n=1, steps=3, classifier=Product()).response
+    z = shown.latents(200, shown.seed + 1).numpy()[:, 0]
+    assert found.differs["sign"].count == int((abs(z) < 0.7).sum())
+
+
 def test_a_label_that_changes_between_the_ends_is_ranked_coloured_and_reported():
     response = Response(
         classifier="own",
@@ -331,9 +366,12 @@ def test_a_label_that_changes_between_the_ends_is_ranked_coloured_and_reported()
         spans={},
         changes={},
         rises={"calm": 1.0, "back": 0.5, "up": 1.0},
+        differs={"calm": Proportion(0, 8), "back": Proportion(4, 8), "up": Proportion(8, 8)},
+        differs_at_random=dict.fromkeys(("calm", "back", "up"), Proportion(2, 8)),
     )
     assert list(response.ranked) == ["up", "back", "calm"]
-    assert "back 0.90 to 0.95, but 0.40 in between (rises in 50%)" in str(response)
+    assert "; back 0.90 to 0.95, but 0.40 in between; calm" in str(response)
+    assert str(response).endswith(": up 100% (25%), back 50% (25%), calm 0% (25%)")
     assert response.values()["range"]["back"] == pytest.approx(0.55)
     assert describe([0.2, 0.1, 0.9]) == "0.20 to 0.90, but 0.10 in between"
     assert describe([0.2, 0.5, 0.9]) == describe([0.2, 0.15, 0.9]) == "0.20 to 0.90"
@@ -346,7 +384,7 @@ def test_a_colour_is_the_same_label_on_both_axes():
     order = rank({"a": [0.0, 0.5, 1.0], "b": [0.5, 0.5, 0.5], "c": [0.3, 0.3, 0.3]}, other)
     assert order == ["a", "b", "c"]
     means = {
-        side: {label: (mean, [(0.0, 1.0)] * 3) for label in order if (mean := curves[label])}
+        side: {label: Line(curves[label], [(0.0, 1.0)] * 3, Proportion(1, 4)) for label in order}
         for side, curves in (("before", dict.fromkeys("abc", [0.1, 0.2, 0.3])), ("after", other))
     }
     panels = chart_responses((-1.0, 0.0, 1.0), means, 600).axes
@@ -357,12 +395,12 @@ def test_a_colour_is_the_same_label_on_both_axes():
     assert drawn[0] == drawn[1]
     assert len(set(drawn[0].values())) == 3
     lines = [[line.get_color() for line in axes.lines] for axes in panels]
-    assert lines[0] == lines[1] == [drawn[0][label] for label in reversed(order)]
+    assert lines[0] == lines[1] == [drawn[0][f"{label} 25%"] for label in reversed(order)]
 
 
 def test_a_chart_names_as_many_lines_as_there_is_room_for(tmp_path):
     at, spans = (-1.0, 0.0, 1.0), [(0.1, 0.2)] * 3
-    lines = {f"label {i}": ([i / 60] * 3, spans) for i in range(40)}
+    lines = {f"label {i}": Line([i / 60] * 3, spans, Proportion(i, 40)) for i in range(40)}
 
     def drawn(n: int) -> np.ndarray:
         chart = chart_responses(at, {"": dict(list(lines.items())[:n])}, 600)

@@ -3,8 +3,9 @@
     python benchmarks/latents/axes.py
 
 On the faces that ship. Of each axis, as long as it takes for what is asked to move by `ASKED` from
-end to end: the label that moves most of all others. Of each sum what `success.py` counts. Writes
-axes.md and axes.json beside this file.
+end to end: the label that moves most of all others, and the one that differs between the ends in
+most samples, beside random directions of the same length. Of each sum what `success.py` counts.
+Writes axes.md and axes.json beside this file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import dcgan_probe as dp
 from dcgan_probe.latents.axes import Regression
 from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.latents.expressions import combine, parse
-from dcgan_probe.metrics.intervals import mean_interval
+from dcgan_probe.metrics.intervals import Proportion, mean_interval
 from dcgan_probe.probes.arithmetic import trials
 from dcgan_probe.probes.arithmetic.question import Question
 from dcgan_probe.recognition import classifiers, keeping
@@ -49,13 +50,17 @@ ASKED, MEASURED, DRAWS = 0.9, 200, 200
 FARTHEST, HALVINGS = 1.0, 5
 
 
-def changes(session: dp.Session, axis: Tensor, reach: float, judge: Classifier) -> Tensor:
-    """How much each label changes from one end to the other, samples x labels."""
+def ends(session: dp.Session, way: Tensor, judge: Classifier) -> tuple[Tensor, Tensor]:
+    """Probabilities at both ends of a way (z_size, or one for each sample); samples x labels."""
     z = session.latents(MEASURED, session.seed + 1)
-    low, high = (
-        classifiers.classify(judge, session.generate(z + place * axis)) for place in (-reach, reach)
-    )
-    return high - low
+    low, high = (classifiers.classify(judge, session.generate(z + side)) for side in (-way, way))
+    return low, high
+
+
+def differ(low: Tensor, high: Tensor) -> list[Proportion]:
+    """For each label, the share of samples that have it at one end only."""
+    counts = ((low > 0.5) != (high > 0.5)).sum(0)
+    return [Proportion(count, MEASURED) for count in counts.tolist()]
 
 
 def along(session: dp.Session, axis: Tensor, asked: str, judge: Classifier) -> dict[str, Any]:
@@ -63,22 +68,33 @@ def along(session: dp.Session, axis: Tensor, asked: str, judge: Classifier) -> d
     labels = list(judge.labels)
     column = labels.index(asked)
     low, high = 0.0, FARTHEST
-    found = changes(session, axis, high, judge)
-    if found[:, column].mean() >= ASKED:
+    seen = ends(session, high * axis, judge)
+    if (seen[1] - seen[0])[:, column].mean() >= ASKED:
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            there = changes(session, axis, middle, judge)
-            if there[:, column].mean() >= ASKED:
-                high, found = middle, there
+            there = ends(session, middle * axis, judge)
+            if (there[1] - there[0])[:, column].mean() >= ASKED:
+                high, seen = middle, there
             else:
                 low = middle
+    found = seen[1] - seen[0]
     mean = found.mean(0)
+    ways = torch.randn(MEASURED, len(axis), generator=torch.Generator().manual_seed(session.seed))
+    ways *= high * axis.norm() / ways.norm(dim=1, keepdim=True)
+    shares, by_chance = differ(*seen), differ(*ends(session, ways, judge))
     others = [i for i in range(len(labels)) if i != column]
     ranked = sorted(others, key=lambda i: -abs(float(mean[i])))
 
     def told(i: int) -> dict[str, Any]:
         low, high = mean_interval(found[:, i].tolist())
-        return {"label": labels[i], "change": float(mean[i]), "low": low, "high": high}
+        return {
+            "label": labels[i],
+            "change": float(mean[i]),
+            "low": low,
+            "high": high,
+            "differs": shares[i].values(),
+            "differs_at_random": by_chance[i].values(),
+        }
 
     return {
         "length": float(axis.norm()),
@@ -174,18 +190,26 @@ def table(results: dict[str, Any]) -> str:
         "Changes between the ends are not counted. An axis that does not change the target so far "
         "within its own length to both sides has that length.",
         "",
-        "| from, to | exemplars | | target | largest change of another label | others above 0.1 |",
-        "|---|---|---|---|---|---|",
+        "A mean can stay while some samples gain a label and others lose it. So the last column "
+        "counts the samples that have a label (probability above 0.5) at one end only: the target, "
+        "and the other label that differs most often, each with its share along random directions "
+        "of the same length, one for each sample.",
+        "",
+        "| from, to | exemplars | | target | largest change of another label | others above 0.1 | "
+        "samples whose ends differ (random directions) |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in results["axes"]:
         for i, (side, name) in enumerate((("before", "original"), ("after", "`--keep all`"))):
             found = row[side]
             asked, most = found["asked"], found["others"][0]
             over = sum(abs(other["change"]) > 0.1 for other in found["others"])
+            often = max(found["others"], key=lambda other: other["differs"]["share"])
             head = (f"{row['from']}, {row['to']}", row["exemplars"]) if not i else ("", "")
             lines.append(
                 f"| {head[0]} | {head[1]} | {name} | {asked['label']} {told(asked)} | "
-                f"{most['label']} {told(most)} | {over} of {len(found['others'])} |"
+                f"{most['label']} {told(most)} | {over} of {len(found['others'])} | "
+                f"{asked['label']} {shares(asked)}, {often['label']} {shares(often)} |"
             )
     lines += [
         "",
@@ -217,6 +241,10 @@ def table(results: dict[str, Any]) -> str:
 
 def told(change: dict[str, Any]) -> str:
     return f"{change['change']:+.2f} ({change['low']:+.2f} to {change['high']:+.2f})"
+
+
+def shares(label: dict[str, Any]) -> str:
+    return f"{label['differs']['share']:.0%} ({label['differs_at_random']['share']:.0%})"
 
 
 if __name__ == "__main__":

@@ -68,6 +68,15 @@ class Proportion:
         wilson = stats.binomtest(self.count, self.total).proportion_ci(method="wilson")
         return float(wilson.low), float(wilson.high)
 
+    def values(self) -> dict[str, float]:
+        """As JSON values.
+
+        >>> Proportion(0, 4).values()["of"]
+        4
+        """
+        low, high = self.interval
+        return {"share": self.value, "low": low, "high": high, "of": self.total}
+
     def __str__(self) -> str:
         low, high = self.interval
         return f"{self.value:.2f} ({low:.2f} to {high:.2f})"

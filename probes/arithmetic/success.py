@@ -35,8 +35,8 @@ class Method:
 
     def values(self) -> dict[str, Any]:
         return {
-            "has_what_was_asked": _values(self.has),
-            "kept_what_was_not": {label: _values(share) for label, share in self.kept.items()},
+            "has_what_was_asked": self.has.values(),
+            "kept_what_was_not": {label: share.values() for label, share in self.kept.items()},
             "kept_mean": self.unchanged and self.unchanged.value,
             "kept_mean_interval": self.unchanged and [self.unchanged.low, self.unchanged.high],
             "sliced_wasserstein_x1000": self.drift,
@@ -124,8 +124,3 @@ class Success:
 
 def _span(share: Interval) -> str:
     return f"{share.value:.2f} ({share.low:.2f} to {share.high:.2f})"
-
-
-def _values(share: Proportion) -> dict[str, Any]:
-    low, high = share.interval
-    return {"share": share.value, "low": low, "high": high, "of": share.total}

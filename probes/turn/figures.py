@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dcgan_probe.figures import charts
 from dcgan_probe.figures.canvas import BLUE, GREEN, ORANGE, PALE, WARNING, blank
+from dcgan_probe.metrics.intervals import Proportion
 
 COLOURS = (BLUE, ORANGE, GREEN, WARNING)
 HEIGHT, TOP, BOTTOM = 340, 0.92, 0.14
 # The names are next to the lines: this many have room, and this much of the scale is between two.
 NAMED, APART = 16, 0.068
 # Of the width, in pixels: names, the scale, and what is between two charts.
-NAMES, SCALE, GAP, LONGEST = 130, 48, 12, 20
+NAMES, SCALE, GAP, LONGEST = 130, 48, 12, 16
 
 
 # From the edge of a name to the end of its line.
 CLOSE = {"relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0}
 
-# Means, and the ends of the interval of each.
-Line = tuple[Sequence[float], Sequence[tuple[float, float]]]
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One label along an axis: means, their intervals, and in how many samples the ends differ."""
+
+    mean: Sequence[float]
+    spans: Sequence[tuple[float, float]]
+    differs: Proportion
 
 
 def chart_responses(
@@ -30,9 +38,9 @@ def chart_responses(
 ) -> Figure:
     """Mean probabilities along axes side by side, one line for each label; width in pixels.
 
-    means: by the name of an axis, by label, at each place of `at`, with intervals; the labels of
-    all axes in one order. The first are in colour, the same in each chart; each is named at the end
-    of its line, at most `NAMED`.
+    means: by the name of an axis, by label, at each place of `at`; the labels of all axes in one
+    order. The first are in colour, the same in each chart; each is named at the end of its line, at
+    most `NAMED`.
     """
     figure = blank(width, HEIGHT)
     panels = figure.subplots(1, len(means), squeeze=False)[0]
@@ -53,22 +61,22 @@ def _draw(axes: Axes, at: Sequence[float], lines: Mapping[str, Line], beside: fl
     for rank, label in reversed(list(enumerate(ranked))):
         own = rank < len(COLOURS)
         colour, width = (COLOURS[rank], 2.0) if own else ("#BBBBBB", 1.0)
-        mean, spans = lines[label]
-        axes.plot(at, mean, color=colour, linewidth=width)
+        line = lines[label]
+        axes.plot(at, line.mean, color=colour, linewidth=width)
         if own:
-            low, high = zip(*spans, strict=True)
+            low, high = zip(*line.spans, strict=True)
             axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set_ylim(0, 1)
     axes.set_xlim(at[0], at[-1])
     axes.set_xticks((at[0], 0, at[-1]), [f"{at[0]:+.2g}", "0", f"{at[-1]:+.2g}"])
     named = ranked[:NAMED]
-    ends = [lines[label][0][-1] for label in named]
+    ends = [lines[label].mean[-1] for label in named]
     for label, end, place in zip(named, ends, charts.spread(ends, APART), strict=True):
         rank = ranked.index(label)
         colour = COLOURS[rank] if rank < len(COLOURS) else PALE
-        text = label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
+        name = label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
         axes.annotate(
-            text,
+            f"{name} {lines[label].differs.value:.0%}",
             (at[-1], end),
             (beside, place),
             textcoords="axes fraction",

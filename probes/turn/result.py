@@ -12,9 +12,9 @@ from torch import Tensor
 from dcgan_probe.figures import film
 from dcgan_probe.figures.panels import Block, chart_width, draw, zoom_for
 from dcgan_probe.latents.sampling import write as write_latents
-from dcgan_probe.metrics.intervals import Interval
+from dcgan_probe.metrics.intervals import Interval, Proportion
 from dcgan_probe.probes.turn.curves import describe, rank, span
-from dcgan_probe.probes.turn.figures import chart_responses
+from dcgan_probe.probes.turn.figures import Line, chart_responses
 from dcgan_probe.recognition.keeping import ROUGH, Keeping
 from dcgan_probe.results.result import Result
 
@@ -24,8 +24,8 @@ MEASURED = 200
 COLUMNS = 4
 BELOW = (
     f"Below: the classifier's mean probability of each label, over {MEASURED} samples (bands: "
-    "95%). In colour: the labels that change most anywhere along the axis. A clean axis changes "
-    "only its target. "
+    "95%). In colour: the labels that change most anywhere along the axis. Beside each name: in "
+    "how many samples the two ends differ"
 )
 ORIGINAL = "original axis"
 
@@ -36,7 +36,9 @@ class Response:
 
     mean: by label, its mean probability at each place; spans: the 95% interval of each. changes: by
     label, the mean change of its probability from end to end. rises: by label, the share of samples
-    that have more of it at the far end than at the near one.
+    that have more of it at the far end than at the near one. differs: by label, the share of
+    samples that have it at one end only; differs_at_random: the same at both ends of random
+    directions of the same length, one for each sample.
     """
 
     classifier: str
@@ -45,6 +47,8 @@ class Response:
     spans: dict[str, list[tuple[float, float]]]
     changes: dict[str, Interval]
     rises: dict[str, float]
+    differs: dict[str, Proportion]
+    differs_at_random: dict[str, Proportion]
 
     @property
     def ranked(self) -> dict[str, list[float]]:
@@ -69,14 +73,23 @@ class Response:
             },
             "range": {label: span(mean) for label, mean in self.mean.items()},
             "rises": self.rises,
+            "differs": {label: share.values() for label, share in self.differs.items()},
+            "differs_at_random": {
+                label: share.values() for label, share in self.differs_at_random.items()
+            },
         }
 
     def __str__(self) -> str:
-        parts = [
-            f"{label} {describe(mean)} (rises in {self.rises[label]:.0%})"
-            for label, mean in list(self.ranked.items())[:3]
+        means = [f"{label} {describe(mean)}" for label, mean in list(self.ranked.items())[:3]]
+        often = sorted(self.differs, key=lambda label: -self.differs[label].value)[:3]
+        shares = [
+            f"{label} {self.differs[label].value:.0%} ({self.differs_at_random[label].value:.0%})"
+            for label in often
         ]
-        return f"largest changes along the axis, by {self.classifier}: {'; '.join(parts)}"
+        return (
+            f"largest changes along the axis, by {self.classifier}: {'; '.join(means)}\n"
+            f"samples that differ between its ends (of random directions): {', '.join(shares)}"
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,17 +172,29 @@ class Turn(Result):
             by = (
                 f"the axis is {ROUGH}"
                 if self.keeping.regression is None
-                else "by a linear fit on z, the axis does not change the kept labels from end to "
-                "end; in between they may change"
+                else "by a linear fit on z, the axis does not change the mean of the kept labels from "
+                "end to end; in between, and in single samples, they may change"
             )
             kept = f"Right: {by}. {self.keeping}. "
         seen = {name: side.response for name, side in sides.items() if side.response is not None}
         # One order for all charts: a colour is the same label in each.
         order = rank(*(response.mean for response in seen.values())) if seen else []
         responses = {
-            name: {label: (response.mean[label], response.spans[label]) for label in order}
+            name: {
+                label: Line(response.mean[label], response.spans[label], response.differs[label])
+                for label in order
+            }
             for name, response in seen.items()
         }
+        spans = [
+            f"{min(shares):.0%} to {max(shares):.0%}"
+            for response in seen.values()
+            if (shares := [each.value for each in response.differs_at_random.values()])
+        ]
+        below = (
+            f"{BELOW} (of random directions of the same length, {' and '.join(spans)}, depending "
+            "on the label). A clean axis changes only its target. "
+        )
         # As wide as the images: each chart stands below its own.
         width = max(600, sum(b.images.shape[1] * (b.images.shape[3] * zoom + 2) for b in blocks))
         draw(
@@ -179,7 +204,7 @@ class Turn(Result):
             [str(i) for i in range(len(self.side.pixels))],
             f"Each row is one sample, unchanged in the middle. To its left and right, the axis "
             f"{self.words} is subtracted and added, in multiples of its length. "
-            f"{BELOW if responses else ''}{kept}{self.caption}.",
+            f"{below if seen else ''}{kept}{self.caption}.",
             zoom=zoom,
             below=chart_responses(self.at, responses, chart_width(width)) if responses else None,
         )
