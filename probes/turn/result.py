@@ -172,8 +172,8 @@ class Turn(Result):
             by = (
                 f"the axis is {ROUGH}"
                 if self.keeping.regression is None
-                else "by a linear fit on z, the axis does not change the mean of the kept labels from "
-                "end to end; in between, and in single samples, they may change"
+                else "by a linear fit on z, the axis does not change the mean of the kept labels "
+                "from end to end; in between, and in single samples, they may change"
             )
             kept = f"Right: {by}. {self.keeping}. "
         seen = {name: side.response for name, side in sides.items() if side.response is not None}
