@@ -175,6 +175,10 @@ def test_edits_of_one_layer_act_in_the_order_they_were_made(generator, config):
             {"filters": [0.0, 1.7]},
             "layer '8x8': found 1-d float32 as filters, expected a list of whole numbers",
         ),
+        ({"filters": "3"}, "layer '8x8': found '3' as filters, expected a list of whole numbers"),
+        ({"filters": None}, "layer '8x8': found None as filters, expected a list of whole numbers"),
+        ({"filters": True}, "layer '8x8': found a mask as filters, expected a list of whole.*"),
+        ({"filters": 99}, "layer '8x8': found filter 99, expected 0 to .*"),
     ],
 )
 def test_an_edit_that_makes_no_sense_is_refused_at_once(generator, given, message):
@@ -422,6 +426,14 @@ def test_the_first_input_is_edited_by_its_name_too():
         assert module(z=torch.ones(1), scale=3) == module(torch.ones(1), 3) == 6
         with pytest.raises(InputError, match="Named: found a forward without its first input"):
             module(scale=3)
+
+
+@pytest.mark.parametrize("one", [3, np.int64(3), torch.tensor(3), np.array(3)])
+def test_a_number_alone_is_one_filter(generator, config, one):
+    z = dp.latents.sample(config, 2, seed=0)
+    with hooks.ablate(generator, "8x8", one), hooks.record(generator, "8x8") as seen:
+        generator(z)
+    assert torch.where(seen["8x8"].flatten(2).eq(0).all(2).all(0))[0].tolist() == [3]
 
 
 def test_a_mask_of_places_may_be_an_array():

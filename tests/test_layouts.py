@@ -535,7 +535,7 @@ def test_spectral_norm_of_as_many_inputs_as_outputs_is_applied_the_right_way(wra
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
-@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("dim", [0, 1, None])
 @pytest.mark.parametrize(
     "wrap", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm], ids=["old", "new"]
 )

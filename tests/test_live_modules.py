@@ -175,6 +175,31 @@ def test_a_conditional_generator_takes_a_class(one_hot):
         dp.Session.from_modules(network, latent=8, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (99, "^generator: label: found class 99, expected one that the network has: .* class 0$"),
+        ((3, 10), r"numbers and class 3 of 10, expected a forward that takes both, .*\)$"),
+    ],
+)
+def test_a_class_that_the_generator_does_not_take_is_named(label, message):
+    with pytest.raises(InputError, match=message):
+        dp.Session.from_modules(Conditional(one_hot=False), latent=8, label=label, device="cpu")
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_generator_that_takes_the_class_first_is_refused(one_hot):
+    class Swapped(Conditional):
+        def forward(self, y, z):  # of 10 and of 10: one-hot classes would run as z
+            return self.network(torch.cat([z, y], 1))
+
+    message = r"^generator: found forward\(y, z\), expected the class second: a wrapper .* order$"
+    with pytest.raises(InputError, match=message):
+        dp.Session.from_modules(
+            Swapped(one_hot), latent=6, label=(3, 10) if one_hot else 3, device="cpu"
+        )
+
+
 class Places(nn.Module):
     """As in many conditional DCGANs: z and a one-hot class as N x ... x 1 x 1."""
 

@@ -42,7 +42,7 @@ def test_images_come_from_a_folder_too(session, tmp_path):
     rng = np.random.default_rng(0)
     for i in range(6):
         dp.figures.write_image(tmp_path / f"{i}.png", rng.integers(0, 256, (40, 50, 3), np.uint8))
-    found = visualize_d.run(session, images=tmp_path, n=5, filters=[0], k=2)
+    found = visualize_d.run(session, images=tmp_path, n=5, filters=np.int64(0), k=2)
     assert found.images == f"5 of 6 images of {tmp_path.name}"
     assert found.trained.images.max() <= 4
 
@@ -112,7 +112,8 @@ def test_concentration_runs_from_haze_to_a_stroke():
         ([], "found no filters"),
         ([16], "found filter 16, expected 0 to 15"),
         ("some", "found 'some', expected numbers or 'all'"),
-        (["1"], "found filter '1'"),
+        (["1"], r"found \['1'\] as filters, expected a list of whole numbers"),
+        ([0.5], "found 1-d float32 as filters"),
     ],
 )
 def test_filters_that_are_not_there_are_refused(session, filters, message):

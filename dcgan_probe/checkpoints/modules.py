@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from inspect import signature
 from numbers import Integral
 from typing import Any
 
@@ -39,6 +40,7 @@ from dcgan_probe.networks.tracing import Layer
 
 TRIED = 4  # latents that a network is tried with
 DISTRIBUTIONS = ("uniform", "normal")
+LATENTS = ("z", "noise", "latent", "latents")  # as a forward calls them
 
 # How many numbers a standard normal z has; or that and "uniform" on [-1, 1]; or a function.
 Latent = int | tuple[int, str] | Draw
@@ -183,6 +185,8 @@ def _adapted(
     network: nn.Module, z: Tensor, images: str, label: Label | None, remarks: list[str]
 ) -> nn.Module:
     """The generator as it takes N x z_size, in an `Adapted` where it needs one."""
+    if label is not None:
+        _check_order(network)
     ways: list[nn.Module] = [network]
     if images != PLAIN or label is not None:
         ways = [Adapted(network, images=images, label=label)]
@@ -199,6 +203,16 @@ def _adapted(
             "network. and so on"
         )
     return way
+
+
+def _check_order(network: nn.Module) -> None:
+    """Refuse a forward whose second parameter is called as z is: a one-hot class may run as z."""
+    names = list(signature(network.forward).parameters)
+    if names[1:2] and names[1] in LATENTS and names[0] not in LATENTS:
+        raise InputError(
+            f"generator: found forward({', '.join(names[:2])}), expected the class second: a "
+            "wrapper changes the order"
+        )
 
 
 def _adapted_discriminator(
@@ -398,11 +412,7 @@ def _tried(network: nn.Module, inputs: Tensor, role: str) -> tuple[Tensor, tuple
     except InputError as error:
         raise InputError(f"{role}: {error}") from error
     except Exception as error:  # whatever the user's code ran into
-        lacking = isinstance(error, TypeError) and "missing" in str(error)
-        raise InputError(
-            f"{role}: found {brief(error)} from {shape} numbers, expected a forward that takes them"
-            + (" alone (label=CLASS passes a class; a wrapper passes anything)" if lacking else "")
-        ) from error
+        raise InputError(f"{role}: {_why_not(network, inputs, error)}") from error
     if output.dim() == 0 or len(output) != len(inputs):
         raise InputError(f"{role}: found {_shape(output)} from {shape}, expected one for each")
     if not output.isfinite().all():
@@ -421,6 +431,28 @@ def _tried(network: nn.Module, inputs: Tensor, role: str) -> tuple[Tensor, tuple
             "(noise, or batch norm without running statistics?)"
         )
     return output.cpu(), layers
+
+
+def _why_not(network: nn.Module, inputs: Tensor, error: Exception) -> str:
+    """Why a network does not take its inputs: what was found and what was expected."""
+    found = f"found {brief(error)} from {_shape(inputs)} numbers"
+    label = network.label if isinstance(network, Adapted) else None
+    if label is None:
+        lacking = isinstance(error, TypeError) and "missing" in str(error)
+        alone = " alone (label=CLASS passes a class; a wrapper passes anything)" if lacking else ""
+        return f"{found}, expected a forward that takes them{alone}"
+    assert isinstance(network, Adapted)
+    if label.is_floating_point():
+        given = f"class {int(label.argmax())} of {label.numel()}"
+    else:
+        given = f"class {int(label)}"
+        first = Adapted(network.network, network.part, network.places, 0, network.images)
+        if _first_that_runs([first], inputs)[0] is not None:
+            return f"label: found {given}, expected one that the network has: it takes class 0"
+    return (
+        f"{found} and {given}, expected a forward that takes both, the class second (label=CLASS "
+        "passes its number, label=(CLASS, CLASSES) a one-hot vector; a wrapper passes anything)"
+    )
 
 
 def _judge_images(images: Tensor, network: nn.Module, config: Traced, remarks: list[str]) -> Tensor:

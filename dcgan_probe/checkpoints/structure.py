@@ -21,6 +21,8 @@ IMAGES = (1, 3)  # channels of images
 DEPTH = 6  # of dictionaries in dictionaries
 
 _STATISTICS = ("running_mean", "running_var")
+# What may be one number: weight norm has one gain for the whole weight with dim=None.
+_NUMBERS = ("num_batches_tracked", "weight_g", "parametrizations.weight.original0")
 _LEAVES = re.compile(
     r"(?:(?P<path>.*?)\.)?(?P<leaf>parametrizations\.weight\.(?:original[01]?|0\._[uv])"
     r"|weight_orig|weight_bar|weight_[uvg]|[^.]+)"
@@ -128,7 +130,7 @@ def _modules(tensors: Mapping[str, Tensor]) -> tuple[list[_Module], tuple[str, .
     ignored = []
     for name, tensor in tensors.items():
         match = _LEAVES.fullmatch(name)
-        if match is None or (tensor.dim() == 0 and match["leaf"] != "num_batches_tracked"):
+        if match is None or (tensor.dim() == 0 and match["leaf"] not in _NUMBERS):
             ignored.append(name)
             continue
         path = match["path"] or ""
@@ -288,9 +290,9 @@ def _spectral(parts: list[Tensor | None]) -> Tensor | None:
 
 def _weighted(parts: list[Tensor | None]) -> Tensor | None:
     gain, direction = parts
-    if gain is None or direction is None or gain.dim() != direction.dim():
+    if gain is None or direction is None or gain.dim() not in (0, direction.dim()):
         return None
-    axes = [i for i in range(gain.dim()) if gain.shape[i] == 1]
+    axes = [i for i in range(direction.dim()) if not gain.dim() or gain.shape[i] == 1]
     lengths = torch.linalg.vector_norm(direction.float(), dim=axes, keepdim=True)
     return direction * (gain / lengths)
 

@@ -6,6 +6,7 @@ from . import planning as planning
 from . import recording as recording
 from .ablation import Ablation as Ablation
 from .ablation import ablate as ablate
+from .ablation import as_filters as as_filters
 from .ablation import check_filters as check_filters
 from .cutting import Uncut as Uncut
 from .cutting import tail as tail

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from dcgan_probe.hooks.layers import hook_layer, layer, single_tensor
 def ablate(
     module: nn.Module,
     name: str,
-    filters: Sequence[int],
+    filters: int | Sequence[int],
     gain: float | Sequence[float] | Tensor = 0.0,
     value: float | Sequence[float] | Tensor = 0.0,
     where: Tensor | None = None,
@@ -30,7 +31,7 @@ def ablate(
         >>> with ablate(generator, "8x8", [3, 17], value=[0.4, 1.1], where=mask):  # put in
         ...     inserted = generator(z)
 
-    filters: indices along dimension 1 of the layer's output. gain, value: one for all, or a
+    filters: one index along dimension 1 of the layer's output, or several. gain, value: one for all, or a
     sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the locations
     to change, bool, h x w or N x h x w like the layer's maps; None is all. The layer's own output
     is not modified. Raises InputError when called for an unknown layer or filter, and for gains or
@@ -78,18 +79,26 @@ def _count_filters(part: nn.Module) -> int | None:
     return int(getattr(part, name))
 
 
-def _indices(name: str, filters: Sequence[int]) -> Tensor:
-    """Filters as int64, if they are whole numbers: a mask or a fraction would name others."""
-    given = torch.as_tensor(filters if isinstance(filters, Tensor) else list(filters))
-    if not given.numel():
-        return torch.empty(0, dtype=torch.long)
-    if given.dtype == torch.bool or given.is_floating_point() or given.dim() != 1:
+def as_filters(name: str, filters: int | Sequence[int]) -> list[int]:
+    """One filter or several as numbers, from a list, an array or a tensor.
+
+        >>> as_filters("8x8", torch.tensor([3, 17])), as_filters("8x8", 3)
+        ([3, 17], [3])
+
+    Raises InputError for anything but whole numbers: a mask or a fraction would name others.
+    """
+    where, expected = f"layer {name!r}", "as filters, expected a list of whole numbers"
+    several = isinstance(filters, Iterable) and not isinstance(filters, Tensor | np.ndarray)
+    try:
+        given = torch.as_tensor(list(filters) if several else filters)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{where}: found {filters!r} {expected}") from error
+    whole = not (given.dtype == torch.bool or given.is_floating_point() or given.is_complex())
+    if given.numel() and not (whole and given.dim() <= 1):
         kind = "a mask" if given.dtype == torch.bool else f"{given.dim()}-d {given.dtype}"
-        raise InputError(
-            f"layer {name!r}: found {kind.replace('torch.', '')} as filters, expected a list of "
-            "whole numbers"
-        )
-    return given.long()
+        raise InputError(f"{where}: found {kind.replace('torch.', '')} {expected}")
+    numbers: list[int] = given.reshape(-1).tolist()
+    return numbers
 
 
 class Ablation:
@@ -99,15 +108,16 @@ class Ablation:
         self,
         module: nn.Module,
         name: str,
-        filters: Sequence[int],
+        filters: int | Sequence[int],
         gain: float | Sequence[float] | Tensor,
         value: float | Sequence[float] | Tensor,
         where: Tensor | None,
     ):
         self.module = module
         self.name = name
-        self.filters = _indices(name, filters)
-        check_filters(name, self.filters.tolist(), _count_filters(layer(module, name)))
+        numbers = as_filters(name, filters)
+        check_filters(name, numbers, _count_filters(layer(module, name)))
+        self.filters = torch.tensor(numbers, dtype=torch.long)
         self.gain = self._for_each("gain", gain)
         self.shift = (1 - self.gain) * self._for_each("value", value)
         where = None if where is None else torch.as_tensor(where)  # NumPy's too

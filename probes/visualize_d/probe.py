@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcgan_probe import hooks
 from dcgan_probe.attribution import responses
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.figures.rasters import pixels
@@ -32,7 +33,7 @@ def run(
     images: str | Path | None = None,
     n: int = 2000,
     layer: str | None = None,
-    filters: list[int] | range | str | None = None,
+    filters: int | Sequence[int] | str | None = None,
     k: int = 5,
     rule: str = "leak",
 ) -> FilterPictures:
@@ -93,19 +94,18 @@ def _scan(
     return responses.top_responses(network, layer, on_device, k)
 
 
-def _choose(filters: Sequence[int] | str | None, count: int, layer: str) -> list[int]:
+def _choose(filters: int | Sequence[int] | str | None, count: int, layer: str) -> list[int]:
     if filters is None:
         return list(range(min(6, count)))
     if isinstance(filters, str):
         if filters != "all":
             raise InputError(f"filters: found {filters!r}, expected numbers or 'all'")
         return list(range(count))
-    for number in filters:
-        if type(number) is not int or not 0 <= number < count:
-            raise InputError(f"layer {layer!r}: found filter {number!r}, expected 0 to {count - 1}")
-    if not filters:
+    chosen = hooks.as_filters(layer, filters)
+    hooks.check_filters(layer, sorted(set(chosen)), count)
+    if not chosen:
         raise InputError(f"layer {layer!r}: found no filters, expected at least one")
-    return list(filters)
+    return chosen
 
 
 def _gather(
