@@ -649,6 +649,12 @@ def test_the_filters_of_all_layers_are_counted(session):
     assert "(of 12)" in str(found)
 
 
+def test_gates_that_are_all_left_open_are_refused(session, monkeypatch):
+    monkeypatch.setattr(choice, "OPEN", 0.0)  # no gain is below it
+    with pytest.raises(InputError, match="^layer 8x8, 16x16: found no filter that gates turns"):
+        run(session, boxes(), layer=["16x16", "8x8"], select="gates")
+
+
 def test_gates_leave_less_than_there_was_and_touch_no_more_than_there_is(session, guidance):
     values = {name: torch.zeros(maps) for name, maps in (("8x8", 32), ("16x16", 16))}
     values = {n: torch.zeros(maps_of(session, session.latents(1), n).shape[1]) for n in values}

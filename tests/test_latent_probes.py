@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import cv2
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -68,6 +69,25 @@ def test_a_spherical_way_turns_at_an_even_pace_as_scipy_has_it():
     assert np.allclose(found.numpy(), expected * lengths[:, None], atol=1e-6)
 
 
+@pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-4, 1e-5])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_spherical_way_is_exact_to_single_precision(apart, sign):
+    random = np.random.default_rng(0)
+    a, noise = random.standard_normal((2, 100)).astype(np.float32)
+    b = sign * a + np.float32(apart) * noise
+    at = torch.linspace(0, 1, 9)
+    found = latents.between(torch.tensor(a), torch.tensor(b), at, "spherical").double().numpy()
+    with mpmath.workdps(40):
+        x, y = (mpmath.matrix(each.tolist()) for each in (a, b))
+        along = [mpmath.sqrt(sum(v * v for v in each)) for each in (x, y)]
+        x, y = x / along[0], y / along[1]
+        angle = mpmath.acos(sum(v * w for v, w in zip(x, y, strict=True)))
+        for t, row in zip(map(mpmath.mpf, at.tolist()), found, strict=True):
+            turned = mpmath.sin((1 - t) * angle) * x + mpmath.sin(t * angle) * y
+            turned *= ((1 - t) * along[0] + t * along[1]) / mpmath.sin(angle)
+            np.testing.assert_allclose(row, [float(v) for v in turned], rtol=0, atol=1e-6)
+
+
 def test_ways_between_special_latents():
     a, at = torch.tensor([1.0, 2.0]), torch.linspace(0, 1, 3)
     assert torch.allclose(
@@ -91,6 +111,18 @@ def test_a_walk_goes_through_its_points(session, concepts):
         assert torch.allclose(track.z[:, -1], ends[1:], atol=1e-6)
     pictures = dp.figures.pixels(session.generate(found.tracks["linear"].z[1]))
     assert np.array_equal(found.tracks["linear"].pixels[1], pictures)
+
+
+@pytest.mark.parametrize("way", walk.WAYS)
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_film_goes_to_the_last_point_and_a_loop_shows_each_point_once(session, way, closed):
+    found = walk.run(session, 3, steps=2, ways=(way,), closed=closed, video="gif").tracks[way]
+    points = dp.figures.pixels(session.sample(3))
+    at = [int(np.abs(found.frames.astype(int) - one).sum((1, 2, 3)).argmin()) for one in points]
+    assert at == [0, 24, 48]
+    assert len(found.frames) == (72 if closed else 49)
+    seam = found.frames[[0, -1]].astype(int)
+    assert closed == (np.abs(seam[0] - seam[1]).mean() < 10)
 
 
 def test_a_step_is_as_long_as_the_features_say(session):

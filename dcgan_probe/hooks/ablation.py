@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +32,10 @@ def ablate(
         >>> with ablate(generator, "8x8", [3, 17], value=[0.4, 1.1], where=mask):  # put in
         ...     inserted = generator(z)
 
-    filters: one index along dimension 1 of the layer's output, or several. gain, value: one for all, or a
-    sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the locations
-    to change, bool, h x w or N x h x w like the layer's maps; None is all. The layer's own output
-    is not modified. Raises InputError when called for an unknown layer or filter, and for gains or
+    filters: one index along dimension 1 of the layer's output, or several. gain, value: one for
+    all, or a sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the
+    locations to change, bool, h x w or N x h x w like the layer's maps; None is all. The layer's
+    own output is not modified. Raises InputError when called for an unknown layer or filter, and for gains or
     values that are not finite or not one for each filter. If the number of filters is only known in
     the forward, an unknown filter raises there, like a wrong shape and a layer that is never
     reached. Source: section 6.3.1.
@@ -88,17 +89,18 @@ def as_filters(name: str, filters: int | Sequence[int]) -> list[int]:
     Raises InputError for anything but whole numbers: a mask or a fraction would name others.
     """
     where, expected = f"layer {name!r}", "as filters, expected a list of whole numbers"
-    several = isinstance(filters, Iterable) and not isinstance(filters, Tensor | np.ndarray)
+    numbers: Any = filters
+    if isinstance(filters, Iterable) and not isinstance(filters, Tensor | np.ndarray):
+        numbers = list(filters)  # of a range or a set, too
     try:
-        given = torch.as_tensor(list(filters) if several else filters)
+        given = torch.as_tensor(numbers)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: found {filters!r} {expected}") from error
     whole = not (given.dtype == torch.bool or given.is_floating_point() or given.is_complex())
     if given.numel() and not (whole and given.dim() <= 1):
         kind = "a mask" if given.dtype == torch.bool else f"{given.dim()}-d {given.dtype}"
         raise InputError(f"{where}: found {kind.replace('torch.', '')} {expected}")
-    numbers: list[int] = given.reshape(-1).tolist()
-    return numbers
+    return [int(number) for number in given.reshape(-1)]
 
 
 class Ablation:
@@ -115,9 +117,8 @@ class Ablation:
     ):
         self.module = module
         self.name = name
-        numbers = as_filters(name, filters)
-        check_filters(name, numbers, _count_filters(layer(module, name)))
-        self.filters = torch.tensor(numbers, dtype=torch.long)
+        self.filters = torch.tensor(as_filters(name, filters), dtype=torch.long)
+        check_filters(name, self.filters.tolist(), _count_filters(layer(module, name)))
         self.gain = self._for_each("gain", gain)
         self.shift = (1 - self.gain) * self._for_each("value", value)
         where = None if where is None else torch.as_tensor(where)  # NumPy's too

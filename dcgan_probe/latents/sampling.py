@@ -86,11 +86,13 @@ def between(a: Tensor, b: Tensor, at: Tensor, how: str = "linear") -> Tensor:
     straight = torch.lerp(a, b, at)
     if how == "linear":
         return straight
+    # In double precision: single loses the angle of nearly parallel latents, and between nearly
+    # opposite ones its rounding is divided by a small sine.
+    a, b, at = a.double(), b.double(), at.double()
     lengths = a.norm(), b.norm()
     if min(lengths) == 0:
         return straight
-    # In double precision: the angle of nearly parallel latents is lost in single.
-    u, v = (x.double() / length for x, length in zip((a, b), lengths, strict=True))
+    u, v = a / lengths[0], b / lengths[1]
     angle = 2 * torch.atan2((u - v).norm(), (u + v).norm())
     if math.pi - angle < 1e-6:
         raise InputError("path: found opposite latents, expected ones with a way between them")

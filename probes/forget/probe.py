@@ -156,6 +156,11 @@ def run(
     samples.check()
     choosing = samples.only(choosing_boxes.images)
     rankings = RULES[select](choosing, settings)
+    if not any(ranking.chosen.filters for ranking in rankings):  # gates may all be left open
+        raise InputError(
+            f"layer {', '.join(layers)}: found no filter that {select} turns down, expected some; "
+            "choose a smaller --left, another --layer or --select"
+        )
     # New samples, as in the paper: none of those that the boxes were drawn on.
     start = boxes.n if session.seed == boxes.seed else 0
     rivals = Rivals.draw(rankings, _means(session, rankings, n), controls, session.seed)

@@ -66,7 +66,7 @@ def run(
         ends = torch.cat([ends, ends[:1]])
         names = [*names, names[0]]
     tracks = {
-        way: _track(session, ends, way, steps, FRAMES if video else 0)
+        way: _track(session, ends, way, steps, FRAMES if video else 0, closed)
         for way in session.progress(ways, "ways")
     }
     apart = session.generate(session.latents(2 * PAIRS, seed=session.seed + 1)).split(PAIRS)
@@ -90,7 +90,9 @@ def run(
     )
 
 
-def _track(session: Session, ends: Tensor, way: str, steps: int, frames: int) -> Track:
+def _track(
+    session: Session, ends: Tensor, way: str, steps: int, frames: int, closed: bool
+) -> Track:
     def between(count: int) -> Tensor:
         at = torch.linspace(0, 1, count)
         pairs = zip(ends, ends[1:], strict=False)
@@ -100,14 +102,18 @@ def _track(session: Session, ends: Tensor, way: str, steps: int, frames: int) ->
     flat = session.generate(z.flatten(0, 1))
     images = flat.unflatten(0, z.shape[:2])
     lengths = _distances(session, images[:, :-1].flatten(0, 1), images[:, 1:].flatten(0, 1))
-    film = session.generate(between(frames + 1)[:, :-1].flatten(0, 1)) if frames else None
     size = session.config.size
+    film = np.empty(0)
+    if frames:
+        # Each point once: it ends one way and begins the next, as a loop's last is its first.
+        moving = between(frames + 1)[:, :-1].flatten(0, 1)
+        film = pixels(session.generate(moving if closed else torch.cat([moving, ends[-1:]])))
     return Track(
         z=z,
         pixels=pixels(flat).reshape(*z.shape[:2], size, size, 3),
         lengths=lengths.view(len(z), -1).numpy(),
         largest_part=_largest_part(session, ends, way, lengths, steps),
-        frames=np.empty(0) if film is None else pixels(film),
+        frames=film,
     )
 
 
