@@ -39,7 +39,7 @@ demo: setup
 		arithmetic "smiling_woman - neutral_woman + neutral_man"
 	$(BIN)/dcgan-probe --model faces --out $(OUT)/faces --force --report \
 		arithmetic --classifier faces --keep all "glasses_short - plain_short + plain_long" \
-		turn --from left --to right --exemplars 10 --classifier faces --keep all --n 4 --steps 5 \
+		turn --from neutral --to smiling --reach 3 --exemplars 10 --classifier faces --keep all --n 4 --steps 5 \
 		walk --points 5
 	@echo "The pictures: $(OUT)/svhn/visualize-d/filters.png $(OUT)/rooms/visualize-d/filters.png" \
 		"$(OUT)/rooms/forget/forget.png $(OUT)/rooms/sample/sheet.png" \

@@ -47,7 +47,7 @@ SUMS = (
 EXEMPLARS = (3, 10)
 ASKED, MEASURED, DRAWS = 0.9, 200, 200
 # An axis that has not moved what is asked by then does not.
-FARTHEST, HALVINGS = 1.0, 5
+FARTHEST, HALVINGS = 3.0, 7
 
 
 def ends(session: dp.Session, way: Tensor, judge: Classifier) -> tuple[Tensor, Tensor]:
@@ -187,17 +187,17 @@ def table(results: dict[str, Any]) -> str:
         f"{MEASURED} samples that neither the exemplars nor the regression come from. Beside it: "
         "the other label, kept or not, with the largest change from end to end, and its 95% "
         "interval (Student's t); and how many other labels change by more than 0.1. Aim: none. "
-        "Changes between the ends are not counted. An axis that does not change the target so far "
-        "within its own length to both sides has that length.",
+        "Changes between the ends are not counted. Reach: how many of its lengths the axis goes to "
+        f"each side; at most {FARTHEST:g}.",
         "",
         "A mean can stay while some samples gain a label and others lose it. So the last column "
         "counts the samples that have a label (probability above 0.5) at one end only: the target, "
         "and the other label that differs most often, each with its share along random directions "
         "of the same length, one for each sample.",
         "",
-        "| from, to | exemplars | | target | largest change of another label | others above 0.1 | "
-        "samples whose ends differ (random directions) |",
-        "|---|---|---|---|---|---|---|",
+        "| from, to | exemplars | | reach | target | largest change of another label | others "
+        "above 0.1 | samples whose ends differ (random directions) |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in results["axes"]:
         for i, (side, name) in enumerate((("before", "original"), ("after", "`--keep all`"))):
@@ -207,7 +207,8 @@ def table(results: dict[str, Any]) -> str:
             often = max(found["others"], key=lambda other: other["differs"]["share"])
             head = (f"{row['from']}, {row['to']}", row["exemplars"]) if not i else ("", "")
             lines.append(
-                f"| {head[0]} | {head[1]} | {name} | {asked['label']} {told(asked)} | "
+                f"| {head[0]} | {head[1]} | {name} | {found['reach']:.2f} | {asked['label']} "
+                f"{told(asked)} | "
                 f"{most['label']} {told(most)} | {over} of {len(found['others'])} | "
                 f"{asked['label']} {shares(asked)}, {often['label']} {shares(often)} |"
             )
