@@ -296,6 +296,20 @@ def test_a_condition_that_all_of_a_mean_meet_is_asked_for(session, concepts):
     assert found.asked == {"bright": True, "red": False}
 
 
+def test_twice_a_concept_asks_for_what_the_concept_shows():
+    shows = {"light": ("bright", "not red"), "dark": ("not bright", "not red")}
+    named = {name: Concept(("1:2",), each) for name, each in shows.items()}
+    for factors, bright in (
+        ({"light": 2.0, "dark": -1.0}, True),  # 2 * 1 - 0
+        ({"light": -1.0, "dark": 2.0}, False),  # -1 + 2 * 0
+        ({"light": 3.0, "dark": -2.0}, True),
+    ):
+        found = Question.read(factors, Concepts("cd" * 32, named), Bright())
+        assert found.asked == {"bright": bright, "red": False}
+    half = Question.read({"light": 0.5, "dark": 0.5}, Concepts("cd" * 32, named), Bright())
+    assert half.asked == {"red": False}
+
+
 def test_more_draws_than_half_of_the_pool_are_refused(session, concepts):
     with pytest.raises(InputError, match="found 1001 draws, expected at most 1000"):
         arithmetic.run(session, "light - dark", concepts, classifier=Bright(), draws=1001)
@@ -303,7 +317,7 @@ def test_more_draws_than_half_of_the_pool_are_refused(session, concepts):
 
 def test_what_cannot_be_measured_is_refused(session, concepts):
     for factors, message in (
-        ({"light": 2.0, "dark": -1.0}, "no label says anything about"),
+        ({"light": 0.5, "dark": 0.5}, "no label says anything about"),
         ({"few": 1.0}, "few: found nothing that it shows"),
         ({"0:1": 1.0}, "0:1: found nothing that it shows"),
     ):

@@ -42,6 +42,7 @@ AXES = (
 SUMS = (
     "glasses_short - plain_short + plain_long",
     "smiling_long - neutral_long + neutral_short",
+    "3*smiling_long - 3*neutral_long + neutral_short",
     "smiling - neutral + hat",
 )
 EXEMPLARS = (3, 10)

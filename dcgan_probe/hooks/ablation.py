@@ -35,10 +35,10 @@ def ablate(
     filters: one index along dimension 1 of the layer's output, or several. gain, value: one for
     all, or a sequence or 1-d tensor with one for each filter; gradients flow to tensors. where: the
     locations to change, bool, h x w or N x h x w like the layer's maps; None is all. The layer's
-    own output is not modified. Raises InputError when called for an unknown layer or filter, and for gains or
-    values that are not finite or not one for each filter. If the number of filters is only known in
-    the forward, an unknown filter raises there, like a wrong shape and a layer that is never
-    reached. Source: section 6.3.1.
+    own output is not modified. Raises InputError when called for an unknown layer or filter, and
+    for gains or values that are not finite or not one for each filter. If the number of filters is
+    only known in the forward, an unknown filter raises there, like a wrong shape and a layer that
+    is never reached. Source: section 6.3.1.
     """
     return Ablation(module, name, filters, gain, value, where)
 

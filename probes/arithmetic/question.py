@@ -31,7 +31,7 @@ class Question:
     def read(
         cls, factors: Mapping[str, float], concepts: Concepts | None, classifier: Classifier
     ) -> Question:
-        """Sum the conditions of concepts, as 0 and 1: asked is what comes out as 0 or 1.
+        """Sum the conditions of concepts, as 0 and 1: asked is what is then 1 or more, 0 or less.
 
         Raises InputError for a concept without conditions, a label that the classifier does not
         know, and a sum that asks for nothing.
@@ -41,7 +41,7 @@ class Question:
         if not asked:
             raise InputError(
                 "arithmetic: found a sum that no label says anything about, expected conditions "
-                "('shows') of its concepts that come out as 0 or 1"
+                "('shows') of its concepts that come out as 1 or more, or 0 or less"
             )
         labels = tuple(classifier.labels)
         return cls(labels=labels, conditions=conditions, asked=asked, base=base_of(factors))
@@ -99,11 +99,14 @@ def _conditions(name: str, concepts: Concepts | None, classifier: Classifier) ->
 def _sum_conditions(
     factors: Mapping[str, float], conditions: Mapping[str, Mapping[str, bool]]
 ) -> dict[str, bool]:
-    """The labels that all concepts have a condition on, and whose sum is 0 or 1."""
+    """The labels that all concepts have a condition on, and whose sum is 1 or more, 0 or less.
+
+    Twice a smile is a smile.
+    """
     asked = {}
     for label in conditions[next(iter(factors))]:
         if all(label in conditions[name] for name in factors):
             value = sum(factor * conditions[name][label] for name, factor in factors.items())
-            if (whole := round(value)) in (0, 1) and abs(value - whole) < ROUNDING:
-                asked[label] = bool(whole)
+            if not ROUNDING < value < 1 - ROUNDING:
+                asked[label] = value > ROUNDING
     return asked
