@@ -92,13 +92,19 @@ def joined(device: str) -> Iterator[Ranks]:
         1
 
     device: as `choose_device` takes it; of several processes each takes the GPU of its local rank.
-    Raises InputError for more local processes than GPUs.
+    Raises InputError for more local processes than GPUs, and for one GPU that several would share:
+    "cuda:1" and "mps".
     """
     chosen = choose_device(device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Ranks(device=chosen)
         return
+    if chosen.index is not None or chosen.type == "mps":
+        raise InputError(
+            f"device {device}: found one GPU for {world} processes of torchrun, expected cuda, of "
+            "which each process takes the GPU of its local rank, or cpu"
+        )
     if chosen.type == "cuda":
         local = int(os.environ["LOCAL_RANK"])
         if local >= torch.cuda.device_count():

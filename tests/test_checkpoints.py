@@ -114,7 +114,7 @@ def test_the_shipped_names_open():
 def test_a_name_that_is_not_there_lists_those_that_are():
     message = refusal("svnh", "unknown checkpoint 'svnh'", "svhn")
     assert "of a file or folder, hub:org/name; found no file or folder of this name" in message
-    assert "; --model package.module:factory opens any network" in message
+    assert "; package.module:factory opens any network" in message
 
 
 # Our own format

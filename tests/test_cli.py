@@ -332,6 +332,14 @@ def test_train_makes_a_checkpoint_that_probes_take_up(tmp_path, run, small_train
     assert "state.pt: network.kernel: found 5, expected 4 as asked for" in output
 
 
+def test_what_training_cannot_start_from_comes_without_the_advice_for_other_networks(
+    run, small_training
+):
+    picture = next(small_training[2].iterdir())
+    output = run(*small_training, "--steps", 1, "--start-from", picture, expect=2)
+    assert output.endswith("expected a file of weights\n")
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("has", [False, True])
 def test_train_says_where_bfloat16_is_slow(precision, has, run, small_training, monkeypatch):

@@ -414,7 +414,7 @@ def test_tensors_that_are_not_dense_floats_are_named(tmp_path, kind):
 
 
 def test_a_path_that_does_not_exist_is_said_with_the_way_out(tmp_path):
-    words = "c.pth.*found no .*; --model package.module:factory opens any network"
+    words = "c.pth.*found no .*; package.module:factory opens any network"
     for load in (checkpoints.load, lambda path: checkpoints.convert([path])):
         with pytest.raises(InputError, match=words) as raised:
             load(tmp_path / "c.pth")

@@ -76,7 +76,7 @@ def read_authors(
     if "generator" not in paths and images is None:
         raise InputError(
             f"{folder}: found a discriminator without a generator, expected images for its"
-            " batch-norm statistics (--images), or the generator's arrays beside it"
+            " batch-norm statistics (convert --images), or the generator's arrays beside it"
         )
     arrays = {part: {path.name: _array(path) for path in paths[part]} for part in paths}
     files = [path for part in paths.values() for path in part]

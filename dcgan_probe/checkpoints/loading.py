@@ -22,7 +22,7 @@ from dcgan_probe.checkpoints.weights import look_at
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.images.sources import Images
 
-FACTORY = "--model package.module:factory opens any network: docs/any-gan.md"
+FACTORY = "package.module:factory opens any network: docs/any-gan.md"
 
 
 def load(name_or_path: str | os.PathLike[str], facts: Facts = NOTHING) -> Checkpoint:

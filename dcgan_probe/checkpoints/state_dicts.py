@@ -312,7 +312,7 @@ def _statistics(
         if "generator" not in parts and images is None:
             raise InputError(
                 f"{where}: found a discriminator without a generator, expected images for its"
-                " batch-norm statistics (--images), or the generator beside it"
+                " batch-norm statistics (convert --images), or the generator beside it"
             )
         return statistics.estimate(config, parts, images)
     for part, names in new.items():

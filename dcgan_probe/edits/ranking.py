@@ -43,8 +43,8 @@ class Ranking:
         if k in (0, len(order)):
             count = "no filter" if k == 0 else f"all {k} filters"
             raise InputError(
-                f"layer {layer!r}: found {count} to drop, expected some; choose another --layer or "
-                "--select"
+                f"layer {layer!r}: found {count} to drop, expected some; choose another layer or "
+                "another rule"
             )
         filters = tuple(order[:k])
         put = tuple(values[f] for f in filters) if values else ()

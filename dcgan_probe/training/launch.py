@@ -10,6 +10,8 @@ import torch
 from tqdm import tqdm
 
 from dcgan_probe import checkpoints, distributed, terminal
+from dcgan_probe.checkpoints.checkpoint import Checkpoint
+from dcgan_probe.checkpoints.loading import FACTORY
 from dcgan_probe.errors import InputError
 from dcgan_probe.images.sources import ImageSource
 from dcgan_probe.networks.arithmetic import multiplies_bfloat16
@@ -54,6 +56,14 @@ class Trained:
         return "\n".join(lines)
 
 
+def _open(start_from: str) -> Checkpoint:
+    """The checkpoint to start from; its refusal without the way that takes any network."""
+    try:
+        return checkpoints.load(start_from)
+    except InputError as error:
+        raise InputError(str(error).removesuffix(f"; {FACTORY}")) from error
+
+
 def launch(
     folder: Path,
     seed: int,
@@ -86,7 +96,7 @@ def launch(
     if (steps is None) == (epochs is None):
         raise InputError("train: found both or none of --steps and --epochs, expected one")
     members: dict[str, Any] = {name: value for name, value in network.items() if value is not None}
-    start = checkpoints.load(start_from) if start_from else None
+    start = _open(start_from) if start_from else None
     base = start.config if start and preset is None else PRESETS[preset or "paper"]
     if not isinstance(base, Config):
         raise InputError(
@@ -120,9 +130,6 @@ def launch(
         flat = torch.from_file(file, False, images.pixels.size, dtype=torch.uint8)
         pixels = flat.view(images.pixels.shape)
         trainer = Trainer(config, full, pixels, own, images.key, compiled, start)
-        if force and own.first:
-            (folder / STATE).unlink(missing_ok=True)
-        own.wait()
         if steps is None:
             assert epochs is not None
             steps = -(-epochs * trainer.minibatches.per_epoch // full.minibatches)
@@ -145,7 +152,7 @@ def launch(
                 bar.update(step * full.batch - bar.n)
 
             outcome = train(
-                trainer, folder, steps, save_every, about, tensorboard, progress, bar.write
+                trainer, folder, steps, save_every, about, tensorboard, progress, bar.write, force
             )
             bar.update(outcome.steps * full.batch - bar.n)
         return Trained(folder, outcome, str(about["data"]), own.first)

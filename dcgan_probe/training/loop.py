@@ -21,7 +21,7 @@ from dcgan_probe.images.sources import Samples, batches, to_range
 from dcgan_probe.storage import files
 from dcgan_probe.training import interrupt
 from dcgan_probe.training.health import Health
-from dcgan_probe.training.record import EPOCHS, METRICS, SAMPLES, Record
+from dcgan_probe.training.record import EPOCHS, METRICS, SAMPLES, SIDE_BY_SIDE, Record, clear
 from dcgan_probe.training.trainer import Trainer
 
 STATE, CHECKPOINT, BEST = "state.pt", "checkpoint.safetensors", "best.safetensors"
@@ -59,6 +59,7 @@ def train(
     tensorboard: bool = False,
     progress: Callable[[int, dict[str, float] | None], None] = lambda step, losses: None,
     warn: Callable[[str], None] = lambda message: None,
+    force: bool = False,
 ) -> Outcome:
     """Train up to `steps`, saving as it goes; if the folder holds a state, resume from it.
 
@@ -71,7 +72,8 @@ def train(
     ``losses.png``, and under ``samples/`` the images of the same 64 latents at every save and
     after epochs 1 and 5. SIGINT and SIGTERM end it after the step that is under way, saved.
     progress: called with the step that training starts from, and every tenth step with the mean
-    losses of ten. warn: called with what Health finds.
+    losses of ten. warn: called with what Health finds. force: start anew: remove the state, the
+    measurements and the pictures of an earlier training; its checkpoints stay until the first save.
 
     Raises InputError for losses or weights that are not finite, naming the last good state, for
     files that cannot be written, and for steps beyond the recipe's decay; the existing state is
@@ -85,6 +87,9 @@ def train(
         )
     stopped = None
     with _alone(folder, trainer.ranks.first), interrupt.awaited() as stop:
+        if force and trainer.ranks.first:
+            _clear(folder)
+        trainer.ranks.wait()
         run = _Run(trainer, folder, info or {}, tensorboard, warn)
         progress(trainer.steps, None)
         while trainer.steps < steps and stopped is None:
@@ -113,13 +118,22 @@ def may_start(folder: Path) -> bool:
     if not folder.is_dir() or (folder / STATE).exists():
         return not folder.exists() or folder.is_dir()
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    early = {METRICS, "epochs.png", *(f"{SAMPLES}/epoch_{epoch}.png" for epoch in EPOCHS)}
+    early = {METRICS, SIDE_BY_SIDE, *(f"{SAMPLES}/epoch_{epoch}.png" for epoch in EPOCHS)}
     others = {
         name
         for name in names - early - {LOCK}
         if not files.is_part(Path(name)) and not name.startswith("tensorboard/")
     }
     return not names or (LOCK in names and not others)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the state of an earlier training, and then its record; the first save has the rest."""
+    try:
+        (folder / STATE).unlink(missing_ok=True)
+        clear(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be cleared: {error.strerror or error}") from error
 
 
 @contextmanager

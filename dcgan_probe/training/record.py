@@ -16,6 +16,7 @@ from dcgan_probe.storage import files
 from dcgan_probe.training import figures as charts
 
 METRICS, SAMPLES = "metrics.jsonl", "samples"
+LOSSES, SIDE_BY_SIDE = "losses.png", "epochs.png"
 # The epochs after which the paper shows its bedrooms (figures 2 and 3).
 EPOCHS = (1, 5)
 COLUMNS = 8
@@ -76,14 +77,14 @@ class Record:
 
     def draw(self) -> None:
         """Draw ``losses.png``: the losses and distances noted so far."""
-        charts.draw(self.lines, self.folder / "losses.png", self.caption)
+        charts.draw(self.lines, self.folder / LOSSES, self.caption)
 
     def _draw_epochs(self) -> None:
         sheets = [figures.read_image(self.folder / SAMPLES / f"epoch_{e}.png") for e in EPOCHS]
         saved = [sheet for sheet in sheets if sheet is not None]
         if len(saved) == len(EPOCHS):
             figures.draw(
-                self.folder / "epochs.png",
+                self.folder / SIDE_BY_SIDE,
                 "Samples of the same latents after one and after five epochs",
                 [
                     figures.Block(f"epoch {epoch}", sheet[None, None])
@@ -93,6 +94,19 @@ class Record:
                 f"The paper's figures 2 and 3, for this training. {self.caption}.",
                 zoom=1,
             )
+
+
+def clear(folder: Path) -> None:
+    """Remove the record of an earlier training from a folder, and nothing else.
+
+    >>> clear(Path("run"))
+    """
+    names = {f"epoch_{epoch}" for epoch in EPOCHS}
+    sheets = (folder / SAMPLES).glob("*.png")
+    drawn = [sheet for sheet in sheets if sheet.stem in names or sheet.stem.isdecimal()]
+    for path in (*(folder / name for name in (METRICS, LOSSES, SIDE_BY_SIDE)), *drawn):
+        path.unlink(missing_ok=True)
+    _clear_events(folder)
 
 
 def _is_measurement(line: Any) -> bool:
@@ -122,10 +136,7 @@ def _board(folder: Path, lines: Sequence[Mapping[str, Any]], steps: int) -> Any:
         raise InputError(
             "--tensorboard: found no package tensorboard, expected it: pip install tensorboard"
         ) from error
-    events = folder / "tensorboard"
-    for old in events.glob(f"events.out.tfevents.*{_EVENTS}"):
-        old.unlink()
-    board = SummaryWriter(str(events), filename_suffix=_EVENTS)
+    board = SummaryWriter(str(_clear_events(folder)), filename_suffix=_EVENTS)
     for line in lines:
         _add(board, line)
     for path in sorted((folder / SAMPLES).glob("*.png")):
@@ -133,6 +144,14 @@ def _board(folder: Path, lines: Sequence[Mapping[str, Any]], steps: int) -> Any:
         if sheet is not None and int(path.stem) < steps:  # that of `steps` is drawn once more
             board.add_image("samples", sheet, int(path.stem), dataformats="HWC")
     return board
+
+
+def _clear_events(folder: Path) -> Path:
+    """Remove our files of events; returns where they are."""
+    events = folder / "tensorboard"
+    for old in events.glob(f"events.out.tfevents.*{_EVENTS}"):
+        old.unlink()
+    return events
 
 
 def _add(board: Any, line: Mapping[str, Any]) -> None:

@@ -159,7 +159,7 @@ def run(
     if not any(ranking.chosen.filters for ranking in rankings):  # gates may all be left open
         raise InputError(
             f"layer {', '.join(layers)}: found no filter that {select} turns down, expected some; "
-            "choose a smaller --left, another --layer or --select"
+            "choose a smaller share to leave, another layer or another rule"
         )
     # New samples, as in the paper: none of those that the boxes were drawn on.
     start = boxes.n if session.seed == boxes.seed else 0

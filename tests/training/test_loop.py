@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from filelock import FileLock
 
 import dcgan_probe as dp
 from dcgan_probe import metrics
@@ -326,6 +327,30 @@ def test_damaged_measurements_are_one_line(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "generator": 0.5}}\n{line}\n')
     with pytest.raises(InputError, match=r"metrics\.jsonl: found a damaged file"):
         Record(tmp_path, steps=3)
+
+
+def test_force_removes_the_record_of_an_earlier_training_and_nothing_else(tmp_path):
+    pytest.importorskip("tensorboard")
+    old, new = tmp_path / "old", tmp_path / "new"
+    train(trainer(), old, steps=27, save_every=5, tensorboard=True)
+    assert (old / "epochs.png").exists()
+    kept = [old / "samples" / "mine.png", old / "losses.csv", old / "tensorboard" / "mine"]
+    for path in kept:
+        path.write_text("mine")
+    for folder in (old, new):
+        train(trainer(), folder, steps=3, save_every=3, force=True)
+    assert {path.read_text() for path in kept} == {"mine"}
+    files = [{p.relative_to(at) for p in at.rglob("*") if p.is_file()} for at in (old, new)]
+    assert files[0] - {path.relative_to(old) for path in kept} == files[1]
+    assert contents(new).items() <= contents(old).items()
+
+
+def test_force_leaves_a_training_that_is_at_work_alone(tmp_path):
+    train(trainer(), tmp_path, steps=3)
+    before = (tmp_path / STATE).read_bytes()
+    with FileLock(tmp_path / ".lock"), pytest.raises(InputError, match="another training at work"):
+        train(trainer(), tmp_path, steps=3, force=True)
+    assert (tmp_path / STATE).read_bytes() == before
 
 
 def test_no_steps_are_refused(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dcgan_probe.distributed import Ranks
+from dcgan_probe.distributed import Ranks, joined
 from dcgan_probe.errors import InputError
 from dcgan_probe.training.recipe import Recipe
 from dcgan_probe.training.trainer import Trainer
@@ -89,6 +89,19 @@ def test_two_processes_do_what_one_does_with_the_mean_of_two_gradients(ranks):
             torch.testing.assert_close(
                 ranks[0]["shared"][part][name], value, atol=2e-5, rtol=1e-3, msg=name
             )
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "cuda:0", "mps"])
+def test_one_gpu_is_not_shared_by_several_processes(device, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    with joined(device) as alone:
+        assert alone.device == torch.device(device)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(InputError, match=f"^device {device}: found one GPU for 2 processes"):
+        joined(device).__enter__()
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused():
