@@ -72,8 +72,9 @@ def train(
     ``losses.png``, and under ``samples/`` the images of the same 64 latents at every save and
     after epochs 1 and 5. SIGINT and SIGTERM end it after the step that is under way, saved.
     progress: called with the step that training starts from, and every tenth step with the mean
-    losses of ten. warn: called with what Health finds. force: start anew: remove the state, the
-    measurements and the pictures of an earlier training; its checkpoints stay until the first save.
+    losses of ten. warn: called with what Health finds. force: start from step 0, and remove the
+    state, the measurements and the pictures of an earlier training; its checkpoints stay until the
+    first save.
 
     Raises InputError for losses or weights that are not finite, naming the last good state, for
     files that cannot be written, and for steps beyond the recipe's decay; the existing state is
