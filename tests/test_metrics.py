@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import linalg, ndimage, signal, stats
+from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import polynomial_kernel
 from torch.nn.functional import avg_pool2d, interpolate
 
+import dcgan_probe as dp
 from dcgan_probe import metrics
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import features, intervals, nearest, ranking, svm
+from dcgan_probe.networks import Discriminator
 
 
 def images(n: int, size: int = 32, channels: int = 3, seed: int = 0) -> torch.Tensor:
@@ -343,3 +347,87 @@ def test_precision_and_recall_of_copies_collapse_and_noise():
 def test_what_is_no_set_of_images_or_features_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+PICTURES = images(6).double().numpy()
+ROWS = np.random.default_rng(0).normal(size=(40, 4))
+INSIDE = np.random.default_rng(1).random((10, 2, 2)) > 0.5
+D = Discriminator(dp.Config(size=32, g_width=2, d_width=2)).eval().requires_grad_(False)
+
+
+def nearest_of(rows):
+    search = nearest.Search(rows[:3], k=2)
+    search.add(rows)
+    return search.distances
+
+
+METRICS = {
+    "sliced_wasserstein": lambda x: list(
+        metrics.sliced_wasserstein(x[:4], x[2:], projections=16).values()
+    ),
+    "laplacian_pyramid": lambda x: torch.cat(
+        [level.flatten() for level in metrics.laplacian_pyramid(x)]
+    ),
+    "ms_ssim": lambda x: metrics.ms_ssim(x[:2], x[2:4]),
+    "diversity": lambda x: metrics.diversity(x, pairs=8),
+    "extract": lambda x: features.extract(D, x, ["16x16"], grid=4),
+    "distance": lambda x: features.distance(D, x[:2], x[2:4]),
+}
+OF_ROWS = {
+    "frechet_distance": lambda x: metrics.frechet_distance(x[:20], x[20:]).distance,
+    "kernel_distance": lambda x: metrics.kernel_distance(x[:20], x[20:]),
+    "precision_recall": lambda x: metrics.precision_recall(x[:20], x[20:]),
+    "projected_distances": lambda x: metrics.projected_distances(x, x * 2, x[:4]),
+    "Search": nearest_of,
+    "svm": lambda x: svm.fit(x, np.arange(40) % 2, c=1.0).weights,
+    "auc_by_image": lambda x: ranking.auc_by_image(x.reshape(40, 2, 2)[:10], INSIDE, INSIDE).value,
+    "resampled_mean": lambda x: intervals.resampled_mean(x[:, 0], 0).high,
+    "resampled_ratio": lambda x: intervals.resampled_ratio(x[:, 0], x[:, 1] * 0 + 1, 0).low,
+    "mean_interval": lambda x: intervals.mean_interval(x[:, 0]),
+}
+
+
+@pytest.mark.filterwarnings("error:The given NumPy array is not writable")
+@pytest.mark.parametrize("metric", [*METRICS, *OF_ROWS])
+def test_an_array_is_taken_as_the_tensor_of_its_numbers(metric):
+    values = PICTURES if metric in METRICS else ROWS
+    measure = (METRICS | OF_ROWS)[metric]
+    expected = np.asarray(measure(torch.from_numpy(values.copy())))
+    fixed = values.copy()
+    fixed.flags.writeable = False
+    mirrored = values[..., ::-1].copy()[..., ::-1]  # a view that torch does not have
+    for array in (fixed, mirrored):
+        np.testing.assert_array_equal(np.asarray(measure(array)), expected)
+
+
+@pytest.mark.parametrize("metric", ["frechet_distance", "kernel_distance", "precision_recall"])
+def test_lists_of_numbers_are_features_too(metric):
+    assert OF_ROWS[metric](ROWS.tolist()) == OF_ROWS[metric](ROWS)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([["a"] * 4] * 40), "found a ndarray of other things, expected numbers"),
+        ([[1.0, 2.0], [3.0]] * 20, "found a list of other things, expected numbers"),
+        (np.array([[None] * 4] * 40), "found a ndarray of other things, expected numbers"),
+    ],
+)
+@pytest.mark.parametrize("metric", ["frechet_distance", "precision_recall", "Search", "svm"])
+def test_what_is_no_numbers_is_refused_in_one_line(metric, values, message):
+    with pytest.raises(InputError, match=message):
+        OF_ROWS[metric](values)
+
+
+@pytest.mark.parametrize("metric", ["sliced_wasserstein", "laplacian_pyramid", "ms_ssim"])
+def test_pixels_of_whole_numbers_are_no_images(metric):
+    pixels = np.zeros((6, 3, 32, 32), np.uint8)
+    with pytest.raises(InputError, match="found uint8, expected floats in"):
+        METRICS[metric](pixels)
+
+
+def test_neighbours_of_half_precision_are_exact():
+    # Far from 0 and close together: products of halves would rule out the nearest.
+    rows = (torch.randn(2000, 64, generator=torch.Generator().manual_seed(0)) * 0.01 + 3).half()
+    exact = np.sort(cdist(rows[:3].double(), rows.double()), axis=1)[:, :2]
+    np.testing.assert_allclose(nearest_of(rows), exact, rtol=1e-12)

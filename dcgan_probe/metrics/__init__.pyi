@@ -1,6 +1,7 @@
 from . import distances as distances
 from . import feature_files as feature_files
 from . import features as features
+from . import inputs as inputs
 from . import intervals as intervals
 from . import manifolds as manifolds
 from . import nearest as nearest

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics import inputs
+from dcgan_probe.metrics.inputs import Numbers, shape
 
 PATCH = 7
 SMALLEST = 16  # side of the coarsest level of the pyramid
@@ -26,7 +28,7 @@ C1, C2 = 0.02**2, 0.06**2
 
 
 def sliced_wasserstein(
-    a: Tensor, b: Tensor, seed: int = 0, patches: int = 128, projections: int = 512
+    a: Numbers, b: Numbers, seed: int = 0, patches: int = 128, projections: int = 512
 ) -> dict[str, float]:
     """Sliced Wasserstein distance of two sets of images at every scale of a Laplacian pyramid.
 
@@ -51,11 +53,10 @@ def sliced_wasserstein(
     Raises InputError for images of another shape or range, and sets whose images differ in shape.
     Source: Karras et al. 2018, Progressive Growing of GANs, section 5.
     """
-    _check(a, "a")
-    _check(b, "b")
+    a, b = _images(a, "a"), _images(b, "b")
     if a.shape[1:] != b.shape[1:]:
         raise InputError(
-            f"sets of images: found {_shape(a.shape[1:])} and {_shape(b.shape[1:])}, "
+            f"sets of images: found {shape(a[0])} and {shape(b[0])}, "
             "expected the same shape in both"
         )
     rng = np.random.default_rng(seed)
@@ -72,7 +73,7 @@ def sliced_wasserstein(
     return distances
 
 
-def laplacian_pyramid(images: Tensor) -> list[Tensor]:
+def laplacian_pyramid(images: Numbers) -> list[Tensor]:
     """What every halving of the side takes away from images, and at the end what is left.
 
         >>> [level.shape[-1] for level in laplacian_pyramid(torch.zeros(2, 3, 64, 64))]
@@ -81,7 +82,7 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
     images: N x C x S x S float. Sides are halved as long as they are even and stay at least 16.
     Source: Burt and Adelson 1983, with their binomial filter (1, 4, 6, 4, 1) / 16.
     """
-    levels = [images.detach().cpu()]
+    levels = [inputs.images(images, "of the pyramid").detach().cpu()]
     while (side := levels[-1].shape[3]) % 2 == 0 and side // 2 >= SMALLEST:
         fine = levels.pop()
         # Blurring with mirrored edges, as a matrix: much faster than a convolution by one channel.
@@ -92,7 +93,7 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
     return levels
 
 
-def projected_distances(a: np.ndarray, b: np.ndarray, directions: np.ndarray) -> np.ndarray:
+def projected_distances(a: Numbers, b: Numbers, directions: Numbers) -> np.ndarray:
     """Wasserstein-1 distance of two sets of points along each direction.
 
         >>> points = np.array([[0.0, 0.0], [1.0, 5.0]])
@@ -101,15 +102,19 @@ def projected_distances(a: np.ndarray, b: np.ndarray, directions: np.ndarray) ->
 
     a, b: N x D, as many points in both. directions: K x D. Returns K distances.
     """
+    x, y, axes = (
+        inputs.tensor(each, name).detach().cpu().numpy()
+        for each, name in ((a, "a"), (b, "b"), (directions, "directions"))
+    )
     distances = []
-    for part in np.split(directions, range(CHUNK, len(directions), CHUNK)):
+    for part in np.split(axes, range(CHUNK, len(axes), CHUNK)):
         # numpy's sort, not torch's: on a CPU it is several times as fast.
-        gaps = np.sort(part @ a.T, axis=1) - np.sort(part @ b.T, axis=1)
+        gaps = np.sort(part @ x.T, axis=1) - np.sort(part @ y.T, axis=1)
         distances.append(np.abs(gaps).mean(axis=1))
     return np.concatenate(distances)
 
 
-def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
+def ms_ssim(a: Numbers, b: Numbers) -> Tensor:
     """Multi-scale structural similarity of each image of a with that of b.
 
         >>> images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -127,16 +132,13 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     Raises InputError for images of another shape or range.
     Source: Wang, Simoncelli and Bovik 2003, Multi-scale structural similarity, equation 7.
     """
-    _check(a, "a")
-    _check(b, "b")
+    a, b = _images(a, "a"), _images(b, "b")
     if a.shape != b.shape:
-        raise InputError(
-            f"pairs of images: found {_shape(a.shape)} and {_shape(b.shape)}, expected the same"
-        )
+        raise InputError(f"pairs of images: found {shape(a)} and {shape(b)}, expected the same")
     return torch.cat([_ms_ssim(*pair) for pair in zip(a.split(PAIRS), b.split(PAIRS), strict=True)])
 
 
-def diversity(images: Tensor, pairs: int = 1000, seed: int = 0) -> float:
+def diversity(images: Numbers, pairs: int = 1000, seed: int = 0) -> float:
     """Mean MS-SSIM of random pairs of two different images: high is little diversity.
 
         >>> images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -146,14 +148,15 @@ def diversity(images: Tensor, pairs: int = 1000, seed: int = 0) -> float:
     images: N x C x S x S as for `ms_ssim`, N at least 2. Pairs are drawn with replacement.
     Raises InputError for fewer images. Source: Odena, Olah and Shlens 2017, section 4.2.
     """
-    _check(images, "images")
-    if len(images) < 2:
-        raise InputError(f"images: found {len(images)}, expected at least 2 to make a pair")
+    pictures = _images(images, "to compare")
+    if len(pictures) < 2:
+        raise InputError(f"images: found {len(pictures)}, expected at least 2 to make a pair")
     rng = np.random.default_rng(seed)
-    first = torch.from_numpy(rng.integers(0, len(images), pairs))
-    second = (first + torch.from_numpy(rng.integers(1, len(images), pairs))) % len(images)
+    count = len(pictures)
+    first = torch.from_numpy(rng.integers(0, count, pairs))
+    second = (first + torch.from_numpy(rng.integers(1, count, pairs))) % count
     chunks = zip(first.split(PAIRS), second.split(PAIRS), strict=True)
-    return float(torch.cat([_ms_ssim(images[i], images[j]) for i, j in chunks]).mean())
+    return float(torch.cat([_ms_ssim(pictures[i], pictures[j]) for i, j in chunks]).mean())
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ class Frechet:
     warning: str = ""
 
 
-def frechet_distance(a: Tensor, b: Tensor) -> Frechet:
+def frechet_distance(a: Numbers, b: Numbers) -> Frechet:
     """Squared Fréchet distance of the Gaussians with the means and covariances of two sets.
 
         >>> points = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
@@ -191,7 +194,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> Frechet:
     return Frechet(max(distance, 0.0), rank_warning(min(map(len, sets)), sets[0].shape[1]))
 
 
-def kernel_distance(a: Tensor, b: Tensor) -> float:
+def kernel_distance(a: Numbers, b: Numbers) -> float:
     """Squared maximum mean discrepancy of two sets, by the polynomial kernel of KID, unbiased.
 
         >>> points = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
@@ -224,9 +227,9 @@ def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
     return float(sum(_kernel(part @ y.T, x.shape[1]).sum() for part in parts))
 
 
-def _same_width(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _same_width(a: Numbers, b: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """Features of two sets, N x D and M x D float64; InputError if they differ in D."""
-    x, y = _features(a, "a"), _features(b, "b")
+    x, y = inputs.features(a, "a").numpy(), inputs.features(b, "b").numpy()
     if x.shape[1] != y.shape[1]:
         raise InputError(
             f"features: found {x.shape[1]} and {y.shape[1]} an image, expected as many in both sets"
@@ -304,27 +307,9 @@ def _ssim(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return (luminance * contrast).mean(dim=(1, 2, 3)), contrast.mean(dim=(1, 2, 3))
 
 
-def _features(features: Tensor, name: str) -> np.ndarray:
-    if features.ndim != 2 or len(features) < 2 or features.shape[1] < 1:
-        raise InputError(
-            f"features {name}: found {_shape(features.shape)}, expected N x D with N at least 2"
-        )
-    values = features.detach().cpu().double().numpy()
-    if not np.isfinite(values).all():
-        raise InputError(f"features {name}: found NaN or infinity, expected finite numbers")
-    return values
-
-
-def _check(images: Tensor, name: str) -> None:
-    shape = tuple(images.shape)
-    if len(shape) != 4 or 0 in shape or shape[2] != shape[3] or shape[2] < SMALLEST:
-        raise InputError(
-            f"images {name}: found {_shape(shape)}, expected N x C x S x S, S at least 16"
-        )
+def _images(values: Numbers, name: str) -> Tensor:
+    pictures = inputs.images(values, name, SMALLEST)
     # Written so that NaN, which is not below anything, is refused too.
-    if not bool((images.abs() <= 1.001).all()):
+    if not bool((pictures.abs() <= 1.001).all()):
         raise InputError(f"images {name}: found values beyond [-1, 1], expected none")
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a single value"
+    return pictures

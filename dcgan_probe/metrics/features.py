@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from dcgan_probe import hooks
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.images.sources import Images
+from dcgan_probe.metrics.inputs import Numbers, tensor
 from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.networks.config import Config
 from dcgan_probe.networks.dcgan import config_of, copied, estimate_statistics
@@ -117,7 +118,7 @@ def layers(
 
 
 def extract(
-    discriminator: nn.Module, images: Tensor, names: Sequence[str], grid: int = GRID
+    discriminator: nn.Module, images: Numbers, names: Sequence[str], grid: int = GRID
 ) -> Tensor:
     """The responses of layers, max-pooled to a grid and flattened, one row an image.
 
@@ -125,9 +126,9 @@ def extract(
         >>> extract(d, torch.zeros(2, 3, 64, 64), layers(d)).shape
         torch.Size([2, 30720])
 
-    images: N x C x size x size float32 in [-1, 1], on the network's device. Returns N x F float32
-    there, in the order of `layout`; gradients flow if they are on. Raises InputError for a layer
-    of fewer places than the grid, and for responses that are not finite.
+    images: N x C x size x size in [-1, 1]. Returns N x F float32 on the network's device, in the
+    order of `layout`; gradients flow if they are on. Raises InputError for a layer of fewer places
+    than the grid, and for responses that are not finite.
     Source: section 5.1.
     """
     pooled = []
@@ -175,17 +176,16 @@ def averaged(discriminator: nn.Module, images: Images, seed: int = 0) -> nn.Modu
     return copy
 
 
-def distance(discriminator: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+def distance(discriminator: nn.Module, a: Numbers, b: Numbers) -> Tensor:
     """How different images look to a discriminator: one number for each pair, 0 to 4.
 
         >>> d = Discriminator(PRESETS["paper"]).eval()
         >>> distance(d, torch.zeros(2, 3, 64, 64), torch.zeros(2, 3, 64, 64))
         tensor([0., 0.])
 
-    a, b: N x C x size x size float32 in [-1, 1], on the network's device; b may be one image
-    for all of a. At each place of each convolution layer the responses of all filters are brought
-    to length one; the squared distance is averaged over places, then over layers. Returns N
-    float32; gradients flow if they are on.
+    a, b: N x C x size x size in [-1, 1]; b may be one image for all of a. At each place of each
+    convolution layer the responses of all filters are brought to length one; the squared distance
+    is averaged over places, then over layers. Returns N float32; gradients flow if they are on.
     Source: Zhang et al. (2018), equation 1, with equal weights and this network.
     """
     names = layers(discriminator)
@@ -198,8 +198,10 @@ def distance(discriminator: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     ).mean(0)
 
 
-def responses(network: nn.Module, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def responses(network: nn.Module, images: Numbers, names: Sequence[str]) -> dict[str, Tensor]:
     """The feature maps of layers, N x filters x h x w each, by name."""
+    weights = next(network.parameters())
+    given = images if isinstance(images, Tensor) else tensor(images, "images")
     with hooks.record(network, *names) as seen:
-        network(images)
+        network(given.to(weights))  # arrays have no device, and often float64
     return {name: seen[name] for name in names}

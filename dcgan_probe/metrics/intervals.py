@@ -93,6 +93,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """
     from scipy import stats
 
+    values = np.asarray(values, np.float64).tolist()
     count = len(values)
     mean = sum(values) / count
     half = stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count)
@@ -108,7 +109,7 @@ def resampled_mean(values: np.ndarray, seed: int, resamples: int = RESAMPLES) ->
     values: one or more, float64.
     """
     weights = bootstrap_weights(len(values), np.random.default_rng(seed), resamples)
-    means = (weights @ values) / weights.sum(1)
+    means = (weights @ np.asarray(values, np.float64)) / weights.sum(1)
     return Interval(float(means[0]), *map(float, percentile_interval(means)))
 
 
@@ -123,7 +124,7 @@ def resampled_ratio(
     above, below: one number for each sample, float64; those below are not all 0.
     """
     weights = bootstrap_weights(len(above), np.random.default_rng(seed), resamples)
-    ratios = divide(weights @ above, weights @ below)
+    ratios = divide(*(weights @ np.asarray(each, np.float64) for each in (above, below)))
     return Interval(float(ratios[0]), *map(float, percentile_interval(ratios)))
 
 

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics.inputs import Numbers, features
 
 NEIGHBOURS = 3
 ROWS = 1000  # of the distances that are in memory at a time
 
 
 def precision_recall(
-    generated: Tensor, real: Tensor, neighbours: int = NEIGHBOURS
+    generated: Numbers, real: Numbers, neighbours: int = NEIGHBOURS
 ) -> tuple[float, float]:
     """The shares of generated and of real images that lie within what the others cover.
 
@@ -27,7 +28,7 @@ def precision_recall(
     Raises InputError for features that are not finite or of another shape, or too few.
     Source: Kynkäänniemi et al. 2019, section 3.
     """
-    sets = [_checked(each, name, neighbours) for each, name in ((generated, "a"), (real, "b"))]
+    sets = [features(each, name, neighbours + 1) for each, name in ((generated, "a"), (real, "b"))]
     if sets[0].shape[1] != sets[1].shape[1]:
         raise InputError(
             f"features: found {sets[0].shape[1]} and {sets[1].shape[1]} an image, "
@@ -50,14 +51,3 @@ def _squares(a: Tensor, b: Tensor) -> Tensor:
     """Squared distances, N x M, without the N x M x D differences."""
     squares = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
     return squares.clamp_min(0)
-
-
-def _checked(features: Tensor, name: str, neighbours: int) -> Tensor:
-    if features.ndim != 2 or len(features) <= neighbours or features.shape[1] < 1:
-        shape = " x ".join(map(str, features.shape))
-        raise InputError(
-            f"features {name}: found {shape}, expected N x D with N above {neighbours}"
-        )
-    if not features.isfinite().all():
-        raise InputError(f"features {name}: found NaN or infinity, expected finite numbers")
-    return features.detach().cpu().double()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.errors import InputError
+from dcgan_probe.metrics.inputs import Numbers, tensor
 from dcgan_probe.networks.arithmetic import multiplies_bfloat16
 
 EXACT_NUMBERS = 1 << 16  # of the pairs that are measured at once, which then fit into a CPU's cache
@@ -24,7 +25,8 @@ class Search:
         array([[0, 1],
                [0, 1]])
 
-    queries: Q x D float32, finite; references come to their device. The result is exact: a matrix
+    queries: Q x D, finite: float32 as they are, others as float64; references are brought to their
+    type and device. The result is exact: a matrix
     product rules out most pairs, by a bound on its own rounding (Higham 2002, equation 3.5), and
     the others are measured in float64 from their differences, so that the distance of equal
     vectors is 0. Of equal distances the reference that came first goes first. The product is in
@@ -37,7 +39,9 @@ class Search:
     Raises InputError for fewer than one query or neighbour, and for numbers that are not finite.
     """
 
-    def __init__(self, queries: Tensor, k: int = 1):
+    def __init__(self, queries: Numbers, k: int = 1):
+        queries = tensor(queries, "queries").detach()
+        queries = queries if queries.dtype == torch.float32 else queries.double()
         if k < 1 or queries.ndim != 2 or not len(queries):
             shape = " x ".join(map(str, queries.shape))
             raise InputError(f"search: found queries {shape}, k={k}, expected Q x D, k at least 1")
@@ -66,12 +70,13 @@ class Search:
         """Q x k int64: which of all references, in the order they came; -1 if missing."""
         return self._indices
 
-    def add(self, references: Tensor) -> None:
-        """Look at more references, B x D float32."""
+    def add(self, references: Numbers) -> None:
+        """Look at more references, B x D."""
+        references = tensor(references, "references").detach()
         if references.ndim != 2 or references.shape[1] != self.queries.shape[1]:
             shape = " x ".join(map(str, references.shape))
             raise InputError(f"references: found {shape}, expected B x {self.queries.shape[1]}")
-        references = references.to(self.queries.device)
+        references = references.to(self.queries)
         rows, columns = self._candidates(references, _norms(references, "references"))
         step = max(1, EXACT_NUMBERS // references.shape[1])
         exact = [

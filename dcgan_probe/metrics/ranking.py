@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan_probe.errors import InputError
+from dcgan_probe.metrics.inputs import Numbers, shape, tensor
 from dcgan_probe.metrics.intervals import (
     RESAMPLES,
     Interval,
@@ -21,7 +23,7 @@ UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
 def auc_by_image(
-    scores: Tensor, inside: Tensor, clear: Tensor, seed: int = 0, resamples: int = RESAMPLES
+    scores: Numbers, inside: Numbers, clear: Numbers, seed: int = 0, resamples: int = RESAMPLES
 ) -> Interval:
     """Area under the ROC curve over the places of all images together.
 
@@ -34,6 +36,7 @@ def auc_by_image(
     """
     from sklearn.metrics import roc_auc_score  # takes seconds, which few commands need
 
+    scores, inside, clear = _places(scores, inside, clear)
     ranked = np.sort(scores[clear].double().numpy())
     if not len(ranked):
         return UNKNOWN
@@ -54,10 +57,10 @@ def auc_by_image(
 
 
 def matched_auc(
-    scores: Tensor,
-    inside: Tensor,
-    clear: Tensor,
-    fold_of: Tensor,
+    scores: Numbers,
+    inside: Numbers,
+    clear: Numbers,
+    fold_of: Numbers,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
@@ -69,6 +72,8 @@ def matched_auc(
     It is 0.5 for whatever depends on the place alone. fold_of: N int64; only images of one fold,
     whose scores are of one regression, are paired. NaN where there is no such pair.
     """
+    scores, inside, clear = _places(scores, inside, clear)
+    fold_of = tensor(fold_of, "fold_of")
     n = len(scores)
     won, pairs = np.zeros((n, n)), np.zeros((n, n))
     for fold in fold_of.unique():
@@ -82,6 +87,18 @@ def matched_auc(
             above = (score > mine).double() + 0.5 * (score == mine).double()
             won[i, at.numpy()] = ((above * has_not) @ places).numpy()
     return resampled(won, pairs, seed, resamples)
+
+
+def _places(*given: Numbers) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores, and what is inside and clear as bool; InputError unless all have one shape."""
+    names = ("scores", "inside", "clear")
+    scores, inside, clear = (
+        tensor(each, name).detach().cpu() for each, name in zip(given, names, strict=True)
+    )
+    if scores.ndim != 3 or not scores.shape == inside.shape == clear.shape:
+        found = ", ".join(map(shape, (scores, inside, clear)))
+        raise InputError(f"scores, inside, clear: found {found}, expected N x h x w of each")
+    return scores, inside.bool(), clear.bool()
 
 
 def resampled(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.metrics import newton
+from dcgan_probe.metrics.inputs import Numbers, shape, tensor
 
 SOLVERS = ("auto", "library", "newton")
 TOLERANCE = 1e-4
@@ -28,7 +29,6 @@ DUAL_FINE, DUAL_COARSE = 1e-5, 1e-3
 # Measured, the dual leaves a gap of (bend * tolerance / 5)^2 at most, where rows bend so much more
 # than the ridge; this keeps it below half of the gap that is asked for.
 DUAL = 3.0
-Features = np.ndarray | Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Svm:
     c: float
     solver: str
 
-    def scores(self, features: Features) -> np.ndarray:
+    def scores(self, features: Numbers) -> np.ndarray:
         """The score of each class: N x K float32, the border of each at 0.
 
         features: N x F, read in chunks. Raises InputError for another F.
@@ -68,13 +68,13 @@ class Svm:
             scores[at] = (weights @ part.T).T.add_(intercepts).numpy()
         return scores
 
-    def predict(self, features: Features) -> np.ndarray:
+    def predict(self, features: Numbers) -> np.ndarray:
         """The class of each row, N; the first of equal ones. See `scores`."""
         return self.classes[self.scores(features).argmax(1)]
 
 
 def fit(
-    features: Features,
+    features: Numbers,
     labels: Sequence[int] | np.ndarray | Tensor,
     c: float,
     *,
@@ -164,20 +164,15 @@ def fit(
     return Svm(classes, weights, intercepts, least, above, c, used)
 
 
-def _rows(features: Features) -> Tensor:
-    """Features as a tensor that shares their memory, so that a map stays on the disk."""
-    if not isinstance(features, Tensor):
-        with warnings.catch_warnings():
-            # It is only read: a read-only map is fine.
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            features = torch.from_numpy(np.asarray(features))
-    if features.ndim != 2 or not features.is_floating_point() or not features.numel():
-        shape = " x ".join(map(str, features.shape))
+def _rows(features: Numbers) -> Tensor:
+    """Numbers as a tensor that shares their memory, so that a map stays on the disk."""
+    rows = tensor(features, "features").detach()
+    if rows.ndim != 2 or not rows.is_floating_point() or not rows.numel():
         raise InputError(
-            f"features: found {shape} {str(features.dtype).removeprefix('torch.')}, "
+            f"features: found {shape(rows)} {str(rows.dtype).removeprefix('torch.')}, "
             "expected N x F floats, at least one"
         )
-    return features.detach()
+    return rows
 
 
 def _labels(
