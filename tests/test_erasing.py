@@ -14,8 +14,7 @@ from dcgan_probe import hooks
 from dcgan_probe.edits.donors import Donors
 from dcgan_probe.errors import InputError
 from dcgan_probe.figures.canvas import blank
-from dcgan_probe.metrics.intervals import Interval
-from dcgan_probe.metrics.ranking import UNKNOWN
+from dcgan_probe.metrics.intervals import UNKNOWN, Interval
 from dcgan_probe.probes import forget
 from dcgan_probe.probes.forget import settings
 from dcgan_probe.probes.forget.elsewhere import erase_elsewhere

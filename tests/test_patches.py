@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.metrics.intervals import Interval
-from dcgan_probe.recognition.patches import Patches, grown
+from dcgan_probe.recognition.masks import grown
+from dcgan_probe.recognition.patches import Patches
 
 SIZE, PLACE = 64, (slice(24, 40), slice(24, 40))
 

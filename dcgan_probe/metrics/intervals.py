@@ -30,10 +30,20 @@ class Interval:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, statistics: np.ndarray) -> Interval:
+        """The number of all samples, with its `percentile_interval`.
+
+        >>> Interval.of(np.arange(102.0))
+        Interval(value=0.0, low=3.5, high=98.5)
+        """
+        low, high = percentile_interval(statistics)
+        return cls(float(statistics[0]), float(low), float(high))
+
     def values(self) -> dict[str, float] | None:
         """As JSON values; None where nothing could be measured.
 
-        >>> Interval(0.5, 0.4, 0.6).values(), Interval(math.nan, math.nan, math.nan).values()
+        >>> Interval(0.5, 0.4, 0.6).values(), UNKNOWN.values()
         ({'value': 0.5, 'low': 0.4, 'high': 0.6}, None)
         """
         ends = {"value": self.value, "low": self.low, "high": self.high}
@@ -41,6 +51,9 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -109,8 +122,7 @@ def resampled_mean(values: np.ndarray, seed: int, resamples: int = RESAMPLES) ->
     values: one or more, float64.
     """
     weights = bootstrap_weights(len(values), np.random.default_rng(seed), resamples)
-    means = (weights @ np.asarray(values, np.float64)) / weights.sum(1)
-    return Interval(float(means[0]), *map(float, percentile_interval(means)))
+    return Interval.of((weights @ np.asarray(values, np.float64)) / weights.sum(1))
 
 
 def resampled_ratio(
@@ -124,8 +136,7 @@ def resampled_ratio(
     above, below: one number for each sample, float64; those below are not all 0.
     """
     weights = bootstrap_weights(len(above), np.random.default_rng(seed), resamples)
-    ratios = divide(*(weights @ np.asarray(each, np.float64) for each in (above, below)))
-    return Interval(float(ratios[0]), *map(float, percentile_interval(ratios)))
+    return Interval.of(divide(*(weights @ np.asarray(each, np.float64) for each in (above, below))))
 
 
 def bootstrap_weights(

@@ -12,14 +12,13 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.inputs import Numbers, shape, tensor
 from dcgan_probe.metrics.intervals import (
     RESAMPLES,
+    UNKNOWN,
     Interval,
     bootstrap_weights,
     divide,
-    percentile_interval,
 )
 
 BINS = 1024
-UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
 def auc_by_image(
@@ -108,5 +107,6 @@ def resampled(
     if not pairs.sum():
         return UNKNOWN
     weights = bootstrap_weights(len(won), np.random.default_rng(seed), resamples)
-    shares = divide(((weights @ won) * weights).sum(1), ((weights @ pairs) * weights).sum(1))
-    return Interval(float(shares[0]), *map(float, percentile_interval(shares)))
+    return Interval.of(
+        divide(((weights @ won) * weights).sum(1), ((weights @ pairs) * weights).sum(1))
+    )

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional as F
 
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.errors import InputError
@@ -15,6 +14,7 @@ from dcgan_probe.metrics import features, splits
 from dcgan_probe.recognition import detectors
 from dcgan_probe.recognition.box_detector import BoxDetector
 from dcgan_probe.recognition.detectors import Detector
+from dcgan_probe.recognition.masks import grown
 from dcgan_probe.recognition.samples import latents_of
 from dcgan_probe.session import Session
 
@@ -66,8 +66,7 @@ def halves(boxes: Boxes) -> tuple[Boxes, Boxes]:
 
 def away_from(marked: Tensor) -> Tensor:
     """Pixels that are neither marked nor within two pixels of one that is; N x S x S bool."""
-    grown = F.max_pool2d(marked[:, None].float(), 2 * EDGE + 1, stride=1, padding=EDGE)
-    return grown[:, 0] == 0
+    return ~grown(marked, EDGE)
 
 
 def doubt_judge(name: str, about: Mapping[str, Any]) -> list[str]:

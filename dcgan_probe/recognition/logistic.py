@@ -33,6 +33,22 @@ class LogisticProblem:
         return LogisticProblem(*(part[keep] for part in parts))
 
 
+def draw_rows(kinds: Sequence[Tensor], most: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows to learn from, at most `most` of each kind, and what each weighs: on average 1.
+
+    kinds: masks of rows. A row weighs as much as the rows of its kind that it stands for.
+    """
+    random = torch.Generator().manual_seed(seed)
+    picked, weights = [], []
+    for kind in kinds:
+        at = torch.where(kind)[0]
+        drawn = at[torch.randperm(len(at), generator=random)[:most]]
+        picked.append(drawn)
+        weights.append(torch.full((len(drawn),), len(at) / max(1, len(drawn)), dtype=torch.float64))
+    weight = torch.cat(weights)
+    return torch.cat(picked), weight / weight.mean()
+
+
 def minimise(
     problem: LogisticProblem,
     ridge: float,

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from dcgan_probe.metrics.intervals import Interval, resampled_mean
-from dcgan_probe.metrics.ranking import UNKNOWN
+from dcgan_probe.metrics.intervals import UNKNOWN, Interval, resampled_mean
+from dcgan_probe.recognition.masks import grown, shares
 
 INNER, OUTER = 2, 4  # 1/32 of the side: how far what is around a place begins, and ends
 DARK = 1 / 8  # is added to pixels from 0 to 2: black has no colour
@@ -29,8 +28,7 @@ class Patches:
         self.inside = mask.flatten(1)
         self.around = (grown(mask, OUTER * step) & ~grown(mask, INNER * step)).flatten(1)
         # Samples that do not show the object at the place.
-        grid = (p.shape[1], p.shape[2])
-        place = F.adaptive_avg_pool2d(mask[:, None].float(), grid).flatten(1)
+        place = shares(mask, (p.shape[1], p.shape[2])).flatten(1)
         shown = place @ p.flatten(1).T / place.sum(1, keepdim=True).clamp(min=1e-6)
         colours = _colours(images)
         self.usual = torch.stack([self._apart(colours, row) for row in range(len(mask))])
@@ -73,8 +71,3 @@ def _colours(images: Tensor) -> Tensor:
         return images
     light = (images + 1).clamp(min=0) + DARK
     return light / light.sum(1, keepdim=True)
-
-
-def grown(mask: Tensor, by: int) -> Tensor:
-    """N x S x S bool, wider by `by` pixels."""
-    return F.max_pool2d(mask[:, None].float(), 2 * by + 1, 1, by)[:, 0] > 0

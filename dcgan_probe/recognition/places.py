@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from dcgan_probe.edits.regression import Linear, PlaceRegression, evidence
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics.intervals import Interval
 from dcgan_probe.metrics.ranking import auc_by_image
-from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
+from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit, draw_rows
+from dcgan_probe.recognition.masks import shares
 
 FOLDS = 3
 ROWS = 5000  # locations that a layer's own regression learns from, half of them outside
@@ -65,7 +65,7 @@ def fit_places(
     for name, each in maps.items():
         if not each.isfinite().all():
             raise InputError(f"layer {name!r}: found NaN or infinity, expected finite maps")
-    inside = {name: _share(pixels, (h.shape[2], h.shape[3])) for name, h in maps.items()}
+    inside = {name: shares(pixels, (h.shape[2], h.shape[3])) for name, h in maps.items()}
     fold_of = _folds(pixels.flatten(1).any(1))
     finest = list(maps)[-1]
     own, logits = {}, {}
@@ -90,11 +90,6 @@ def fit_places(
     return FittedPlaces(whole, tuple(parts), fold_of, auc)
 
 
-def _share(pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-    """The share of every location that lies inside, N x h x w float32."""
-    return F.adaptive_avg_pool2d(pixels[:, None].float(), grid)[:, 0]
-
-
 def _folds(boxed: Tensor) -> Tensor:
     """The fold of every image, with as many boxed ones in each as there can be."""
     fold_of = torch.empty(len(boxed), dtype=torch.long)
@@ -117,12 +112,12 @@ def _stage(
     n, count, height, width = values.shape
     y = inside.double().flatten()
     group = torch.arange(n).repeat_interleave(height * width)
-    picked, weight = _thinned(y, rows, seed)
+    picked, weight = draw_rows((y > 0, y == 0), rows // 2, seed)
     x = values.permute(0, 2, 3, 1).reshape(-1, count)[picked]
     mean, deviation = x.mean(0), x.std(0, correction=0) + 1e-4
     x = (x - mean) / deviation
     offset = torch.zeros(len(x), dtype=torch.float64)
-    problem = LogisticProblem(x, y[picked], weight / weight.mean(), group[picked], offset)
+    problem = LogisticProblem(x, y[picked], weight, group[picked], offset)
     fitted = cross_fit(problem, fold_of, ridges)
     whole, *parts = (_in_units(w, mean, deviation) for w in (fitted.whole, *fitted.parts))
     if not parts:
@@ -131,18 +126,6 @@ def _stage(
     for i, part in enumerate(parts):
         logits[fold_of == i] = part(values[fold_of == i])
     return [whole, *parts], logits
-
-
-def _thinned(y: Tensor, rows: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows to learn from, at most half of them of either kind, and how many each stands for."""
-    random = torch.Generator().manual_seed(seed)
-    picked, weights = [], []
-    for kind in (y > 0, y == 0):
-        at = torch.where(kind)[0]
-        drawn = at[torch.randperm(len(at), generator=random)[: rows // 2]]
-        picked.append(drawn)
-        weights.append(torch.full((len(drawn),), len(at) / max(1, len(drawn)), dtype=torch.float64))
-    return torch.cat(picked), torch.cat(weights)
 
 
 def _in_units(w: Tensor, mean: Tensor, deviation: Tensor) -> Linear:

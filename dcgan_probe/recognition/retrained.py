@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from dcgan_probe import hooks
 from dcgan_probe.metrics import features
-from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
-from dcgan_probe.metrics.ranking import UNKNOWN, auc_by_image, matched_auc
-from dcgan_probe.recognition.logistic import LogisticProblem, minimise
+from dcgan_probe.metrics.intervals import UNKNOWN, Interval, resampled_ratio
+from dcgan_probe.metrics.ranking import auc_by_image, matched_auc
+from dcgan_probe.recognition.logistic import LogisticProblem, draw_rows, minimise
+from dcgan_probe.recognition.masks import grown, shares
 
 GRID = 32  # the finest grid of places, a side
 FOLDS = 4
@@ -139,7 +140,7 @@ def retrain(
         auc_by_image(held_out.scores, held_out.inside, held_out.clear, seed, resamples),
         auc_by_image(held_out.alone, held_out.inside, held_out.clear, seed, resamples),
         held_out.beyond(seed, resamples),
-        _mean(loss[0] - loss[1], counts, seed, resamples),
+        resampled_ratio(loss[0] - loss[1], counts, seed, resamples),
         float(loss[0].sum() / counts.sum()),
         n,
     )
@@ -174,7 +175,7 @@ class _HeldOut:
 
 def _held_out(seen: Tensor, before: Tensor, seed: int, places: int) -> _HeldOut | None:
     n, grid = len(seen), (seen.shape[2], seen.shape[3])
-    share = F.adaptive_avg_pool2d(before[:, None].float(), grid)[:, 0]
+    share = shares(before, grid)
     inside, clear = share > 0.5, (share > 0.5) | (share == 0)
     if n < 2 * FOLDS or not (inside & clear).any() or not (~inside & clear).any():
         return None
@@ -227,23 +228,16 @@ def _problem(
     seed: int,
     places: int,
 ) -> tuple[LogisticProblem, Tensor, Tensor]:
-    random = torch.Generator().manual_seed(seed)
     size = inside[0].numel()
     y, counted = inside[train].flatten(), clear[train].flatten()
-    picked, weights = [], []
-    for kind in (y & counted, ~y & counted):
-        at = torch.where(kind)[0]
-        drawn = at[torch.randperm(len(at), generator=random)[:places]]
-        picked.append(drawn)
-        weights.append(torch.full((len(drawn),), len(at) / max(1, len(drawn)), dtype=torch.float64))
-    at, weight = torch.cat(picked), torch.cat(weights)
+    at, weight = draw_rows((y & counted, ~y & counted), places, seed)
     image, place = at // size, at % size
     x = seen.flatten(2)[train[image], :, place]
     mean, deviation = x.mean(0), x.std(0, correction=0) + 1e-4
     problem = LogisticProblem(
         (x - mean) / deviation,
         y[at].double(),
-        weight / weight.mean(),
+        weight,
         image,
         prior.flatten()[place],
     )
@@ -257,12 +251,6 @@ def _position(inside: Tensor) -> Tensor:
     # As if one more image had the mean share everywhere: no place is impossible.
     share = (around * len(inside) + inside.double().mean()) / (len(inside) + 1)
     return torch.log(share / (1 - share)).clamp(-12, 12)
-
-
-def _mean(parts: np.ndarray, counts: np.ndarray, seed: int, resamples: int) -> Interval:
-    weights = bootstrap_weights(len(parts), np.random.default_rng(seed), resamples)
-    means = (weights @ parts) / (weights @ counts)
-    return Interval(float(means[0]), *map(float, percentile_interval(means)))
 
 
 def places_differ(before: Tensor) -> bool:
@@ -287,9 +275,8 @@ def inpaint(images: Tensor, mask: Tensor, grow: int = 1, radius: float = 3.0) ->
     images: N x 1 or 3 x S x S float32 in [-1, 1], on the CPU. mask: N x S x S bool. grow: pixels by
     which the mask is widened. Source: Telea (2004).
     """
-    wide = F.max_pool2d(mask[:, None].float(), 2 * grow + 1, 1, grow)[:, 0] > 0
     out = []
-    for image, where in zip(images, wide, strict=True):
+    for image, where in zip(images, grown(mask, grow), strict=True):
         pixels = ((image + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
         filled = cv2.inpaint(
             np.ascontiguousarray(pixels), where.numpy().astype(np.uint8), radius, cv2.INPAINT_TELEA

@@ -17,9 +17,10 @@ from dcgan_probe.edits.places import PlaceEdit, find_donors, replacing
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
 from dcgan_probe.metrics import features
-from dcgan_probe.metrics.intervals import Interval, resampled_mean, resampled_ratio
+from dcgan_probe.metrics.intervals import UNKNOWN, Interval, resampled_mean, resampled_ratio
 from dcgan_probe.recognition.logistic import LogisticProblem, cross_fit
-from dcgan_probe.recognition.patches import Patches, grown
+from dcgan_probe.recognition.masks import grown, shares
+from dcgan_probe.recognition.patches import Patches
 from dcgan_probe.recognition.places import FittedPlaces
 from dcgan_probe.recognition.retrained import beyond_position, places_differ, see
 from dcgan_probe.recognition.samples import collect_maps
@@ -305,7 +306,7 @@ class _Guide:
     def __init__(self, seen: Tensor, mask: Tensor, seed: int):
         self.seed = seed
         n, count, height, width = seen.shape
-        share = F.adaptive_avg_pool2d(mask[:, None].float(), (height, width))[:, 0]
+        share = shares(mask, (height, width))
         self.inside = share > 0.5
         self.fold_of = torch.arange(n) % min(GUIDE_FOLDS, n)
         group = torch.arange(n).repeat_interleave(height * width)
@@ -341,7 +342,7 @@ class _Guide:
         was = (self.base[rows] & self.inside[rows]).flatten(1).sum(1).double().numpy()
         still = (self._marks(seen, rows) & self.inside[rows]).flatten(1).sum(1).double().numpy()
         if not was.any():
-            return Interval(float("nan"), float("nan"), float("nan"))
+            return UNKNOWN
         return resampled_ratio(still, was, self.seed, resamples)
 
     def _marks(self, seen: Tensor, rows: Tensor) -> Tensor:

@@ -13,12 +13,7 @@ from torch import Tensor
 from dcgan_probe.edits.comparison import edited
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
-from dcgan_probe.metrics.intervals import (
-    Interval,
-    bootstrap_weights,
-    divide,
-    percentile_interval,
-)
+from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, divide
 from dcgan_probe.probes.forget.rivals import Edits, Rivals, count
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.recognition.judges import away_from
@@ -260,9 +255,7 @@ def measure_outcome(
 
     def share(after: np.ndarray, unedited: np.ndarray) -> Interval:
         # A resample may miss the only samples that hold the object: it gives no share.
-        shares = divide(((sets @ after) * times).sum(1), times @ unedited)
-        low, high = percentile_interval(shares)
-        return Interval(float(shares[0]), float(low), float(high))
+        return Interval.of(divide(((sets @ after) * times).sum(1), times @ unedited))
 
     none = held == 0
     whole = rows[:, 3].mean(0)

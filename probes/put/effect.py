@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from dcgan_probe.boxes.boxes import Box, Boxes
-from dcgan_probe.metrics.intervals import Interval, bootstrap_weights, percentile_interval
+from dcgan_probe.metrics.intervals import (
+    UNKNOWN,
+    Interval,
+    bootstrap_weights,
+    divide,
+    percentile_interval,
+)
 from dcgan_probe.probes.put.options import Edges
 from dcgan_probe.probes.put.rim import rim_steps, stands_out
 from dcgan_probe.recognition.detectors import Detector, soft
@@ -39,10 +45,6 @@ class Effects:
     there: Tensor
     outside: Tensor
     rim: Tensor
-
-    def rows(self, keep: Tensor) -> Effects:
-        """Those of some of the samples."""
-        return Effects(*(value[keep] for value in vars(self).values()))
 
     def mean(self) -> Effects:
         """The means over samples, as the effects of one."""
@@ -120,17 +122,9 @@ class Outcome:
         def interval(values: Tensor) -> Interval:
             known = values.isfinite().numpy()
             if not known.any():
-                return Interval(float("nan"), float("nan"), float("nan"))
+                return UNKNOWN
             times = weights[:, known]
-            total = times.sum(1)
-            means = np.divide(
-                times @ values.numpy()[known],
-                total,
-                out=np.full(len(times), np.nan),
-                where=total > 0,
-            )
-            low, high = percentile_interval(means)
-            return Interval(float(means[0]), float(low), float(high))
+            return Interval.of(divide(times @ values.numpy()[known], times.sum(1)))
 
         names = ("there", "iou", "object", "outside", "rim")
         values = {name: interval(getattr(effects, name)) for name in names}
