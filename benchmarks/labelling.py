@@ -34,7 +34,7 @@ def main() -> None:
         boxes = dp.Boxes.read(path).only(label)
         of: dict[int, list[Edges]] = {image: [] for image in boxes.images}
         for box in boxes.boxes:
-            of[box.image].append((box.x0, box.y0, box.x1, box.y1))
+            of[box.image].append(box.edges)
         seen = _until(of, FIRST)
         few = dataclasses.replace(
             boxes,

@@ -79,7 +79,7 @@ def measure(model: str) -> dict[str, Any]:
     donors: list[list[float]] = []
     rounded, free, samples, known = [], 0, 0, 0.0
     for number, box in enumerate(places):
-        at = (box.x0, box.y0, box.x1, box.y1)
+        at = box.edges
         others = [other for other in boxes.boxes if other.image != box.image]
         near = find_fitting(session, label, chains, others, at)
         found = [each for each in tried if each.way.layers in near]

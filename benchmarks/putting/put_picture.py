@@ -36,7 +36,7 @@ def rows(model: str) -> tuple[np.ndarray, list[str], str]:
     session = dp.Session.open(model, device="cpu")
     boxes = session.read_boxes().only(label)
     place = asked_for(list(halves(boxes)[1].boxes), session.config.size)[0]
-    at = (place.x0, place.y0, place.x1, place.y1)
+    at = place.edges
     boxes = boxes.only_images([image for image in boxes.images if image != place.image])
     result = put.run(session, boxes, label, at, n=SAMPLES)
     print(result, flush=True)
@@ -52,7 +52,7 @@ def rows(model: str) -> tuple[np.ndarray, list[str], str]:
         figures.pixels(each) for each in (before, after, paste(before, source[0], placed, at)[0])
     ]
     own = placed.box
-    donor = figures.outlined(figures.pixels(source)[0], [(own.x0, own.y0, own.x1, own.y1)], ZOOM)
+    donor = figures.outlined(figures.pixels(source)[0], [own.edges], ZOOM)
     drawn = [
         [donor if not i else np.full_like(donor, 255)]
         + [figures.outlined(image, [at], ZOOM) for image in images]

@@ -78,6 +78,11 @@ class Box:
     x1: float
     y1: float
 
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1."""
+        return self.x0, self.y0, self.x1, self.y1
+
 
 @dataclass(frozen=True)
 class Boxes:

@@ -148,7 +148,7 @@ class Brushes:
         drawn = pixels(self.session.generate(z[[rows[image] for image in images]]))
         items = []
         for box in chosen:
-            x0, y0, x1, y1 = (round(edge) for edge in (box.x0, box.y0, box.x1, box.y1))
+            x0, y0, x1, y1 = (round(edge) for edge in box.edges)
             thumbnail = drawn[images.index(box.image)][y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
             if boxes.seed is not None and thumbnail.size:
                 items.append(Item(box, Donors(boxes.seed, (box.image,), unedited=True), thumbnail))

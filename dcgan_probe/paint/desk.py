@@ -117,7 +117,7 @@ class Desk:
                 {
                     "label": item.box.label,
                     "sample": f"{item.donors.seed}:{item.box.image}",
-                    "box": [item.box.x0, item.box.y0, item.box.x1, item.box.y1],
+                    "box": list(item.box.edges),
                     "png": _png(item.thumbnail),
                 }
                 for item in brushes.palette

@@ -52,7 +52,7 @@ def pictures(
     def framed(images: Tensor) -> np.ndarray:
         drawn = []
         for image, boxes in zip(figures.pixels(images[:SHOWN]), frames, strict=False):
-            edges = [(box.x0, box.y0, box.x1, box.y1) for box in boxes]
+            edges = [box.edges for box in boxes]
             drawn.append(figures.outlined(image, edges, zoom, width=zoom))
         return np.stack(drawn)
 

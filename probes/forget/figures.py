@@ -113,7 +113,7 @@ def pictures(
     side = before.shape[2] * zoom
     drawn = []
     for i, image in zip(first, figures.pixels(before[first]), strict=True):
-        on_it = [(b.x0, b.y0, b.x1, b.y1) for b in boxes.boxes if b.image == boxes.images[i]]
+        on_it = [b.edges for b in boxes.boxes if b.image == boxes.images[i]]
         drawn.append(figures.outlined(image, on_it, zoom))
     logit = regression.logit(maps[first].permute(0, 2, 3, 1).numpy())
     difference = (after[first] - before[first]).abs().mean(dim=1).numpy()

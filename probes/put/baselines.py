@@ -28,7 +28,7 @@ def paste(images: Tensor, source: Tensor, placed: Placement, at: Edges) -> tuple
     fitting = place([placed.box], at, (1.0, 1.0), size).fitting
     placed = fitting[0] if fitting else placed
     box, (right, down) = placed.box, (round(by) for by in placed.moved)
-    x0, y0, x1, y1 = (round(edge) for edge in (box.x0, box.y0, box.x1, box.y1))
+    x0, y0, x1, y1 = (round(edge) for edge in box.edges)
     pasted = images.clone()
     pasted[:, :, y0 + down : y1 + down, x0 + right : x1 + right] = source[:, y0:y1, x0:x1]
     return pasted, placed

@@ -19,7 +19,7 @@ from dcgan_probe.probes.put.placing import Placement, grown
 from dcgan_probe.probes.put.rim import usual_steps
 from dcgan_probe.probes.put.ways import Way
 from dcgan_probe.recognition.detectors import Detector, soft
-from dcgan_probe.recognition.erasing import collect_maps
+from dcgan_probe.recognition.samples import collect_maps
 from dcgan_probe.session import Session
 
 FRESH = 200_000  # samples from here on are chosen with, those before are judged and shown
@@ -53,8 +53,7 @@ class Bench:
         self.marks = soft(guide, self.images) > 0.5
         row = {image: i for i, image in enumerate(boxes.images)}
         rows = [row[box.image] for box in boxes.boxes]
-        edges = [(box.x0, box.y0, box.x1, box.y1) for box in boxes.boxes]
-        self.usual = usual_steps(boxed[rows], edges)
+        self.usual = usual_steps(boxed[rows], [box.edges for box in boxes.boxes])
         self.tails = {name: Tail(session.generator, name) for name in layers}
 
     def edit(self, label: str, way: Way, placed: Placement) -> PlaceEdit:
@@ -103,7 +102,7 @@ class Shapes:
     def moved(self, placed: Placement) -> Tensor:
         """The marks in and beside the box of an object, moved along with it: S x S bool."""
         box = placed.box
-        around = grown((box.x0, box.y0, box.x1, box.y1), AROUND, self.size)
+        around = grown(box.edges, AROUND, self.size)
         own = self.marks[self.row[box.image]] & pixels_of(around, self.size)
         right, down = (round(by) for by in placed.moved)
         whole = F.pad(own, (max(right, 0), max(-right, 0), max(down, 0), max(-down, 0)))

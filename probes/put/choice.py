@@ -176,7 +176,7 @@ def choose_way(
     places: dict[Edges, list[Box]] = {}  # where to put one, and which there are
     for box in (whole[i] for i in picked):
         others = [other for other in held.boxes if other.image != box.image]
-        places[box.x0, box.y0, box.x1, box.y1] = others
+        places[box.edges] = others
     placed: dict[tuple[str, ...], list[Placement]] = {}
     for chain in chains:
         step = step_of([grid_of(session, name) for name in chain], size)

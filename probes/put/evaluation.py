@@ -123,10 +123,9 @@ def known_overlap(shapes: Shapes, boxes: Boxes) -> float:
     """Mean overlap of the marks of unedited objects with the boxes that were drawn around them."""
     size, found = shapes.size, []
     for box in boxes.boxes:
-        edges = (box.x0, box.y0, box.x1, box.y1)
         marks = shapes.marks[shapes.row[box.image]]
-        near = marks & pixels_of(grown(edges, AROUND, size), size)
-        found.append(overlap(near, pixels_of(edges, size)))
+        near = marks & pixels_of(grown(box.edges, AROUND, size), size)
+        found.append(overlap(near, pixels_of(box.edges, size)))
     return float(torch.stack(found).mean())
 
 

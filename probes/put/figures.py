@@ -102,12 +102,10 @@ def pictures(
     def framed(images: Tensor, edges: Edges) -> np.ndarray:
         return np.stack([outline(image, edges, zoom) for image in figures.pixels(images)])
 
-    box = placed.box
-    own = (box.x0, box.y0, box.x1, box.y1)
     numbers = ", ".join(str(start + int(row)) for row in rows)
     after = {name: each[rows] for name, each in rivals.after.items()}
     return PutPictures(
-        donor=framed(source[None], own)[0],
+        donor=framed(source[None], placed.box.edges)[0],
         before=framed(rivals.before[rows], at),
         after={name: framed(each, at) for name, each in after.items()},
         free=free,

@@ -32,10 +32,9 @@ class Placement:
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
-        box = self.box
         return {
-            "image": box.image,
-            "box": [box.x0, box.y0, box.x1, box.y1],
+            "image": self.box.image,
+            "box": list(self.box.edges),
             "moved": list(self.moved),
             "landed": list(self.landed),
             "overlap": self.overlap,
