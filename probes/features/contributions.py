@@ -49,8 +49,6 @@ def shares(
     weights of it sum to most.
     """
     weights = np.asarray(machine.weights, np.float64) * deviation
-    if len(weights) == 1:  # two classes have one machine, which scores the second
-        weights = np.concatenate([-weights, weights])
     squared = np.square(weights).sum(0)
     total = squared.sum() or 1.0
     by_layer = {name: float(squared[at].sum() / total) for name, at in layout.slices().items()}

@@ -34,7 +34,6 @@ def erase(
     n: int = 160,
     where: tuple[float, float, float, float] | None = None,
     controls: int = CONTROLS["places"],
-    anyway: bool = False,
 ) -> Erased:
     """Choose how to erase an object by place, and measure what is left of it on fresh samples.
 
@@ -44,14 +43,14 @@ def erase(
 
     boxes, label, judges, n: as `run` takes them. where: a region x0, y0, x1, y1 of the image, in
     its pixels, that the edit is kept to. controls: how often to do the same edit at the places of
-    other samples. layers, fill, left, anyway: as `choose_erasing` does.
+    other samples. layers, fill, left: as `choose_erasing` does.
     Raises InputError as they do.
     """
     label = boxes.one_label(label)
     boxes = boxes.only(label)
     boxes.check(session.checkpoint.sha256)
     choosing, detectors = split(session, boxes, label, judges)
-    erasing = choose_erasing(session, choosing, label, layers, fill, left, anyway=anyway)
+    erasing = choose_erasing(session, choosing, label, layers, fill, left)
     if erasing.edit is not None and where is not None:
         erasing = replace(erasing, edit=replace(erasing.edit, where=where))
     start = boxes.n if session.seed == boxes.seed else 0
