@@ -10,7 +10,7 @@ from typing import Any
 from dcgan_probe.errors import InputError
 from dcgan_probe.latents import concepts
 from dcgan_probe.latents.concepts import Concept, Concepts
-from dcgan_probe.pages.work_file import NotSaved, resume
+from dcgan_probe.pages.work_file import resume, saving
 from dcgan_probe.storage import files
 from dcgan_probe.storage.json_values import Value
 
@@ -60,12 +60,9 @@ class ConceptWork:
         with self._lock:
             name = concepts.check_name(request["concept"].text(), "request")
             samples = [item.whole(0, self.n - 1) for item in request["samples"].items()]
-            try:
-                with files.locked(self.path):
-                    made = self._changed(name, samples)
-                    made.write(self.path)
-            except InputError as error:
-                raise NotSaved(str(error)) from error
+            with saving(self.path), files.locked(self.path):
+                made = self._changed(name, samples)
+                made.write(self.path)
             self.concepts = made
 
     def _changed(self, name: str, samples: list[int]) -> Concepts:

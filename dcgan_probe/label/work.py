@@ -12,7 +12,7 @@ from typing import Any
 from dcgan_probe.boxes.boxes import Box, Boxes
 from dcgan_probe.boxes.formats import OWN_FORMAT
 from dcgan_probe.errors import InputError
-from dcgan_probe.pages.work_file import NotSaved, resume
+from dcgan_probe.pages.work_file import resume, saving
 from dcgan_probe.storage.json_values import Value
 
 EDGES = ("x0", "y0", "x1", "y1")
@@ -108,16 +108,11 @@ class BoxWork:
         return replace(made, source=str(self.path), note=note.strip())
 
     def _write(self, boxes: Boxes | None) -> None:
-        try:
+        with saving(self.path):
             if boxes is None:
                 self.path.resolve().unlink(missing_ok=True)
             else:
                 boxes.write(self.path)
-        except OSError as error:
-            reason = error.strerror or error
-            raise NotSaved(f"{self.path}: cannot be written: {reason}") from error
-        except InputError as error:
-            raise NotSaved(str(error)) from error
         # Only now: the page may only see what is on disk.
         self.boxes = boxes
 

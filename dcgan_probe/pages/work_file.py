@@ -21,6 +21,17 @@ class NotSaved(InputError):
     """A change that could not be written: it is not part of the work, and may be sent again."""
 
 
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Raise NotSaved where what is inside the ``with`` cannot write a file."""
+    try:
+        yield
+    except OSError as error:
+        raise NotSaved(f"{path}: cannot be written: {error.strerror or error}") from error
+    except InputError as error:
+        raise NotSaved(str(error)) from error
+
+
 def resume(path: Path, form: str, read: Callable[[Path], T]) -> tuple[T | None, str]:
     """Read what a file holds, None where there is none yet, and a notice for the user, or "".
 

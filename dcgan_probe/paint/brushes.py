@@ -11,8 +11,8 @@ from torch import Tensor
 
 from dcgan_probe import hooks
 from dcgan_probe.boxes.boxes import Box, Boxes
-from dcgan_probe.edits import donors as donor_maps
-from dcgan_probe.edits.donors import PART, Donors, Part, Pool
+from dcgan_probe.edits.donors import PART, Donors, Part, Pool, match
+from dcgan_probe.edits.extent import WHOLE, cut, window_of
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.edits.strokes import Stroke, weights
 from dcgan_probe.errors import InputError, unknown
@@ -88,11 +88,11 @@ class Brushes:
         levels = self.levels(layer)
         shares = weights(strokes, self.layers[layer], self.session.config.size)
         p = torch.from_numpy(shares).float()[None].to(maps.device)
-        window = _around(shares)
-        found = donor_maps.match(
+        window = window_of(torch.from_numpy(shares)) or WHOLE
+        found = match(
             levels.pool.within({layer: window}),
-            {layer: maps[..., window[0], window[1]]},
-            {layer: p[..., window[0], window[1]]},
+            {layer: cut(maps, window)},
+            {layer: cut(p, window)},
         )
         return FIRST_DONOR + int(found.number[0])
 
@@ -225,18 +225,6 @@ class _Levels:
         self.nonnegative = bool(maps.min() >= 0)
         self.mean = maps.double().mean((0, 2, 3))
         self.deviation = maps.double().std((0, 2, 3), correction=0).clamp_min(1e-6)
-
-
-def _around(shares: np.ndarray) -> tuple[slice, slice]:
-    """The part of a grid that a match on the rim looks at."""
-    rows, columns = (np.flatnonzero((shares > 0).any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return slice(None), slice(None)
-    more = donor_maps.RIM
-    return (
-        slice(max(int(rows[0]) - more, 0), int(rows[-1]) + 1 + more),
-        slice(max(int(columns[0]) - more, 0), int(columns[-1]) + 1 + more),
-    )
 
 
 def _area(box: Box) -> float:

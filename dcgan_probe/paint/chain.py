@@ -167,12 +167,3 @@ def first_maps(session: Session, z: Tensor) -> Tensor:
     name = next(iter(session.config.hidden("generator")))
     with torch.no_grad():
         return hooks.activations(session.generator, name, z.to(session.device))
-
-
-def can_be_cut(session: Session, layer: str) -> bool:
-    """Whether the network runs on from a layer alone, so that an edit costs only what follows."""
-    try:
-        hooks.tail(session.generator, layer)
-    except hooks.Uncut:
-        return False
-    return True

@@ -17,6 +17,7 @@ from dcgan_probe.edits.donors import Donors
 from dcgan_probe.edits.filters import Selection
 from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.edits.strokes import Stroke
+from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import unknown
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.networks.config import MAX_FEATURE_MAPS
@@ -24,7 +25,6 @@ from dcgan_probe.pages.server import Answer
 from dcgan_probe.pages.work_file import NotSaved
 from dcgan_probe.pages.writers import Writers
 from dcgan_probe.paint.brushes import Brushes
-from dcgan_probe.paint.chain import can_be_cut
 from dcgan_probe.paint.state import MAX_REACH, State, axis_of
 from dcgan_probe.paint.work import PaintWork
 from dcgan_probe.storage.json_values import Value
@@ -111,7 +111,7 @@ class Desk:
             "notices": self.notices,
             "layers": {name: list(grid) for name, grid in brushes.layers.items()},
             "layer": brushes.default,
-            "whole": [n for n in brushes.layers if not can_be_cut(session, n)],
+            "whole": [n for n in brushes.layers if not Tail(session.generator, n).cut],
             "labels": list(brushes.labels),
             "palette": [
                 {
@@ -332,9 +332,7 @@ class Desk:
         """A state in words and numbers, for the sliders."""
         undo, redo = self.work.history.depth
         return {
-            "sample": state.sample,
-            "walk": {"to": state.walk[0], "at": state.walk[1]},
-            "axes": [vars(axis) for axis in state.axes],
+            **state.about(),
             "gains": [_slider(each) for each in state.selections],
             "edits": len(state.edits),
             "undo": undo,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from dcgan_probe.errors import InputError
 from dcgan_probe.figures import film
 from dcgan_probe.figures.panels import zoom_for
 from dcgan_probe.figures.rasters import write_image
-from dcgan_probe.pages.work_file import NotSaved, resume
+from dcgan_probe.pages.work_file import resume, saving
 from dcgan_probe.paint.brushes import describe
 from dcgan_probe.paint.state import History, State, axis_of
 from dcgan_probe.paint.studio import Studio
@@ -48,7 +47,8 @@ class PaintWork:
     def write(self) -> None:
         """Write what is shown as a file of edits; NotSaved where that cannot be done."""
         now = self.history.now
-        self._guarded(self.path, lambda: self.studio.painting(now).write(self.path))
+        with saving(self.path):
+            self.studio.painting(now).write(self.path)
         self._written = now
 
     @property
@@ -66,7 +66,8 @@ class PaintWork:
         now = self.history.now
         exact = self.studio.exact(now)
         differ = int((exact != self.studio.image(now)).sum())
-        self._guarded(path, lambda: write_image(path, exact))
+        with saving(path):
+            write_image(path, exact)
         return path, differ
 
     def write_film(self) -> tuple[Path, int]:
@@ -75,7 +76,8 @@ class PaintWork:
         frames, said = self.frames(), [words for words, _ in self._states()]
         zoom = 2 * zoom_for(frames.shape[1])
         large = film.label(frames.repeat(zoom, 1).repeat(zoom, 2), said)
-        self._guarded(path, lambda: film.write(path, large, FPS))
+        with saving(path):
+            film.write(path, large, FPS)
         return path, len(frames)
 
     def frames(self) -> np.ndarray:
@@ -96,14 +98,6 @@ class PaintWork:
             said = f"edit {end}: {describe(now.edits[end - 1])}"
             states.append((said, replace(sliders, edits=now.edits[:end])))
         return [states[0], *states, *states[-1:] * HOLD]
-
-    def _guarded(self, path: Path, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except OSError as error:
-            raise NotSaved(f"{path}: cannot be written: {error.strerror or error}") from error
-        except InputError as error:
-            raise NotSaved(str(error)) from error
 
     def _state(self, saved: Painting) -> State:
         session, source = self.studio.session, str(self.path)
