@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from dcgan_probe import latents
-from dcgan_probe.images.sources import Images, ImageSource
+from dcgan_probe.images.sources import Images, ImageSource, draw_batches
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.networks.dcgan import estimate_statistics
 
@@ -155,18 +154,10 @@ def estimate(
         else:
             if isinstance(images, str | os.PathLike):
                 images = ImageSource(images, config.size, config.channels)
-            rows = _drawn(len(images))
+            rows = draw_batches(len(images), BATCH, BATCHES, seed=0)
             batches = (images.read(batch) for batch in rows)
-            source = f"{len(rows)} batches of {len(rows[0])} real images"
+            source = f"{len(rows)} batches of {min(len(images), BATCH)} real images"
         there = (batch.to(devices["discriminator"]) for batch in batches)
         estimate_statistics(networks["discriminator"], there)
         words.append(f"discriminator: means over {source}")
     return "; ".join(words)
-
-
-def _drawn(n: int) -> list[list[int]]:
-    """Up to 100 whole batches of numbers below n, in random order; one smaller batch if need be."""
-    order = np.random.default_rng(0).permutation(n)[: BATCHES * BATCH].tolist()
-    if n < BATCH:
-        return [order]
-    return [order[i : i + BATCH] for i in range(0, len(order) - BATCH + 1, BATCH)]

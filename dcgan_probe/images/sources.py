@@ -231,6 +231,19 @@ def batches(images: Images, size: int) -> Iterator[Tensor]:
         yield images.read(range(start, min(start + size, len(images))))
 
 
+def draw_batches(count: int, size: int, most: int, seed: int) -> list[list[int]]:
+    """Numbers below `count` in random order, in at most `most` batches of `size`.
+
+    The batches are whole; if there are fewer numbers than one takes, all are in one.
+
+    >>> [len(batch) for batch in draw_batches(7, size=2, most=9, seed=0)]
+    [2, 2, 2]
+    """
+    order = np.random.default_rng(seed).permutation(count)[: most * size].tolist()
+    whole = len(order) // size * size or len(order)
+    return [order[first : first + size] for first in range(0, whole, size)]
+
+
 def to_range(pixels: Tensor) -> Tensor:
     """uint8 pixels to float32 in [-1, 1], the range of the generator's tanh."""
     return pixels.float().div_(127.5).sub_(1)

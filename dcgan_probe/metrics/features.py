@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from dcgan_probe import hooks
 from dcgan_probe.errors import InputError, unknown
-from dcgan_probe.images.sources import Images
+from dcgan_probe.images.sources import Images, draw_batches
 from dcgan_probe.metrics.inputs import Numbers, tensor
 from dcgan_probe.networks.chain_config import ChainConfig
 from dcgan_probe.networks.config import Config
@@ -168,9 +168,7 @@ def averaged(discriminator: nn.Module, images: Images, seed: int = 0) -> nn.Modu
     there are none. Source: the authors' code.
     """
     device = next(discriminator.parameters()).device
-    rows = np.random.default_rng(seed).permutation(len(images))[: BATCHES * BATCH].tolist()
-    whole = max(len(rows) // BATCH * BATCH, min(len(rows), BATCH))
-    batches = (rows[i : i + BATCH] for i in range(0, whole, BATCH))
+    batches = draw_batches(len(images), BATCH, BATCHES, seed)
     copy = copied(discriminator)
     estimate_statistics(copy, (images.read(batch).to(device) for batch in batches))
     return copy
