@@ -31,8 +31,6 @@ from dcgan_probe.plugins.latent_options import concepts_option, exemplars_option
 def arithmetic(session: Any, path: Path | None, classifier: str | None, **options: Any) -> None:
     """Add and subtract concepts: "smiling_woman - neutral_woman + neutral_man"."""
     from dcgan_probe.probes.arithmetic.probe import run
-    from dcgan_probe.recognition import classifiers
 
     concepts = session.read_concepts(path)
-    judge = classifiers.find(classifier, session) if classifier else None
-    session.save(run(session, concepts=concepts, classifier=judge, **options))
+    session.save(run(session, concepts=concepts, classifier=classifier or None, **options))

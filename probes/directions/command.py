@@ -41,8 +41,6 @@ from dcgan_probe.probes.directions.ways import WAYS
 def directions(session: Any, path: Path | None, classifier: str | None, **options: Any) -> None:
     """Find directions in latent space, and name each by what it changes."""
     from dcgan_probe.probes.directions.probe import run
-    from dcgan_probe.recognition import classifiers
 
     concepts = session.read_concepts(path)
-    judge = classifiers.find(classifier, session) if classifier else None
-    session.save(run(session, concepts=concepts, classifier=judge, **options))
+    session.save(run(session, concepts=concepts, classifier=classifier or None, **options))

@@ -50,8 +50,6 @@ def turn(session: Any, path: Path | None, classifier: str | None, **options: Any
     steps in both directions.
     """
     from dcgan_probe.probes.turn.probe import run
-    from dcgan_probe.recognition import classifiers
 
     concepts = session.read_concepts(path)
-    judge = classifiers.find(classifier, session) if classifier else None
-    session.save(run(session, concepts=concepts, classifier=judge, **options))
+    session.save(run(session, concepts=concepts, classifier=classifier or None, **options))
