@@ -368,13 +368,10 @@ def _folded(label: str) -> str:
 
 
 def _from_own(members: dict[str, Any], source: str, image_size: tuple[int, int] | None) -> Boxes:
-    entries = [{f: entry[f].found for f in _FIELDS} for entry in members["boxes"]]
+    entries = [{f: entry[f].found for f in Box.__dataclass_fields__} for entry in members["boxes"]]
     boxes = Boxes(**{**members, "boxes": tuple(Box(**entry) for entry in entries)}, source=source)
     _check_size(Value(members["image_size"], source, "image_size"), boxes.image_size, image_size)
     return boxes
-
-
-_FIELDS = ("image", "label", "x0", "y0", "x1", "y1")
 
 
 def _from_pictures(

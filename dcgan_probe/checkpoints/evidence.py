@@ -158,12 +158,11 @@ def moments_of_first(
     if config.classes:
         mean = of_class.mean(0)
         variance = variance + of_class.var(0, correction=0)
-    bias: Tensor | float = 0.0
     if layer.bias is not None:
         assert layer.norm is not None
         by_map = layer.bias.float().reshape(layer.norm.width, -1)
         mean = mean + by_map
-    return mean.mean(1) + bias, variance.mean(1) + mean.var(1, correction=0)
+    return mean.mean(1), variance.mean(1) + mean.var(1, correction=0)
 
 
 def _drawn(config: ChainConfig, network: StoredNetwork) -> Tensor:

@@ -228,7 +228,7 @@ def shown(usual: ChainConfig, config: ChainConfig, part: str) -> dict[str, str]:
         found["class"] = _class_of(config)
     before, blocks = getattr(usual, part), getattr(config, part)
     pairs = list(zip(before, blocks, strict=True))
-    hidden = [(a, b) for a, b in pairs[:-1]]
+    hidden = pairs[:-1]
     if any((a.activation, a.slope) != (b.activation, b.slope) for a, b in hidden):
         words = ["none" if b.activation == "none" else f"{b.slope:g}" for _, b in hidden]
         listed = words[0] if len(set(words)) == 1 else ", ".join(words)

@@ -217,12 +217,10 @@ def folder_name(model: str) -> str:
 def _complete_model(
     _context: click.Context, _option: click.Parameter, typed: str
 ) -> list[CompletionItem]:
-    """Names that ship, and files; `checkpoints` knows them too, but imports torch."""
-    from importlib import resources
+    """Names that ship, and files."""
+    from dcgan_probe.checkpoints import fixtures
 
-    fixtures = Path(str(resources.files("dcgan_probe.fixtures")))
-    shipped = (path.parent.name for path in fixtures.glob("*/checkpoint.safetensors"))
-    return completion.names(shipped, typed)
+    return completion.names(fixtures.shipped(), typed)
 
 
 def _complete_device(

@@ -1,4 +1,4 @@
-"""The base class of all edits, and reading any kind of edit from a file."""
+"""The protocol of all edits, and reading any kind of edit from a file."""
 
 from __future__ import annotations
 

@@ -77,8 +77,7 @@ class Selection:
             if number.whole(0, MAX_FILTER) in filters:
                 raise number.error("each filter once")
             filters[number.found] = None
-        if not isinstance(self.about, dict):
-            raise value["about"].error("an object")
+        value["about"].members()
         object.__setattr__(self, "filters", tuple(int(number) for number in filters))
         for name in ("gains", "values"):
             numbers = tuple(number.number() for number in value[name].items())

@@ -57,8 +57,7 @@ class Painting:
                     f"{value.where}: edits[{i}].checkpoint: found {edit.checkpoint[:8]}, expected "
                     f"{self.checkpoint[:8]}, that of the painting"
                 )
-        if not isinstance(self.about, dict):
-            raise value["about"].error("an object")
+        value["about"].members()
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Painting:

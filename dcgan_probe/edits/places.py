@@ -133,8 +133,7 @@ class PlaceEdit:
         if len(moved) != 2:
             raise value["moved"].error("two numbers, to the right and down")
         object.__setattr__(self, "moved", moved)
-        if not isinstance(self.about, dict):
-            raise value["about"].error("an object")
+        value["about"].members()
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> PlaceEdit:

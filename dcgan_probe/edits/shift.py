@@ -47,8 +47,7 @@ class Shift:
         value["checkpoint"].text()
         vector = tuple(number.number() for number in value["vector"].items())
         object.__setattr__(self, "vector", vector)
-        if not isinstance(self.about, dict):
-            raise value["about"].error("an object")
+        value["about"].members()
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Shift:

@@ -88,17 +88,14 @@ class OneHot(nn.Module):
         return f"class {self.label} of {self.classes}" + (", before z" if self.first else "")
 
 
-def _one_hot(config: ChainConfig) -> OneHot:
-    return OneHot(config.z_size, config.classes, config.label, config.class_first)
-
-
 def _before(config: ChainConfig, block: ChainBlock) -> list[tuple[str, nn.Module]]:
     """What makes of latents the input of the generator's first layer."""
     parts: list[tuple[str, nn.Module]] = []
     if block.kind != "linear":
         parts.append(("maps", nn.Unflatten(1, (-1, 1, 1))))
     if config.classes:
-        parts.append(("label", _one_hot(config)))
+        one_hot = OneHot(config.z_size, config.classes, config.label, config.class_first)
+        parts.append(("label", one_hot))
     return parts
 
 

@@ -103,10 +103,9 @@ def minimise(
 class CrossFit:
     """A regression on all rows, and one for every fold of groups that has not seen that fold.
 
-    ridge: the best of those tried, by the loss on folds. whole: K + 1. parts: folds x K + 1.
+    whole: K + 1. parts: folds x K + 1.
     """
 
-    ridge: float
     whole: Tensor
     parts: Tensor
 
@@ -123,7 +122,7 @@ def cross_fit(problem: LogisticProblem, fold_of: Tensor, ridges: Sequence[float]
     folds = int(fold_of.max()) + 1
     if folds < 2:
         ridge = sorted(ridges)[len(ridges) // 2]
-        return CrossFit(ridge, minimise(problem, ridge), torch.empty(0))
+        return CrossFit(minimise(problem, ridge), torch.empty(0))
     fold = fold_of[problem.group]
     best = (torch.inf, 0.0, torch.empty(0))
     starts: list[Tensor | None] = [None] * folds
@@ -140,4 +139,4 @@ def cross_fit(problem: LogisticProblem, fold_of: Tensor, ridges: Sequence[float]
             loss += float((test.weight * (F.softplus(logit) - test.y * logit)).sum())
         best = min(best, (loss, ridge, torch.stack(parts)), key=lambda each: each[0])
     _, ridge, parts_ = best
-    return CrossFit(ridge, minimise(problem, ridge, parts_.mean(0)), parts_)
+    return CrossFit(minimise(problem, ridge, parts_.mean(0)), parts_)

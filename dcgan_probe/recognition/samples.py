@@ -137,14 +137,10 @@ def maps_of(session: Session, z: Tensor, layer: str) -> Tensor:
     >>> maps_of(session, session.latents(150), "16x16").shape
     torch.Size([150, 128, 16, 16])
     """
-    parts = []
-    with torch.no_grad():
-        for batch in z.split(BATCH):
-            maps = hooks.activations(session.generator, layer, batch.to(session.device))
-            if maps.dim() != 4:
-                raise InputError(f"layer {layer!r}: found {maps.dim() - 1}-d values, expected maps")
-            parts.append(maps.cpu())
-    return torch.cat(parts)
+    maps = collect_maps(session, z, (layer,))[layer]
+    if maps.dim() != 4:
+        raise InputError(f"layer {layer!r}: found {maps.dim() - 1}-d values, expected maps")
+    return maps
 
 
 def collect_maps(session: Session, z: Tensor, names: Sequence[str]) -> dict[str, Tensor]:

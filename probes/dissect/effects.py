@@ -14,7 +14,12 @@ from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.distributed import Ranks
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import InputError
-from dcgan_probe.metrics.intervals import RESAMPLES, bootstrap_weights, percentile_interval
+from dcgan_probe.metrics.intervals import (
+    RESAMPLES,
+    bootstrap_weights,
+    divide,
+    percentile_interval,
+)
 from dcgan_probe.recognition.detectors import Detector, soft
 from dcgan_probe.session import Session
 
@@ -135,9 +140,8 @@ def _effect(judge: ObjectJudge, sums: Tensor, pixels: Tensor, samples: int) -> E
                 f"samples, expected {expected}"
             )
     # A resample may miss the only samples that hold the object: no number comes of it.
-    whole = np.where(pixels == 0, np.nan, pixels)
-    left, change_in = (sums[:, :, i].numpy() / whole[:, :1] for i in (0, 1))
-    change_out = sums[:, :, 2].numpy() / whole[:, 1:]
+    left, change_in = (divide(sums[:, :, i].numpy(), pixels[:, :1].numpy()) for i in (0, 1))
+    change_out = divide(sums[:, :, 2].numpy(), pixels[:, 1:].numpy())
     by_boxes = judge.detector is None
     size = change_in - change_out if by_boxes else 1 - left
     interval = np.stack(percentile_interval(size), axis=1)
