@@ -9,6 +9,7 @@ import re
 import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,16 @@ def test_differences_are_those_of_the_leaves(session, tmp_path):
     }
     assert {each.part for each in found} == {"values"}
     assert str(found[0]) == "x: 1 -> 1.5 (+0.5, +0.5 of it)"
+
+
+def test_numbers_too_large_to_subtract_are_only_named():
+    numbers = (10**400, 10**400 + 1, 1e308, -1e308, 10**300, -(10**300), 2, 1.5)
+    for a, b in permutations(numbers, 2):
+        found = differences.Difference("values", "x", a, b)
+        large = max(abs(a), abs(b)) > 1e300
+        assert found.change == (None if large else b - a)
+        assert str(found).endswith(" of it)") != large
+        json.dumps(found.to_dict(), allow_nan=False)
 
 
 class Page(HTMLParser):

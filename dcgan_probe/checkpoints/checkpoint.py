@@ -51,9 +51,9 @@ def checksum(network: nn.Module) -> int:
     return state
 
 
-def content(tensor: Tensor) -> bytes:
-    """The numbers of a tensor, in order, as they lie in memory."""
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+def content(tensor: Tensor) -> memoryview:
+    """The numbers of a tensor, in order, as they lie in memory; not copied where they do."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def digest(paths: Sequence[Path]) -> str:

@@ -10,6 +10,7 @@ from dcgan_probe.results.loading import Saved
 from dcgan_probe.storage import json_values
 
 _ABSENT = object()
+LARGEST = 1e300  # of numbers that are subtracted: the change of two of them is still a float
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,7 @@ class Difference:
 
     @property
     def change(self) -> float | None:
-        try:
-            return self.b - self.a if _is_number(self.a) and _is_number(self.b) else None
-        except OverflowError:  # a whole number of hundreds of digits, and one with a point
-            return None
+        return self.b - self.a if _is_number(self.a) and _is_number(self.b) else None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -43,11 +41,8 @@ class Difference:
         line = f"{self.place}: {_shown(a)} -> {_shown(b)}"
         if self.change is None:
             return line
-        try:
-            relative = f", {self.change / abs(self.a):+.3g} of it" if self.a else ""
-            return f"{line} ({self.change:+.6g}{relative})"
-        except OverflowError:  # as above
-            return line
+        relative = f", {self.change / abs(self.a):+.3g} of it" if self.a else ""
+        return f"{line} ({self.change:+.6g}{relative})"
 
 
 def differences(a: Saved, b: Saved) -> list[Difference]:
@@ -98,7 +93,8 @@ def _leaves(a: Any, b: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # A whole number in JSON may have hundreds of digits.
+    return isinstance(value, int | float) and type(value) is not bool and abs(value) <= LARGEST
 
 
 def _shown(value: Any) -> str:
