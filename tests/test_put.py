@@ -17,8 +17,8 @@ import dcgan_probe as dp
 from dcgan_probe import figures, hooks
 from dcgan_probe.edits import edit as edit_files
 from dcgan_probe.edits.donors import Donors
-from dcgan_probe.edits.filters import read_region
 from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.edits.regions import read_region
 from dcgan_probe.errors import InputError
 from dcgan_probe.probes import put
 from dcgan_probe.probes.put.effect import Effects, Outcome, best, measure

@@ -8,6 +8,7 @@ from . import levels as levels
 from . import painting as painting
 from . import places as places
 from . import ranking as ranking
+from . import regions as regions
 from . import regression as regression
 from . import shift as shift
 from . import strokes as strokes
@@ -16,9 +17,9 @@ from .donors import Donors as Donors
 from .edit import Edit as Edit
 from .edit import read as read
 from .filters import Selection as Selection
-from .filters import cells as cells
 from .painting import Painting as Painting
 from .places import PlaceEdit as PlaceEdit
+from .regions import cells as cells
 from .regression import PlaceRegression as PlaceRegression
 from .shift import Shift as Shift
 from .strokes import Stroke as Stroke

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dcgan_probe import hooks, latents
-from dcgan_probe.boxes.boxes import Box, Boxes
+from dcgan_probe.boxes.boxes import Boxes
+from dcgan_probe.edits.regions import cells, listed, region_edges, region_of
 from dcgan_probe.edits.tails import Base
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import AnyConfig
@@ -170,7 +170,7 @@ class Selection:
         if self.where is not None:
             place = f"{self.source}: region" if self.source else "region"
             raise InputError(
-                f"{place} {_listed(self.where)}: found a region, expected an edit everywhere"
+                f"{place} {listed(self.where)}: found a region, expected an edit everywhere"
             )
         filters = list(self.filters)
         if not self.gains and not self.values:
@@ -196,104 +196,8 @@ class Selection:
             how = f"at {_range(self.gains)} around {value}" if scaled else f"replaced by {value}"
         else:
             how = f"at {_range(self.gains)}" if scaled else "dropped"
-        inside = "" if self.where is None else f" inside {_listed(self.where)}"
+        inside = "" if self.where is None else f" inside {listed(self.where)}"
         return f"{filters} {how}{inside}"
-
-
-def cells(boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig) -> np.ndarray:
-    """Which locations of a generator's layer are inside boxes: N x h x w bool, as `Boxes.mask`.
-
-        >>> cells(boxes, "8x8", (1, 512, 8, 8), session.config).shape
-        (150, 8, 8)
-
-    shape: of the layer's output. Raises InputError for a layer without feature maps, and for
-    boxes without a location of it; the message names the coarsest layer that has one.
-    """
-    where = boxes.source or "boxes"
-    if len(shape) != 4:
-        raise InputError(f"{where}: layer {layer!r}: found values without places, expected maps")
-    mask = boxes.mask((shape[2], shape[3]))
-    if not mask.any():
-        grids = config.hidden("generator")
-        resolving = [name for name, grid in grids.items() if boxes.mask(grid).any()]
-        expected = (
-            f"layer {resolving[0]}, the coarsest that has one" if resolving else "a larger one"
-        )
-        raise InputError(
-            f"{where}: found no location of layer {layer!r} with its centre inside, expected "
-            f"{expected}"
-        )
-    return mask
-
-
-def region_of(where: tuple[float, float, float, float], config: AnyConfig, source: str) -> Boxes:
-    """A region x0, y0, x1, y1 as a box on one image of a network.
-
-    source: the path that it was read from, for the message, or "". Raises InputError if it is not
-    inside the image.
-    """
-    side, place = config.size, f"{source}: " if source else ""
-    place += f"region {_listed(where)}"
-    for name, edge, extent in (("x1", where[2], "width"), ("y1", where[3], "height")):
-        if edge > side:
-            raise InputError(
-                f"{place}: found {name} = {edge:g}, expected at most {side}, the {extent} of the "
-                "image"
-            )
-    return Boxes((Box(0, "region", *where),), (0,), (side, side), seed=0, source=place)
-
-
-def cells_in_and_out(
-    boxes: Boxes, layer: str, shape: tuple[int, ...], config: AnyConfig
-) -> np.ndarray:
-    """Like `cells`, but also raises InputError for boxes that leave no location outside."""
-    mask = cells(boxes, layer, shape, config)
-    if mask.all():
-        grids = config.hidden("generator")
-        resolving = [name for name, grid in grids.items() if not boxes.mask(grid).all()]
-        expected = (
-            f"layer {resolving[0]}, the coarsest that has one"
-            if resolving
-            else "boxes that leave something out"
-        )
-        raise InputError(
-            f"{boxes.source or 'boxes'}: found no location of layer {layer!r} outside of the "
-            f"boxes, expected {expected}"
-        )
-    return mask
-
-
-def region_edges(where: Value) -> tuple[float, float, float, float]:
-    """The four edges of a region; InputError if they are not 0 <= x0 < x1 and 0 <= y0 < y1."""
-    edges = [edge.number() for edge in where.items()]
-    if len(edges) != 4:
-        raise where.error("four numbers x0, y0, x1, y1")
-    x0, y0, x1, y1 = edges
-    if not (0 <= x0 < x1 and 0 <= y0 < y1):
-        raise InputError(
-            f"{where.where}: found {_listed(edges)}, expected x0,y0,x1,y1 with 0 <= x0 < x1 and "
-            "0 <= y0 < y1"
-        )
-    return x0, y0, x1, y1
-
-
-def read_region(text: str, option: str) -> tuple[float, float, float, float]:
-    """A region as it is typed, x0,y0,x1,y1 in pixels; InputError for another text.
-
-    >>> read_region("10,8,30,25", "--where")
-    (10.0, 8.0, 30.0, 25.0)
-    """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
-        raise InputError(f"{option}: found {text!r:.60}, expected x0,y0,x1,y1 in pixels")
-    return region_edges(Value(numbers, option))
-
-
-def _listed(numbers: tuple[float, ...] | list[float]) -> str:
-    return ",".join(f"{number:g}" for number in numbers)
 
 
 def _range(numbers: tuple[float, ...]) -> str:

@@ -39,7 +39,7 @@ from dcgan_probe.edits.donors import (
 )
 from dcgan_probe.edits.extent import WHOLE, cut, feathered, inside_of, reach, weighted, window_of
 from dcgan_probe.edits.filling import FILLS, LIMIT, fill
-from dcgan_probe.edits.filters import cells, region_edges, region_of
+from dcgan_probe.edits.regions import cells, listed, region_edges, region_of
 from dcgan_probe.edits.regression import PlaceRegression
 from dcgan_probe.edits.strokes import Stroke, weights
 from dcgan_probe.errors import InputError, unknown
@@ -197,7 +197,7 @@ class PlaceEdit:
         >>> str(PlaceEdit(("16x16",), sha, "window", fill="smooth", where=(10, 8, 30, 25)))
         'window replaced at 16x16 by its surroundings inside 10,8,30,25'
         """
-        inside = "" if self.where is None else f" inside {','.join(f'{x:g}' for x in self.where)}"
+        inside = "" if self.where is None else f" inside {listed(self.where)}"
         if self.strokes and not self.strokes[0].restores:
             inside = " where a brush was"
         how = f"{' and '.join(self.layers)} by {self._filled_by()}{inside}"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dcgan_probe import hooks
 from dcgan_probe.boxes.boxes import Boxes
-from dcgan_probe.edits.filters import cells_in_and_out
+from dcgan_probe.edits.regions import cells_in_and_out
 from dcgan_probe.errors import InputError
 from dcgan_probe.networks.config import AnyConfig
 from dcgan_probe.recognition.regression import Cells, Fit, cells_of, fit

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dcgan_probe.boxes.boxes import Boxes
-from dcgan_probe.edits.filters import Selection, read_region
+from dcgan_probe.edits.filters import Selection
 from dcgan_probe.edits.levels import PERCENT, levels, means
+from dcgan_probe.edits.regions import read_region
 from dcgan_probe.errors import InputError
 from dcgan_probe.plugins.options import parse_filters
 from dcgan_probe.session import Session

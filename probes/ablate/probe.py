@@ -10,7 +10,8 @@ from torch import Tensor
 
 from dcgan_probe import hooks
 from dcgan_probe.boxes.boxes import Boxes
-from dcgan_probe.edits.filters import Selection, cells
+from dcgan_probe.edits.filters import Selection
+from dcgan_probe.edits.regions import cells, listed
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.probes.ablate.edit import SAMPLES
 from dcgan_probe.probes.ablate.figures import SHOWN, pictures
@@ -54,8 +55,7 @@ def run(
         frames = [() if region is None else region.boxes] * n
         shown = f"samples 0 to {min(n, SHOWN) - 1} of seed {session.seed}"
         if selection.where is not None:
-            edges = ",".join(f"{edge:g}" for edge in selection.where)
-            shown += f". The frame is {edges} (x0, y0, x1, y1 in pixels)"
+            shown += f". The frame is {listed(selection.where)} (x0, y0, x1, y1 in pixels)"
         unresolved = 0
     else:
         boxes.check(session.checkpoint.sha256)

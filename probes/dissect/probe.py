@@ -11,7 +11,7 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from dcgan_probe.boxes.boxes import Boxes
 from dcgan_probe.distributed import Ranks
-from dcgan_probe.edits.filters import cells_in_and_out
+from dcgan_probe.edits.regions import cells_in_and_out
 from dcgan_probe.errors import InputError, at_least
 from dcgan_probe.probes.dissect.agreement import Agreement, agreement
 from dcgan_probe.probes.dissect.effects import Effect, ObjectJudge, measure

@@ -109,7 +109,7 @@ def forget(
     On new samples, a detector then measures how much of the object is left and how much else
     changed, compared with random controls. The edit applies to later commands on the line.
     """
-    from dcgan_probe.edits.filters import read_region
+    from dcgan_probe.edits.regions import read_region
     from dcgan_probe.probes.forget.probe import read_real, run
 
     boxes = session.read_boxes(path)

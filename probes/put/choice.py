@@ -11,6 +11,7 @@ import torch
 
 from dcgan_probe.boxes.boxes import Box, Boxes
 from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.edits.regions import listed
 from dcgan_probe.errors import InputError, unknown
 from dcgan_probe.probes.put.bench import Bench
 from dcgan_probe.probes.put.effect import Effects, Outcome, best, join
@@ -124,9 +125,8 @@ def place_all(
     step = step_of([grid_of(session, name) for name in chain], size)
     placements = place(objects, at, step, size)
     if not placements.fitting:
-        where = ",".join(f"{edge:g}" for edge in at)
         raise InputError(
-            f"--at {where}: found no boxed {label} that fits there: of {len(objects)}, "
+            f"--at {listed(at)}: found no boxed {label} that fits there: of {len(objects)}, "
             f"{placements.leaving} would leave the image and {placements.cut} are cut by its side; "
             f"moved by multiples of {step[0]:g} x {step[1]:g} pixels"
         )

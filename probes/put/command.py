@@ -68,7 +68,7 @@ def put(
     On new samples, a detector then measures whether the object is there. Pasted pixels and
     amplified filters are measured for comparison. The edit applies to later commands on the line.
     """
-    from dcgan_probe.edits.filters import read_region
+    from dcgan_probe.edits.regions import read_region
     from dcgan_probe.probes.put.options import read_sample
     from dcgan_probe.probes.put.probe import run
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from dcgan_probe import hooks, terminal
 from dcgan_probe.boxes.boxes import Box, Boxes
-from dcgan_probe.edits.filters import Selection, region_edges, region_of
+from dcgan_probe.edits.filters import Selection
+from dcgan_probe.edits.regions import region_edges, region_of
 from dcgan_probe.errors import InputError, at_least, unknown
 from dcgan_probe.probes.put.baselines import donor_image, insertion
 from dcgan_probe.probes.put.bench import Bench

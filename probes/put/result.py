@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_probe.edits.places import PlaceEdit
+from dcgan_probe.edits.regions import listed
 from dcgan_probe.probes.put.choice import TriedDonor, TriedWay
 from dcgan_probe.probes.put.effect import OUTSIDE
 from dcgan_probe.probes.put.evaluation import PUT, Judged
@@ -109,7 +110,7 @@ class Put(Result):
         lines = [
             *self.doubts(),
             f"{self.label} of sample {seed}:{placed.box.image}, put by {self.way}; asked at "
-            f"{_listed(self.at)}, lands at {_listed(placed.landed)}: {right:+g} to the right and "
+            f"{listed(self.at)}, lands at {listed(placed.landed)}: {right:+g} to the right and "
             f"{down:+g} down by whole locations",
             f"of the boxed objects {len(found.fitting)} fit, {found.leaving} would leave the image "
             f"and {found.cut} are cut by its side; the best {len(self.donors)} were tried",
@@ -126,7 +127,3 @@ class Put(Result):
         drift = ", ".join(f"{name} {value:.1f}" for name, value in self.drift.items())
         lines.append(f"sliced Wasserstein distance x 1000 from other samples: {drift}")
         return "\n".join(lines)
-
-
-def _listed(edges: Edges) -> str:
-    return ",".join(f"{edge:g}" for edge in edges)
