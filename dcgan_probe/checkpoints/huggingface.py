@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,8 +214,8 @@ def _fetch(name: str, wanted: Address) -> Path:
                 f"{name}: found no {CONFIG} and {MODEL} in the cache, expected them there or a hub "
                 f"that answers ({why})"
             ) from error
-    if silence and not terminal.current().quiet:
-        print(f"{name}: taken from the cache, the hub does not answer: {silence}", file=sys.stderr)
+    if silence:
+        terminal.note(f"{name}: taken from the cache, the hub does not answer: {silence}")
     return folder
 
 

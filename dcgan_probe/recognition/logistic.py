@@ -53,7 +53,6 @@ def minimise(
     problem: LogisticProblem,
     ridge: float,
     start: Tensor | None = None,
-    steps: int = STEPS,
     tolerance: float = TOLERANCE,
 ) -> Tensor:
     """Weights of the columns and, last, the intercept: K + 1 float64.
@@ -62,7 +61,7 @@ def minimise(
         torch.Size([129])
 
     Minimises sum of weight * cross-entropy + ridge / 2 * |weights|^2; the intercept is free. It
-    ends after `steps`, or one that gains no more than a share `tolerance`.
+    ends after `STEPS`, or one that gains no more than a share `tolerance`.
     """
     x = torch.cat([problem.x, torch.ones_like(problem.x[:, :1])], 1)
     penalty = torch.full((x.shape[1],), ridge, dtype=torch.float64)
@@ -75,7 +74,7 @@ def minimise(
     w = torch.zeros(x.shape[1], dtype=torch.float64) if start is None else start
     logit = (x @ w.to(x.dtype)).double() + problem.offset
     now = objective(logit, w)
-    for _ in range(steps):
+    for _ in range(STEPS):
         p = torch.sigmoid(logit)
         gradient = (x.T @ (problem.weight * (p - problem.y)).to(x.dtype)).double() + penalty * w
         bend = (problem.weight * p * (1 - p)).sqrt().to(x.dtype)

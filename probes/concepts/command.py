@@ -51,7 +51,7 @@ def concepts(
     An exemplar is SEED:INDEX, or a z.safetensors that arithmetic or invert wrote.
     """
     from dcgan_probe.probes.concepts import naming, suggestions
-    from dcgan_probe.recognition import classifiers
+    from dcgan_probe.recognition.classifiers import shipped
 
     # Not pass_session: only suggest writes results, the others edit a file of the user's.
     session = session_of(context)
@@ -59,11 +59,10 @@ def concepts(
         raise InputError(f"concepts {action}: found no name, expected one")
     if action == "suggest":
         session.start("concepts")
-        chosen = classifier or classifiers.shipped(session.checkpoint.name)
+        chosen = classifier or shipped(session.checkpoint.name)
         if chosen is None:
             raise InputError("concepts suggest: found no classifier, expected --classifier")
-        judge = classifiers.find(chosen, session)
-        session.save(suggestions.suggest(session, arguments[0], shows, judge, n))
+        session.save(suggestions.suggest(session, arguments[0], shows, chosen, n))
     elif action == "add":
         naming.add(session, path, arguments[0], arguments[1:], shows)
     elif action == "remove":
