@@ -208,6 +208,7 @@ def test_what_is_said_with_the_statistics_is_no_warning(tmp_path, name, facts):
     layout = next(each for each in layouts.LAYOUTS if each.name == name)
     _, _, found = opened(tmp_path, layout, **facts)
     assert "batch-norm statistics fit" in found.remarks[-1]
+    assert "(of --model or convert)" in found.remarks[-1]  # other options that open files have none
     assert not any("WARNING" in remark for remark in found.remarks)
 
 
@@ -407,7 +408,7 @@ def test_tensors_that_are_not_dense_floats_are_named(tmp_path, kind):
     g = layouts.up(4, 4, 4, 4)
     tensors = {**g.state_dict(), "0.weight": UNUSUAL[kind](g[0].weight.detach())}
     torch.save(tensors, tmp_path / "c.pth")
-    words = rf"c.pth: found {kind} .*expected dense.*; --model package.module:factory"
+    words = rf"c.pth: found {kind} .*expected dense.*; package.module:factory"
     with pytest.raises(InputError, match=words) as raised:
         checkpoints.load(tmp_path / "c.pth")
     assert "\n" not in str(raised.value)
@@ -459,7 +460,7 @@ def test_folders_of_other_libraries_and_empty_ones_are_named(tmp_path):
 def test_files_of_other_libraries_are_named_and_the_way_out_is_said(tmp_path, name):
     (tmp_path / name).write_bytes((b"\x89HDF\r\n\x1a\n" if name == "a.h5" else b"\x08\x07") * 20)
     words = {"a.h5": "an HDF5 file", "a.onnx": "ONNX", "a.pb": "TensorFlow"}[name]
-    with pytest.raises(InputError, match=f"{words}.*--model package.module:factory.*any-gan.md"):
+    with pytest.raises(InputError, match=f"{words}.*; package.module:factory.*any-gan.md"):
         checkpoints.load(tmp_path / name)
 
 

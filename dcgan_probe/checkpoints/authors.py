@@ -95,7 +95,7 @@ def read_authors(
         sha = hashlib.sha256(f"{sha} z {z}".encode()).hexdigest()
     remark = f"{folder}: opened as arrays of {AUTHORS}; batch-norm statistics estimated"
     if facts.z is None and info["source"] not in PUBLISHED.values():
-        remark += f"; assumed: z {z}. Override with --z"
+        remark += f"; assumed: z {z}. Override with --z (of --model or convert)"
     parts = (networks.get("generator"), networks.get("discriminator"))
     return Checkpoint(config, *parts, info, folder.resolve().name, sha, (remark,))
 

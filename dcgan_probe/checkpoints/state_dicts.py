@@ -349,7 +349,8 @@ def _remark(
     guessed = _assumptions(chain, facts, assumed.shown)
     line += f"; assumed: {', '.join(guessed)}" if guessed else ""
     line += "".join(f"; {words}" for words in (*assumed.shown.values(), assumed.checked) if words)
-    return f"{line}. Override with --z, --output, --slope, --size, --eps or --class K/N"
+    options = "--z, --output, --slope, --size, --eps or --class K/N (of --model or convert)"
+    return f"{line}. Override with {options}"
 
 
 def _assumptions(config: ChainConfig, facts: Facts, shown: Mapping[str, str]) -> list[str]:
