@@ -56,16 +56,19 @@ def outlined(
     zoom: int,
     colour: str = ORANGE,
     width: int | None = None,
+    apart: int = 0,
 ) -> np.ndarray:
     """An image at whole-number zoom with boxes (x0, y0, x1, y1 in its pixels) drawn around.
 
     width: of the lines, in pixels after the zoom; by default half of one before it.
+    apart: how far outside of its box each line is drawn, in pixels after the zoom.
     """
     large = np.ascontiguousarray(image.repeat(zoom, 0).repeat(zoom, 1))
     rgb = tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
     for box in boxes:
         x0, y0, x1, y1 = (round(edge * zoom) for edge in box)
-        cv2.rectangle(large, (x0, y0), (x1 - 1, y1 - 1), rgb, width or max(1, zoom // 2))
+        start, end = (x0 - apart, y0 - apart), (x1 - 1 + apart, y1 - 1 + apart)
+        cv2.rectangle(large, start, end, rgb, width or max(1, zoom // 2))
     return large
 
 
@@ -79,6 +82,11 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray | None:
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write H x W x 3 uint8 RGB as PNG, whole or not at all."""
+    files.write_bytes(path, png(image))
+
+
+def png(image: np.ndarray) -> bytes:
+    """H x W x 3 uint8 RGB as a PNG."""
     done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
     assert done, "OpenCV encodes every uint8 RGB array as PNG"
-    files.write_bytes(path, data.tobytes())
+    return data.tobytes()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import cv2
 import numpy as np
 
 from dcgan_probe.boxes.boxes import Box
 from dcgan_probe.figures.panels import tile
-from dcgan_probe.figures.rasters import pixels
+from dcgan_probe.figures.rasters import pixels, png
 from dcgan_probe.label.learning import HANDFUL, Learner
 from dcgan_probe.label.picks import ConceptWork
 from dcgan_probe.label.work import BoxWork
@@ -105,4 +104,4 @@ class Desk:
 
 def _png(images: np.ndarray, columns: int) -> bytes:
     sheet = tile(images, columns, gap=0)
-    return cv2.imencode(".png", sheet[..., ::-1])[1].tobytes()
+    return png(sheet)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-import cv2
 import numpy as np
 
 from dcgan_probe.edits.donors import Donors
@@ -19,7 +18,7 @@ from dcgan_probe.edits.places import PlaceEdit
 from dcgan_probe.edits.strokes import Stroke
 from dcgan_probe.edits.tails import Tail
 from dcgan_probe.errors import unknown
-from dcgan_probe.figures.rasters import pixels
+from dcgan_probe.figures.rasters import pixels, png
 from dcgan_probe.networks.config import MAX_FEATURE_MAPS
 from dcgan_probe.pages.server import Answer
 from dcgan_probe.pages.work_file import NotSaved
@@ -356,4 +355,4 @@ def _packed(images: np.ndarray, said: dict[str, Any]) -> bytes:
 
 
 def _png(image: np.ndarray) -> str:
-    return base64.b64encode(cv2.imencode(".png", image[..., ::-1])[1].tobytes()).decode()
+    return base64.b64encode(png(image)).decode()

@@ -22,7 +22,7 @@ from dcgan_probe.probes.put.ways import Way
 from dcgan_probe.session import Session
 
 SHOWN = 5  # samples: they stay readable on a page of 800 pixels
-BESIDE = 2  # pixels, of the zoomed picture, between a box and its outline
+APART = 3  # from a box to its outline, in pixels of the zoomed picture: nothing in it is hid
 LINE, MARGINS = 16, 60  # pixels of a row of the chart, and above and below all of them
 
 
@@ -100,7 +100,8 @@ def pictures(
     zoom = figures.zoom_for(session.config.size)
 
     def framed(images: Tensor, edges: Edges) -> np.ndarray:
-        return np.stack([outline(image, edges, zoom) for image in figures.pixels(images)])
+        shown = figures.pixels(images)
+        return np.stack([figures.outlined(i, [edges], zoom, width=1, apart=APART) for i in shown])
 
     numbers = ", ".join(str(start + int(row)) for row in rows)
     after = {name: each[rows] for name, each in rivals.after.items()}
@@ -113,25 +114,6 @@ def pictures(
         caption=session.caption(),
         fresh=f"samples {numbers} of seed {session.seed}",
     )
-
-
-def outline(image: np.ndarray, edges: Edges, zoom: int) -> np.ndarray:
-    """An image at whole-number zoom with a thin line beside a box, so that nothing in it is hid."""
-    large = np.ascontiguousarray(image.repeat(zoom, 0).repeat(zoom, 1))
-    height, width, _ = large.shape
-    x0, y0, x1, y1 = (round(edge * zoom) for edge in edges)
-    x0, y0 = x0 - BESIDE - 1, y0 - BESIDE - 1
-    x1, y1 = x1 + BESIDE, y1 + BESIDE
-    rgb = [int(figures.ORANGE[i : i + 2], 16) for i in (1, 3, 5)]
-    columns = slice(max(x0, 0), min(x1, width - 1) + 1)
-    lines = slice(max(y0, 0), min(y1, height - 1) + 1)
-    for x in (x0, x1):
-        if 0 <= x < width:
-            large[lines, x] = rgb
-    for y in (y0, y1):
-        if 0 <= y < height:
-            large[y, columns] = rgb
-    return large
 
 
 def chart_tried(tried: Sequence[TriedWay], chosen: Way, width: int) -> Figure:
