@@ -315,14 +315,8 @@ def _norm(module: _Module, place: str) -> Norm | None:
                 f"{place}: tensor {module.path}.{odd[0]}: found {_shape(tensors[odd[0]])}, "
                 "expected tensors of convolutions, linear layers and norms only"
             )
-        first, other = (
-            list(tensors)[0],
-            next(
-                name
-                for name in tensors
-                if tensors[name].numel() != next(iter(tensors.values())).numel()
-            ),
-        )
+        first, *rest = tensors
+        other = next(n for n in rest if tensors[n].numel() != tensors[first].numel())
         raise InputError(
             f"{place}: tensor {module.path}.{first}: found {_shape(tensors[first])}, expected "
             f"{_shape(tensors[other])}, as {module.path}.{other} has"

@@ -42,16 +42,15 @@ class State:
     def with_axis(self, axis: Axis) -> State:
         """With an axis in place of what it was, in its place."""
         kept = [axis if each.name == axis.name else each for each in self.axes]
-        if axis.name not in [each.name for each in self.axes]:
+        if axis not in kept:
             kept.append(axis)
         return replace(self, axes=tuple(each for each in kept if each.at))
 
     def with_selection(self, selection: Selection) -> State:
         """With a selection's gains in place of what they were; gains of 1 are dropped."""
-        same = [each.layer == selection.layer and each.filters == selection.filters
-                for each in self.selections]  # fmt: skip
-        kept = [selection if own else each for own, each in zip(same, self.selections, strict=True)]
-        if not any(same):
+        own = selection.layer, selection.filters
+        kept = [selection if (e.layer, e.filters) == own else e for e in self.selections]
+        if selection not in kept:
             kept.append(selection)
         return replace(self, selections=tuple(e for e in kept if any(g != 1 for g in e.gains)))
 

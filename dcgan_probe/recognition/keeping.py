@@ -235,14 +235,19 @@ def _of_concepts(
             )
     _refuse_asked(keep, ends)
     assert concepts is not None, "a name was kept"
-    middle = session.latents(SAMPLES, session.seed + SEED).mean(0)
     names = tuple(dict.fromkeys(keep))
-    means = [concepts.latents(name, session.config).mean(0) - middle for name in names]
+    towards = towards_concepts(session, concepts, names)
     return Keeping(
         asked=(),
         kept=names,
         left_out={},
         rest=False,
         regression=None,
-        directions=(torch.stack(means), torch.empty(0, len(middle))),
+        directions=(towards, torch.empty(0, towards.shape[1])),
     )
+
+
+def towards_concepts(session: Session, concepts: Concepts, names: Sequence[str]) -> Tensor:
+    """For each name, the mean of its exemplars' latents less that of random ones, a row each."""
+    middle = session.latents(SAMPLES, session.seed + SEED).mean(0)
+    return torch.stack([concepts.latents(n, session.config).mean(0) - middle for n in names])

@@ -62,10 +62,7 @@ def measure(session: Session, z: Tensor, reach: float, classifier: Classifier) -
 
 def cosines(session: Session, z: Tensor, concepts: Concepts) -> list[dict[str, float]]:
     """By direction, its cosine with each concept: the mean of its exemplars less that of z."""
-    middle = session.latents(keeping.SAMPLES, session.seed + keeping.SEED).mean(0)
-    towards = torch.stack(
-        [concepts.latents(name, session.config).mean(0) - middle for name in concepts.named]
-    )
+    towards = keeping.towards_concepts(session, concepts, list(concepts.named))
     table = torch.nn.functional.normalize(z) @ torch.nn.functional.normalize(towards).T
     return [dict(zip(concepts.named, row, strict=True)) for row in table.tolist()]
 

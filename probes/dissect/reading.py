@@ -18,9 +18,9 @@ def charts(values: dict[str, Any], _: Sequence[dict[str, Any]]) -> Iterable[Char
         rows = rows_with(at(one, "filters"), "filter", "held_out_iou", "effect")
         marks = []
         for row in rows[:MOST]:
-            x, y, ends = row["held_out_iou"], row["effect"], row.get("effect_95")
+            x, y, ends = row["held_out_iou"], row["effect"], _ends(row)
             effect, clear = f"{y:.3f}", False
-            if isinstance(ends, list) and len(ends) == 2 and all(map(drawable, ends)):
+            if ends:
                 effect, clear = interval(y, *ends), ends[0] > 0 or ends[1] < 0
             text = f"filter {number(row['filter'])} of layer {layer}: IoU {x:.3f}, effect {effect}"
             marks.append(Mark(x, y, text, BLUE if clear else GREY))
@@ -46,10 +46,14 @@ def _finding(values: dict[str, Any]) -> str | None:
 
 def _effect(row: dict[str, Any]) -> str:
     """The effect of a filter, with its interval where it has one."""
+    ends = _ends(row)
+    return interval(row["effect"], *ends) if ends else number(row["effect"])
+
+
+def _ends(row: dict[str, Any]) -> list[Any] | None:
     ends = row.get("effect_95")
-    if isinstance(ends, list) and len(ends) == 2 and all(map(drawable, ends)):
-        return interval(row["effect"], *ends)
-    return number(row["effect"])
+    known = isinstance(ends, list) and len(ends) == 2 and all(map(drawable, ends))
+    return ends if known else None
 
 
 READING = Reading(
