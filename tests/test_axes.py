@@ -97,6 +97,18 @@ def test_a_regression_is_that_of_numpy_and_its_r2_that_of_samples_left_out():
     assert found.most_moved(torch.eye(5)[2]) == "abc"[int(moved.argmax())]
 
 
+def test_a_regression_does_not_depend_on_where_memory_lies():
+    random = torch.Generator().manual_seed(0)
+    z = torch.randn(400, 20, generator=random)
+    values = z @ torch.randn(20, 3, generator=random) + torch.randn(400, 3, generator=random)
+    held, found = [], set()
+    for i in range(100):
+        held.append(torch.empty(1 + i * 37 % 911))  # moves what is allocated next
+        fitted = axes.regress(z, values, "abc")
+        found.add((fitted.weights.numpy().tobytes(), fitted.r2))
+    assert len(found) == 1
+
+
 def test_a_value_that_never_changes_is_explained_by_nothing():
     z = torch.randn(20, 3)
     found = axes.regress(z, torch.stack([z[:, 0], torch.ones(20)], 1), ("moves", "still"))

@@ -87,10 +87,11 @@ def regress(z: Tensor, values: Tensor, labels: Sequence[str]) -> Regression:
     r2 = torch.where(varies, 1 - left_out.square().sum(0) / total.clamp_min(1e-300), 0.0)
     lengths = total.sqrt().clamp_min(1e-300)
     correlations = (centred.T @ centred) / lengths / lengths[:, None]
+    # LAPACK's last bits depend on where memory lies, so two runs differ in them: they are cut off.
     return Regression(
         labels=tuple(labels),
-        weights=coefficients[:-1].T.contiguous(),
-        r2=tuple(r2.tolist()),
+        weights=coefficients[:-1].T.contiguous().float().double(),
+        r2=tuple(r2.float().tolist()),
         correlations=correlations,
         deviations=tuple((total / n).sqrt().tolist()),
         samples=n,
