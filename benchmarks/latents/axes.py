@@ -22,9 +22,10 @@ import dcgan_probe as dp
 from dcgan_probe.latents.axes import Regression
 from dcgan_probe.latents.concepts import Concepts
 from dcgan_probe.latents.expressions import combine, parse
-from dcgan_probe.metrics.intervals import Proportion, mean_interval
+from dcgan_probe.metrics.intervals import mean_interval
 from dcgan_probe.probes.arithmetic import trials
 from dcgan_probe.probes.arithmetic.question import Question
+from dcgan_probe.probes.turn.ends import count_differing, random_ways
 from dcgan_probe.recognition import classifiers, keeping
 from dcgan_probe.recognition.classifiers import Classifier
 from dcgan_probe.recognition.keeping import Keeping
@@ -58,12 +59,6 @@ def ends(session: dp.Session, way: Tensor, judge: Classifier) -> tuple[Tensor, T
     return low, high
 
 
-def differ(low: Tensor, high: Tensor) -> list[Proportion]:
-    """For each label, the share of samples that have it at one end only."""
-    counts = ((low > 0.5) != (high > 0.5)).sum(0)
-    return [Proportion(count, MEASURED) for count in counts.tolist()]
-
-
 def along(session: dp.Session, axis: Tensor, asked: str, judge: Classifier) -> dict[str, Any]:
     """The shortest reach at which what is asked moves by `ASKED`, and what else moves there."""
     labels = list(judge.labels)
@@ -80,9 +75,9 @@ def along(session: dp.Session, axis: Tensor, asked: str, judge: Classifier) -> d
                 low = middle
     found = seen[1] - seen[0]
     mean = found.mean(0)
-    ways = torch.randn(MEASURED, len(axis), generator=torch.Generator().manual_seed(session.seed))
-    ways *= high * axis.norm() / ways.norm(dim=1, keepdim=True)
-    shares, by_chance = differ(*seen), differ(*ends(session, ways, judge))
+    ways = random_ways(session.latents(MEASURED), float(high * axis.norm()), session.seed)
+    shares = count_differing(*seen)
+    by_chance = count_differing(*ends(session, ways, judge))
     others = [i for i in range(len(labels)) if i != column]
     ranked = sorted(others, key=lambda i: -abs(float(mean[i])))
 

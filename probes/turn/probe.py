@@ -13,7 +13,8 @@ from dcgan_probe.errors import InputError, at_least, unknown
 from dcgan_probe.figures.rasters import pixels
 from dcgan_probe.latents import sampling
 from dcgan_probe.latents.concepts import Concepts
-from dcgan_probe.metrics.intervals import Interval, Proportion, mean_interval
+from dcgan_probe.metrics.intervals import Interval, mean_interval
+from dcgan_probe.probes.turn.ends import count_differing, random_ways
 from dcgan_probe.probes.turn.result import MEASURED, Response, Side, Turn
 from dcgan_probe.recognition import keeping
 from dcgan_probe.recognition.classifiers import Classifier, classify, resolve, wanted
@@ -192,9 +193,10 @@ def _measure(session: Session, axis: Tensor, at: Tensor, classifier: Classifier)
     labels = list(enumerate(classifier.labels))
     changes = probabilities[-1] - probabilities[0]
     rises = (changes > 0).float().mean(0)
-    # A mean can stay while half of the samples gain a label and the others lose it.
-    differ = (probabilities[-1] > 0.5) != (probabilities[0] > 0.5)
-    at_random = _differ_at_random(session, z, axis.norm() * at[[0, -1]], classifier)
+    differs = count_differing(probabilities[0], probabilities[-1])
+    ways = random_ways(z, float(axis.norm() * at[-1]), session.seed)
+    near, far = (classify(classifier, session.generate(z + way)) for way in (-ways, ways))
+    at_random = count_differing(near, far)
     return Response(
         classifier=classifier.name,
         about=classifier.about,
@@ -204,24 +206,9 @@ def _measure(session: Session, axis: Tensor, at: Tensor, classifier: Classifier)
         },
         changes={name: _interval(changes[:, i]) for i, name in labels},
         rises={name: float(rises[i]) for i, name in labels},
-        differs={name: _share(differ[:, i]) for i, name in labels},
-        differs_at_random={name: _share(at_random[:, i]) for i, name in labels},
+        differs=dict(zip(classifier.labels, differs, strict=True)),
+        differs_at_random=dict(zip(classifier.labels, at_random, strict=True)),
     )
-
-
-def _differ_at_random(session: Session, z: Tensor, ends: Tensor, classifier: Classifier) -> Tensor:
-    """Which labels differ between two ends of a random direction, one for each z; N x L bool.
-
-    ends: how far they are from z.
-    """
-    random = torch.Generator().manual_seed(session.seed)
-    direction = torch.nn.functional.normalize(torch.randn(z.shape, generator=random))
-    near, far = (classify(classifier, session.generate(z + end * direction)) for end in ends)
-    return (near > 0.5) != (far > 0.5)
-
-
-def _share(shown: Tensor) -> Proportion:
-    return Proportion(int(shown.sum()), len(shown))
 
 
 def _interval(changes: Tensor) -> Interval:
